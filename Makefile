@@ -1,0 +1,48 @@
+# `make demo` runs the embedded default, `make test` runs every check. Both first make .venv from
+# the pinned requirements in envs/; a stamp named after their content makes that a no-op later.
+
+.PHONY: demo test check-format check-workflow check-tests environment
+.DEFAULT_GOAL := demo
+
+MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	$$name -c '$(MINIMUM)' >/dev/null 2>&1 && echo $$name && break; done)
+WORKERS ?= 2
+
+DEFINES_ENVIRONMENT := envs/requirements.txt envs/requirements-dev.txt pyproject.toml
+BIN := .venv/bin
+STAMP := .venv/ready-$(shell cat $(DEFINES_ENVIRONMENT) | cksum | tr ' ' '-')
+
+# Rules call `python`, and two spinning thread pools on two cores are ten times slower than one.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 0
+
+demo: environment
+	$(BIN)/snakemake --cores all
+
+test: check-format check-workflow check-tests
+
+check-format: environment
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+
+check-workflow: environment
+	$(BIN)/snakemake --lint
+
+check-tests: environment
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+environment: $(STAMP)
+
+$(STAMP):
+	@"$(or $(PYTHON),none)" -c '$(MINIMUM)' 2>/dev/null || { echo "error: BOOD tasks needs Python \
+	3.11 or newer, got $(or $(PYTHON),none); name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(BIN)/python -c '$(MINIMUM)' 2>/dev/null || "$(PYTHON)" -m venv --clear .venv || { echo "error: \
+	$(PYTHON) -m venv failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@rm -f .venv/ready-*
+	@echo "setting up .venv (once, some minutes: PyTorch is large)"
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq -r envs/requirements-dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: Path(workflow.basedir).joinpath("config.yaml")
+
+
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    name=r"[A-Za-z0-9.+=_-]+",
+    digest=r"[0-9a-f]{16}",
+    kind="metrics|tables|figures|report",
+
+
+localrules:
+    all,
+    metrics,
+    tables,
+    figures,
+    report,
+    publish,
+
+
+rule all:
+    default_target: True
+    input:
+        published("metrics"),
+        published("tables"),
+        published("figures"),
+        published("report"),
+
+
+rule metrics:
+    input:
+        published("metrics"),
+
+
+rule tables:
+    input:
+        published("tables"),
+
+
+rule figures:
+    input:
+        published("figures"),
+
+
+rule report:
+    input:
+        published("report"),
+
+
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/generator.smk"
+include: "workflow/rules/anchors.smk"
+include: "workflow/rules/encoder.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/distances.smk"
+include: "workflow/rules/ood_features.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/trajectory.smk"
+include: "workflow/rules/detector.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/metrics.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/publish.smk"
+
+
+onsuccess:
+    summarise(PLAN)

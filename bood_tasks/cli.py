@@ -1,0 +1,249 @@
+"""The console command `bood`: list, re-hash and sum up artifacts, check and explain settings.
+
+The Snakefile imports this module, so zarr (by `store`) and rich are imported where they are used.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from bood_tasks.config import Config, load
+from bood_tasks.spec import ROOT, digest_of
+
+RESULTS = Path("results")
+
+
+def manifests_below(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the manifests in folders, sorted; a path to a manifest yields itself.
+
+    Raises FileNotFoundError for a path that is not there.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"no such artifact or folder: {path}")
+        if path.is_file():
+            yield path
+            continue
+        for folder, children, files in os.walk(path):
+            if "manifest.json" in files:
+                children.clear()  # an artifact holds no artifacts, but maybe many zarr files
+                yield Path(folder, "manifest.json")
+            elif ".progress" in children:
+                children.clear()
+            children.sort()
+
+
+def _run_facts(manifest: Path) -> dict:
+    """Return run.json's content; empty if it is not there, since no result depends on it."""
+    try:
+        return json.loads(manifest.with_name("run.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _size(count: float) -> str:
+    """Return bytes as people write them.
+
+    >>> _size(999), _size(12_345_678)
+    ('999 B', '12.3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as people write them.
+
+    >>> _duration(0.04), _duration(75), _duration(7322)
+    ('0.0 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _print_table(rows: list[tuple[str, ...]], columns: dict[str, str]) -> None:
+    """Print a table; `columns` maps a heading to its side, left or right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, side in columns.items():
+        table.add_column(heading, justify=side, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 160  # a pipe has no width: leave names whole
+    console.print(table)
+
+
+def ls(paths: list[Path]) -> None:
+    """Print a table of the artifacts in `paths`."""
+    from bood_tasks.store import DamagedArtifact, read_manifest
+
+    rows = []
+    for manifest in manifests_below(paths):
+        folder = manifest.parent
+        try:
+            content = read_manifest(manifest)
+        except DamagedArtifact as error:
+            rows.append((folder.parent.parent.name, folder.parent.name, folder.name, str(error)))
+            continue
+        counts = ", ".join(f"{count} {what}" for what, count in content["rows"].items())
+        size = sum(item["size"] for item in content["files"].values())
+        seconds = _run_facts(manifest).get("seconds")
+        rows.append(
+            (
+                content["spec"]["stage"],
+                folder.parent.name,
+                folder.name,
+                counts,
+                _size(size),
+                "" if seconds is None else _duration(seconds),
+            )
+        )
+    sides = ("left", "left", "left", "left", "right", "right")
+    headings = ("stage", "name", "digest", "rows", "size", "time")
+    _print_table(rows, dict(zip(headings, sides, strict=True)))
+
+
+def verify(paths: list[Path], jobs: int) -> list[str]:
+    """Re-hash the artifacts in `paths` and return one line per damage."""
+    from bood_tasks.store import DamagedArtifact, damaged_files, read_manifest
+
+    def problems(manifest: Path) -> list[str]:
+        try:
+            content = read_manifest(manifest)
+        except (DamagedArtifact, FileNotFoundError) as error:
+            return [str(error)]
+        found = damaged_files(manifest.parent, content["files"], rehash=True)
+        if digest_of(content["spec"]) != manifest.parent.name:
+            found.append(f"is the artifact {digest_of(content['spec'])}, moved or edited")
+        return [f"{manifest.parent}: {line}" for line in found]
+
+    manifests = list(manifests_below(paths))
+    with ThreadPoolExecutor(jobs) as pool:  # hashing lets go of the interpreter lock
+        damage = [line for lines in pool.map(problems, manifests) for line in lines]
+    print("\n".join([*damage, f"{len(manifests)} artifacts read, {len(damage)} damages found"]))
+    return damage
+
+
+def summary(manifests: Iterable[Path], results: Path) -> None:
+    """Print the time that each stage took for these artifacts, and the files in `results`."""
+    from bood_tasks.store import read_manifest
+
+    stages: dict[str, list[float]] = {}
+    for manifest in manifests:
+        if manifest.is_file():
+            stage = read_manifest(manifest)["spec"]["stage"]
+            stages.setdefault(stage, []).append(_run_facts(manifest).get("seconds", 0.0))
+    rows = [(stage, str(len(times)), _duration(sum(times))) for stage, times in stages.items()]
+    _print_table(rows, {"stage": "left", "artifacts": "right", "time": "right"})
+    if results.is_dir():
+        print("\n".join(str(path) for path in sorted(results.iterdir()) if path.name[0] != "."))
+
+
+def summarise(plan) -> None:
+    """Print the summary at the end of a workflow: `plan` knows every artifact asked for."""
+    summary((Path(spec.manifest) for spec in plan.specs.values()), RESULTS)
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    both = dict(base)
+    for key, value in overlay.items():
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if nested else value
+    return both
+
+
+def effective_config(files: list[Path]) -> Config:
+    """Return the configuration that the files make, each an overlay on those before.
+
+    Raises ConfigError for settings, ValueError for YAML that cannot be used.
+    """
+    raw: dict = {}
+    for path in files:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {error}") from None
+        if not isinstance(content, dict | None):
+            raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
+        raw = merged(raw, content or {})
+    return load(raw)
+
+
+def schema() -> str:
+    """Return the configuration's JSON schema, as workflow/schemas/config.schema.json holds it."""
+    return json.dumps(Config.model_json_schema(), indent=2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bood",
+        description=__doc__.splitlines()[0],
+        fromfile_prefix_chars="@",
+        epilog="@FILE: read arguments",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    command = commands.add_parser("ls", help="list artifacts")
+    command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+
+    command = commands.add_parser("verify", help="re-hash artifacts, name damaged files")
+    command.add_argument("--jobs", type=int, default=os.cpu_count(), help="files read at once")
+    command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+
+    command = commands.add_parser("summary", help="time of each stage, and the outputs")
+    command.add_argument("--results", type=Path, default=RESULTS)
+    command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+
+    command = commands.add_parser("config", help="check settings and print them with defaults")
+    command.add_argument(
+        "files", nargs="*", type=Path, default=[Path("config.yaml")], help="later ones win"
+    )
+
+    commands.add_parser("schema", help="print the JSON schema of the settings")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; exit 1 for damage or a mistake, with its message."""
+    arguments = _parser().parse_args(argv)
+    try:
+        match arguments.command:
+            case "ls":
+                ls(arguments.paths)
+            case "verify":
+                sys.exit(1 if verify(arguments.paths, max(1, arguments.jobs)) else 0)
+            case "summary":
+                summary(manifests_below(arguments.paths), arguments.results)
+            case "config":
+                content = effective_config(arguments.files).model_dump(mode="json")
+                print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
+            case "schema":
+                print(schema())
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Distances to the decision boundary in sign-gradient steps (BOOD Eq. 3).
+
+In: features (`features` [n, d], `labels` [n]) and anchors (`anchors` [v, d]).
+Out: `steps` int32 [n], `crossed` bool [n], `margin` float32 [n], in the order of the features.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Int32
+from torch import Tensor
+
+from bood_tasks.cosine import CosineClassifier, require_directions
+from bood_tasks.environment import pick_device
+from bood_tasks.progress import progress
+from bood_tasks.stage import read_job, run
+
+VERSION = 1
+
+FeatureSpace = Literal["unit", "raw"]
+
+# Rows stepped together: on a CPU few enough for the cache, on a GPU enough to fill it.
+ROWS_AT_ONCE = {"cpu": 512, "cuda": 65536}
+
+
+def in_space(features: Float[Tensor, "n d"], feature_space: FeatureSpace) -> Float[Tensor, "n d"]:
+    """Return the features where the steps are taken: unit length, or as the encoder made them."""
+    return F.normalize(features, dim=1) if feature_space == "unit" else features
+
+
+def _initial_margin(
+    classifier: CosineClassifier, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Return cos_y - max of the other cosines."""
+    cosines = classifier.products(F.normalize(features, dim=1))
+    own = cosines.gather(1, labels[:, None]).squeeze(1)
+    return own - cosines.scatter_(1, labels[:, None], -torch.inf).amax(dim=1)
+
+
+@torch.no_grad()
+def count_steps(
+    features: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    anchors: Float[Tensor, "v d"],
+    *,
+    step_size: float,
+    max_steps: int,
+    feature_space: FeatureSpace,
+    temperature: float,
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Float[Tensor, " n"]]:
+    """Return d(z, y) of Eq. 3, whether the prediction left y, and the initial margin.
+
+    The prediction is tested before each update and after the last. Steps: 0 if it is wrong
+    already; `max_steps` (K) if it changes with the last update or never, which the second
+    result tells apart. Margin: cosine of y less the largest other cosine, below 0 if wrong.
+    No row depends on the others. `advance` hears how many rows are done.
+
+    A pool of active rows takes one step at a time, all together; a row that is done gives its
+    place to the next one. So each step is two matrix products of a fixed shape, and memory
+    beyond the inputs stays bounded.
+    """
+    if step_size <= 0:
+        raise ValueError(f"step_size must be > 0, got {step_size}; the paper uses 0.015")
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be >= 1, got {max_steps}; the paper uses 100")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(anchors):
+        raise ValueError(
+            f"labels must be in 0 ... {len(anchors) - 1} (one anchor a class), "
+            f"got {int(labels.min())} ... {int(labels.max())}; use anchors of the same data set"
+        )
+    require_directions("features", features, cure="train the encoder again, with a lower lr")
+    classifier = CosineClassifier(anchors, temperature=temperature)
+    total, device = len(features), features.device
+    size = min(total, ROWS_AT_ONCE[device.type])
+    steps = torch.empty(total, dtype=torch.int32, device=device)
+    crossed = torch.empty(total, dtype=torch.bool, device=device)
+    margin = torch.empty(total, dtype=features.dtype, device=device)
+    for start in range(0, total, size or 1):
+        part = slice(start, start + size)
+        margin[part] = _initial_margin(classifier, features[part], labels[part])
+
+    row = torch.arange(size, device=device)  # which feature stands in each place of the pool
+    z, y = in_space(features[:size], feature_space).clone(), labels[:size].clone()
+    taken = torch.zeros(size, dtype=torch.int32, device=device)
+    following = size  # the next feature to enter the pool
+    while len(row):
+        products = classifier.products(z)
+        wrong = products.argmax(dim=1) != y
+        done = (wrong | (taken == max_steps)).nonzero().squeeze(1)
+        steps[row[done]], crossed[row[done]] = taken[done], wrong[done]
+        # Done rows step once more: dearer to leave out than to overwrite below.
+        z.add_(classifier.ascent_direction(z, y, products).sign_(), alpha=step_size)
+        taken += 1
+        if len(done):
+            entering = slice(following, following + len(done))
+            fresh = in_space(features[entering], feature_space)
+            places, idle = done[: len(fresh)], done[len(fresh) :]
+            z[places], y[places], taken[places] = fresh, labels[entering], 0
+            row[places] = torch.arange(following, following + len(fresh), device=device)
+            following += len(fresh)
+            if len(idle):
+                keep = torch.ones(len(row), dtype=torch.bool, device=device)
+                keep[idle] = False
+                z, y, taken, row = z[keep], y[keep], taken[keep], row[keep]
+            advance(len(done))
+    return steps, crossed, margin
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device = pick_device()
+    features, labels = (
+        torch.from_numpy(job.inputs["features"][name][:]).to(device)
+        for name in ("features", "labels")
+    )
+    anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
+    with job.draft() as draft:
+        with progress("distances", len(features), "rows") as advance:
+            steps, crossed, margin = count_steps(
+                features, labels, anchors, **job.settings, advance=advance
+            )
+        draft.save("steps", steps.cpu().numpy())
+        draft.save("crossed", crossed.cpu().numpy())
+        draft.save("margin", margin.cpu().numpy())
+        facts = {
+            "mean_steps": round(steps.double().mean().item(), 3),
+            "wrong_from_the_start": int((crossed & (steps == 0)).sum()),
+            "never_crossed": int((~crossed).sum()),
+        }
+        draft.finish(rows={"steps": len(steps)}, facts=facts)
+
+
+if __name__ == "__main__":
+    run(main)

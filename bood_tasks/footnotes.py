@@ -1,0 +1,172 @@
+"""The choices that decide the numbers, in words: the footnotes under every table."""
+
+from collections.abc import Iterable, Mapping
+
+THRESHOLDS = {
+    "first": "the strictest threshold that accepts at least 95 % of ID",
+    "nearest": "the threshold whose accepted share of ID is nearest to 95 %",
+}
+FITS = {
+    "pad": "smaller pictures keep their pixels on a black border, larger ones are shrunk",
+    "resize": "the short side is scaled, the centre cut out",
+}
+KERNEL = "antialiased bilinear"  # dataset.fit_picture, for generated images too
+SELECTIONS = {
+    "boundary": "those with the fewest steps to the decision boundary",
+    "random": "drawn at random",
+    "anchor": "the class anchors themselves",
+}
+PERTURBATIONS = {
+    "adversarial": "stepped across the boundary along the sign of the loss gradient",
+    "gaussian": "moved by Gaussian noise",
+    "centroid": "moved away from the class centroid",
+    "none": "not perturbed",
+}
+RESCALINGS = {
+    "anchor": "normalised, then given the anchor's length",
+    "anchor_no_renorm": "multiplied by the anchor's length without normalising",
+    "none": "used as they are",
+}
+ONLY_FOR = {"sigma": "gaussian", "shift": "centroid", "extra_steps": "adversarial"}
+SPACES = {"unit": "unit-length features", "raw": "features of their own length"}
+DECODED = {"outliers": "outlier vectors", "anchors": "plain class anchors", "words": "other words"}
+
+
+def _said(value: object, words: Mapping[str, str] | None = None) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return (words or {}).get(str(value), str(value))
+
+
+def _sentence(settings: Mapping, parts: Iterable[tuple[str, str, Mapping | None]]) -> str:
+    """Fill each part's words with its setting, if it has one; other settings follow as they are."""
+    told, left = [], dict(settings)
+    for key, words, meaning in parts:
+        if key in left:
+            told.append(words.format(_said(left.pop(key), meaning)))
+    told.extend(
+        f"{key.replace('_', ' ')} {_said(value)}"
+        for key, value in left.items()
+        if value not in (None, [], {}, "")
+    )
+    return "; ".join(told)
+
+
+NETWORK = (
+    ("depth", "ResNet-{}", None),
+    ("width", "{} channels in its first stage", None),
+    ("stem", "{} stem", None),
+    ("epochs", "{} epochs", None),
+    ("batch_size", "{} rows a batch", None),
+    ("lr", "learning rate {}", None),
+    ("weight_decay", "weight decay {}", None),
+    ("clip_norm", "gradients clipped at length {}", None),
+    ("crop_padding", "random crops of pictures padded by {}", None),
+    ("flip", "{}", {"True": "random flips", "False": "no flips"}),
+)
+SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
+    "image": ("Pictures", (("size", "{0} × {0} pixels", None), ("fit", f"{{}} ({KERNEL})", FITS))),
+    "detector": (
+        "Detector",
+        (
+            *NETWORK,
+            ("ood_weight", "OOD term weighted by β = {} (0 for cross-entropy)", None),
+            ("reduction", "reduction {}", None),
+            ("phi", "φ is {}", {"mlp": "an MLP", "linear": "linear"}),
+        ),
+    ),
+    "encoder": ("Encoder", (*NETWORK, ("temperature", "temperature t = {}", None))),
+    "distances": (
+        "Distances",
+        (
+            ("feature_space", "{}", SPACES),
+            ("step_size", "step size α = {}", None),
+            ("max_steps", "at most K = {} steps", None),
+        ),
+    ),
+    "ood_features": (
+        "Outlier features",
+        (
+            ("rate", "r = {} of the features", None),
+            ("scope", "counted {}", {"per_class": "class by class", "global": "over all classes"}),
+            ("select", "{}", SELECTIONS),
+            (
+                "misclassified",
+                "wrongly classified ones {}",
+                {"keep": "stay in", "drop": "are left out"},
+            ),
+            ("perturb", "{}", PERTURBATIONS),
+            ("extra_steps", "c = {} more steps after crossing", None),
+            ("sigma", "noise of standard deviation {}", None),
+            ("shift", "moved by {} of their length", None),
+            ("rescale", "{}", RESCALINGS),
+        ),
+    ),
+    "images": (
+        "Decoding",
+        (
+            ("per_class", f"{{}} images a class, shrunk once ({KERNEL})", None),
+            ("decode", "of {}", DECODED),
+            ("prompt", "prompt “{}”", None),
+            (
+                "scheduler",
+                "{} sampler",
+                None,
+            ),
+            ("steps", "{} steps", None),
+            ("guidance", "guidance {}", None),
+        ),
+    ),
+}
+
+
+def footnotes(notes: Mapping) -> dict[str, str]:
+    """Return {topic: text} of the choices that decide the numbers, in the order of numbering.
+
+    `notes` holds the configuration's sections, with `seeds`, `threshold` and, for rows that
+    override settings, `rows`: {row name: {section: {setting: value}}}.
+    """
+    known = dict(notes)
+    rule = THRESHOLDS[known.pop("threshold")]
+    seeds = known.pop("seeds")
+    found = {
+        "metrics": (
+            f"FPR95, ID positive: share of OOD accepted at {rule}. OOD positive: the same with "
+            "the sides exchanged, the share of ID flagged when 95 % of OOD is caught. "
+            "AUROC: ties count half. AUPR-IN and AUPR-OUT: average precision, ID or OOD positive. "
+            "Test and control sets are compared with the ID test split, validation sets with the "
+            "ID validation split, always whole sets"
+        ),
+        "seeds": (
+            f"One run, seed {seeds[0]}: no deviation known"
+            if len(seeds) == 1
+            else f"Mean ± standard deviation (ddof = 1) over {len(seeds)} runs, "
+            f"seeds {', '.join(map(str, seeds))}; averages are taken per run first"
+        ),
+    }
+    overrides = known.pop("rows", {})
+    if "ood_features" in known:
+        way = known["ood_features"].get("perturb")
+        known["ood_features"] = {
+            key: value
+            for key, value in known["ood_features"].items()
+            if key not in ONLY_FOR or ONLY_FOR[key] == way
+        }
+    for section, (title, parts) in SECTIONS.items():
+        if section in known:
+            found[section] = f"{title}: {_sentence(known.pop(section), parts)}"
+    for section, settings in known.items():
+        values = settings if isinstance(settings, Mapping) else {section: settings}
+        found[section] = f"{section.replace('_', ' ').capitalize()}: {_sentence(values, ())}"
+    changed = [
+        f"{name}: " + ", ".join(
+            f"{section}.{key} = {_said(value)}"
+            for section, values in sections.items()
+            for key, value in values.items()
+        )
+        for name, sections in overrides.items()
+        if sections
+    ]  # fmt: skip
+    if changed:
+        found["rows"] = f"Rows that differ: {'; '.join(changed)}"
+    return found

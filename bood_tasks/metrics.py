@@ -1,0 +1,180 @@
+"""Every figure of the results, one a row, from per-sample scores (method: section 9).
+
+Scores are larger for samples that look more like ID. Test and control sets are compared with the
+ID test split, validation sets with the ID validation split. No averages here: tables make them.
+"""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from bood_tasks.stage import read_job, run
+from bood_tasks.store import Artifact
+
+VERSION = 1
+COLUMNS = (
+    "method", "variant", "score", "id_dataset", "ood_dataset", "split", "seed",
+    "metric", "convention", "value", "n_id", "n_ood",
+)  # fmt: skip
+LEVEL = 0.95
+Convention = Literal["id", "ood"]
+Threshold = Literal["first", "nearest"]
+
+
+def _refuse(scores: ndarray, name: str) -> None:
+    if scores.size == 0:
+        raise ValueError(f"{name} scores must hold at least one value, got none")
+    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    if bad:
+        raise ValueError(
+            f"{name} scores must be finite, got {bad} of {scores.size} that are not; "
+            "the detector diverged: lower detector.lr or detector.ood_weight"
+        )
+
+
+def roc_counts(
+    positive: Float[ndarray, " p"], negative: Float[ndarray, " m"]
+) -> tuple[Int[ndarray, " k"], Int[ndarray, " k"]]:
+    """Positives and negatives accepted at each distinct threshold, from strict to lax.
+
+    A sample is accepted when its score reaches the threshold, so tied samples come together.
+    The point that accepts nothing is left out.
+    """
+    scores = np.concatenate([positive, negative])
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    hits = np.cumsum(order < len(positive))[ends]
+    return hits, ends + 1 - hits
+
+
+def fpr95(
+    id_scores: Float[ndarray, " n"],
+    ood_scores: Float[ndarray, " m"],
+    *,
+    convention: Convention,
+    threshold: Threshold,
+) -> float:
+    """Share of negatives accepted at the threshold that accepts 95 % of the positives.
+
+    `id`: positives are ID, so the share of OOD taken for ID. `ood`: positives are OOD (scores
+    negated), so the share of ID flagged.
+    `first`: the strictest threshold that accepts at least 95 %. `nearest`: the one whose share of
+    accepted positives is nearest to 95 %; of equally near ones the laxest, up to full recall.
+    """
+    positive, negative = _sides(id_scores, ood_scores, convention)
+    hits, alarms = roc_counts(positive, negative)
+    recall = hits / len(positive)  # correctly rounded, so k/n >= 0.95 is exact
+    if threshold == "first":
+        chosen = int(np.argmax(recall >= LEVEL))
+    else:
+        laxest_first = recall[: int(np.argmax(hits)) + 1][::-1]
+        chosen = len(laxest_first) - 1 - int(np.argmin(np.abs(laxest_first - LEVEL)))
+    return float(alarms[chosen] / len(negative))
+
+
+def auroc(id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"]) -> float:
+    """Chance that an ID sample scores above an OOD sample; a tie counts half.
+
+    The same whichever side is called positive.
+    """
+    positive, negative = _sides(id_scores, ood_scores, "id")
+    hits, alarms = roc_counts(positive, negative)
+    doubled = (hits + np.append(0, hits[:-1])) * np.diff(alarms, prepend=0)
+    return float(doubled.sum() / (2 * len(positive) * len(negative)))
+
+
+def aupr(
+    id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"], *, positive: Convention
+) -> float:
+    """Average precision: precision at each threshold, weighted by the recall it adds.
+
+    `id` gives AUPR-IN, `ood` (scores negated) AUPR-OUT. A step function, not interpolated.
+    """
+    wanted, others = _sides(id_scores, ood_scores, positive)
+    hits, alarms = roc_counts(wanted, others)
+    return float(np.sum(np.diff(hits, prepend=0) * (hits / (hits + alarms))) / len(wanted))
+
+
+def _sides(id_scores: ndarray, ood_scores: ndarray, positive: Convention) -> tuple:
+    _refuse(id_scores, "ID")
+    _refuse(ood_scores, "OOD")
+    return (id_scores, ood_scores) if positive == "id" else (-ood_scores, -id_scores)
+
+
+def compare(
+    id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"], *, threshold: Threshold
+) -> list[tuple[str, str, float]]:
+    """(metric, convention, value) of every figure for one score on one OOD set, in [0, 1]."""
+    return [
+        *(
+            ("fpr95", side, fpr95(id_scores, ood_scores, convention=side, threshold=threshold))
+            for side in ("id", "ood")
+        ),
+        ("auroc", "", auroc(id_scores, ood_scores)),
+        ("aupr_in", "", aupr(id_scores, ood_scores, positive="id")),
+        ("aupr_out", "", aupr(id_scores, ood_scores, positive="ood")),
+    ]
+
+
+def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
+    """Rows of one scored detector: its accuracies, then each score on each OOD set."""
+    name = settings["id"]
+    common = {key: label[key] for key in ("method", "variant", "seed")} | {"id_dataset": name}
+    for split in ("test", "validation"):
+        correct = scores[f"{name}/{split}/correct"][:]
+        yield common | {
+            "score": "", "ood_dataset": "", "split": split, "metric": "id_acc", "convention": "",
+            "value": float(correct.mean()), "n_id": len(correct), "n_ood": 0,
+        }  # fmt: skip
+    for score in label["scores"]:
+        for split in ("test", "validation", "control"):
+            reference = "validation" if split == "validation" else "test"
+            inside = scores[f"{name}/{reference}/{score}"][:]
+            for dataset in settings[split]:
+                outside = scores[f"{dataset}/test/{score}"][:]
+                try:
+                    figures = compare(inside, outside, threshold=settings["threshold"])
+                except ValueError as error:
+                    who = " ".join(filter(None, (label["method"], label["variant"])))
+                    raise ValueError(
+                        f"{who}, seed {label['seed']}, {score} on {dataset}: {error}"
+                    ) from None
+                for metric, convention, value in figures:
+                    yield common | {
+                        "score": score, "ood_dataset": dataset, "split": split,
+                        "metric": metric, "convention": convention, "value": value,
+                        "n_id": len(inside), "n_ood": len(outside),
+                    }  # fmt: skip
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Return metrics.csv's rows with numbers as numbers."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        row |= {key: int(row[key]) for key in ("seed", "n_id", "n_ood")}
+        row["value"] = float(row["value"])
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    with job.draft() as draft:
+        count = 0
+        with (draft.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for scores, label in zip(job.inputs["scores"], job.settings["rows"], strict=True):
+                for row in _rows(scores, label, job.settings):
+                    writer.writerow(row | {"value": repr(row["value"])})
+                    count += 1
+        draft.finish(rows={"metrics": count})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,96 @@
+"""ResNets of the papers' family (He et al. 2016), for 32- and 224-pixel images, at any width."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+STEMS = {"cifar": (3, 1, False), "strided": (3, 2, False), "imagenet": (7, 2, True)}
+MEAN, STD = 0.5, 0.25  # one fixed scaling for every data set: nothing to fit, nothing to leak
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions (depths 18, 34), or 1x1, 3x3, 1x1 with four times the channels (50)."""
+
+    def __init__(self, inputs: int, channels: int, stride: int, bottleneck: bool):
+        super().__init__()
+        outputs = 4 * channels if bottleneck else channels
+        shape = [(inputs, channels, 3, stride), (channels, channels, 3, 1)]
+        if bottleneck:
+            shape = [(inputs, channels, 1, 1), (channels, channels, 3, stride)]
+            shape.append((channels, outputs, 1, 1))
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(i, o, kernel, step, kernel // 2, bias=False) for i, o, kernel, step in shape
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for _, o, _, _ in shape)
+        self.shortcut = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x
+        for index, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
+            out = norm(convolution(out))
+            if index < len(self.norms) - 1:
+                out = F.relu(out)
+        return F.relu(out + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """ResNet-18, -34 or -50 whose first stage has `width` channels (the papers' have 64)."""
+
+    def __init__(self, *, depth: int, width: int, stem: str, outputs: int):
+        super().__init__()
+        kernel, stride, pool = STEMS[stem]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        if pool:
+            layers.append(nn.MaxPool2d(3, 2, 1))
+        inputs, bottleneck = width, depth == 50
+        for stage, count in enumerate(BLOCKS[depth]):
+            channels = width * 2**stage
+            for block in range(count):
+                step = 2 if stage and not block else 1
+                layers.append(Block(inputs, channels, step, bottleneck))
+                inputs = 4 * channels if bottleneck else channels
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(inputs, outputs)
+
+    def penultimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p"]:
+        """Return pooled features before the last linear layer."""
+        return self.body(x).mean((2, 3))
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b o"]:
+        return self.head(self.penultimate(x))
+
+
+def to_input(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Return network input in about [-2, 2] from pixels 0..255."""
+    scaled = (images.float() / 255 - MEAN) / STD
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def initialised(build, seed: int) -> nn.Module:
+    """Return build()'s module with weights from one seed, leaving torch's global stream alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = build()
+    return module.to(memory_format=torch.channels_last)
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's weights; safetensors takes plain memory order only."""
+    save_file(
+        {name: w.detach().cpu().contiguous() for name, w in module.state_dict().items()}, path
+    )

@@ -1,0 +1,280 @@
+"""From a configuration to the specs of every artifact it asks for. Reads no data, imports no torch.
+
+Each function below makes one stage's spec and names exactly the settings that stage uses: what
+is not listed here cannot cause a rerun.
+"""
+
+from dataclasses import dataclass, field
+
+from bood_tasks.config import Config
+from bood_tasks.sources import content_digest, locate
+from bood_tasks.spec import Spec, readable
+
+CONTACT_COLUMNS = 8
+
+
+@dataclass
+class Plan:
+    """All specs by digest, and the four things that people read."""
+
+    specs: dict[str, Spec] = field(default_factory=dict)
+    targets: dict[str, Spec] = field(default_factory=dict)
+
+    def add(self, spec: Spec) -> Spec:
+        """Register a spec with all it is made from; return the one known by its digest."""
+        if spec.digest not in self.specs:
+            for upstream in spec.upstream():
+                self.add(upstream)
+            self.specs[spec.digest] = spec
+        return self.specs[spec.digest]
+
+
+def dataset(config: Config, name: str) -> Spec:
+    """Spec of one materialised data set."""
+    item = config.datasets[name]
+    settings = item.model_dump() | {"name": name, "image": config.image.model_dump()}
+    inputs, source = {}, ""
+    outside = {"npz": "file", "folder": "path"}.get(item.kind)
+    if outside:
+        path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
+        source, settings["content"] = str(path), content_digest(path)
+    if "of" in settings:
+        inputs["of"] = dataset(config, settings.pop("of"))
+    return Spec("dataset", readable(name), settings, inputs, source)
+
+
+def generator(config: Config) -> Spec:
+    """Spec of the text-to-image pipeline: a folder as it is, or one trained here."""
+    item = config.generator
+    if item.source == "local":
+        path = locate(item.path, "generator.path")
+        settings = {"source": "local", "content": content_digest(path)}
+        return Spec("generator", "local", settings, {}, str(path))
+    settings = {"source": "train", "words": config.anchors.words, **item.train.model_dump()}
+    source, start = "", settings.pop("init_from")
+    if start:
+        path = locate(start, "generator.train.init_from")
+        source, settings["content"] = str(path), content_digest(path)
+    inputs = {"dataset": dataset(config, config.id)}
+    return Spec("generator", "trained", settings, inputs, source)
+
+
+def anchors(config: Config) -> Spec:
+    """Spec of the class anchors."""
+    inputs = {"generator": generator(config), "dataset": dataset(config, config.id)}
+    return Spec("anchors", readable(config.id), {"words": config.anchors.words}, inputs)
+
+
+def encoder(config: Config, seed: int) -> Spec:
+    """Spec of the image encoder."""
+    item = config.encoder
+    inputs = {"dataset": dataset(config, config.id), "anchors": anchors(config)}
+    name = readable(f"resnet{item.depth}", f"w{item.width}", f"seed{seed}")
+    return Spec("encoder", name, item.model_dump() | {"seed": seed}, inputs)
+
+
+def features(config: Config, seed: int) -> Spec:
+    """Spec of the training split's features."""
+    inputs = {
+        "dataset": dataset(config, config.id),
+        "encoder": encoder(config, seed),
+        "anchors": anchors(config),
+    }
+    return Spec("features", readable(config.id, f"seed{seed}"), {}, inputs)
+
+
+def _stepping(config: Config) -> dict:
+    return config.distances.model_dump() | {"temperature": config.encoder.temperature}
+
+
+def distances(config: Config, seed: int) -> Spec:
+    """Spec of the step counts to the decision boundary."""
+    inputs = {"features": features(config, seed), "anchors": anchors(config)}
+    name = readable(f"alpha{config.distances.step_size:g}", f"seed{seed}")
+    return Spec("distances", name, _stepping(config), inputs)
+
+
+def ood_features(config: Config, seed: int) -> Spec:
+    """Spec of the outlier vectors; only the settings that the chosen variant reads."""
+    item = config.ood_features
+    settings = item.model_dump() | _stepping(config) | {"seed": seed}
+    unused = set()
+    if item.perturb != "gaussian":
+        unused.add("sigma")
+    if item.perturb != "centroid":
+        unused.add("shift")
+    if item.perturb != "adversarial":
+        unused.add("extra_steps")
+    settings = {key: value for key, value in settings.items() if key not in unused}
+    inputs = {
+        "distances": distances(config, seed),
+        "features": features(config, seed),
+        "anchors": anchors(config),
+    }
+    name = readable(item.select, item.perturb, f"seed{seed}")
+    return Spec("ood_features", name, settings, inputs)
+
+
+def _decoding(config: Config, seed: int) -> dict:
+    item = config.images
+    return {
+        "prompt": item.prompt,
+        "scheduler": item.scheduler,
+        "steps": item.steps,
+        "guidance": item.guidance,
+        "seed": seed,
+    }
+
+
+def images(config: Config, seed: int) -> tuple[Spec, ...]:
+    """Specs of the image shards: index ranges, each over every class.
+
+    The number of images is not part of a shard's identity: more images add shards.
+    """
+    item = config.images
+    inputs = {"generator": generator(config), "anchors": anchors(config)}
+    settings = _decoding(config, seed) | {"decode": item.decode}
+    kind = item.decode
+    if item.decode == "outliers":
+        inputs["ood_features"] = ood_features(config, seed)
+        kind = inputs["ood_features"].name.removesuffix(f"-seed{seed}")
+    elif item.decode == "words":
+        settings["words"] = item.words
+    shards = []
+    for start in range(0, item.per_class, item.shard):
+        stop = min(start + item.shard, item.per_class)
+        name = readable(kind, f"seed{seed}", f"{start:05d}-{stop - 1:05d}")
+        shards.append(Spec("images", name, settings | {"start": start, "stop": stop}, inputs))
+    return tuple(shards)
+
+
+def id_images(config: Config, seed: int) -> tuple[Spec, ...]:
+    """Specs of a few decodes of the plain class anchors, for the contact sheets."""
+    plain = {"decode": "anchors", "per_class": CONTACT_COLUMNS}
+    return images(
+        config.model_copy(update={"images": config.images.model_copy(update=plain)}), seed
+    )
+
+
+def trajectory(config: Config, seed: int) -> Spec:
+    """Spec of one feature's way across the boundary, decoded step by step."""
+    inputs = {
+        "features": features(config, seed),
+        "distances": distances(config, seed),
+        "anchors": anchors(config),
+        "generator": generator(config),
+    }
+    settings = _stepping(config) | _decoding(config, seed)
+    settings |= {
+        "extra_steps": config.ood_features.extra_steps,
+        "rescale": config.ood_features.rescale,
+    }
+    return Spec("trajectory", readable(config.id, f"seed{seed}"), settings, inputs)
+
+
+def detector(config: Config, outliers: str, seed: int) -> Spec:
+    """Spec of one trained detector; the CE baseline knows nothing of the OOD term."""
+    settings = config.detector.model_dump() | {"seed": seed}
+    inputs: dict = {"dataset": dataset(config, config.id)}
+    if outliers == "none":
+        for key in ("ood_weight", "reduction", "phi"):
+            del settings[key]
+        kind = "ce"
+    elif outliers == "images":
+        inputs["images"] = images(config, seed)
+        kind = inputs["images"][0].name.split("-seed")[0]
+    else:
+        inputs["outliers"] = dataset(config, outliers)
+        kind = outliers
+    return Spec("detector", readable(kind, f"seed{seed}"), settings, inputs)
+
+
+def scores(config: Config, row: str, seed: int) -> Spec:
+    """Spec of one detector's per-sample scores on every data set."""
+    names = [config.id, *config.test, *config.validation, *config.control]
+    trained = detector(config.for_row(row), config.rows[row].outliers, seed)
+    inputs = {"detector": trained, "datasets": tuple(dataset(config, name) for name in names)}
+    settings = {"scores": sorted(config.rows[row].scores), "id": config.id, "datasets": names}
+    return Spec("scores", trained.name, settings, inputs)
+
+
+def notes(config: Config) -> dict:
+    """Return the choices that decide the numbers, for the tables' footnotes."""
+    return {
+        "seeds": config.seeds,
+        "threshold": config.metrics.threshold,
+        "image": config.image.model_dump(),
+        "encoder": config.encoder.model_dump(),
+        "distances": config.distances.model_dump(),
+        "ood_features": config.ood_features.model_dump(),
+        "images": config.images.model_dump(exclude={"shard"}),
+        "detector": config.detector.model_dump(),
+        "rows": {name: row.set for name, row in config.rows.items()},
+    }
+
+
+def shown(config: Config) -> dict:
+    """Return the configuration without paths and run settings: contents are in the digests."""
+    plain = config.model_dump(exclude={"run": True, "generator": {"path", "train"}})
+    for item in plain["datasets"].values():
+        item.pop("file", None)
+        item.pop("path", None)
+    return plain
+
+
+def make(config: Config) -> Plan:
+    """Return the plan of a whole configuration."""
+    plan = Plan()
+    runs = [(name, row, seed) for name, row in config.rows.items() for seed in config.seeds]
+    labels = [
+        {"method": row.method, "variant": row.variant, "seed": seed, "scores": row.scores}
+        for _, row, seed in runs
+    ]
+    found = tuple(scores(config, name, seed) for name, _, seed in runs)
+    groups = {"test": config.test, "validation": config.validation, "control": config.control}
+    metrics = Spec(
+        "metrics",
+        readable(config.id),
+        config.metrics.model_dump() | groups | {"id": config.id, "rows": labels},
+        {"scores": found},
+    )
+    tables = Spec("tables", readable(config.id), {"notes": notes(config)}, {"metrics": metrics})
+    seed = config.seeds[0]
+    figures = Spec(
+        "figures",
+        readable(config.id),
+        {
+            "rows": labels,
+            "test": config.test,
+            "id": config.id,
+            "contact_columns": CONTACT_COLUMNS,
+        },
+        {
+            "dataset": dataset(config, config.id),
+            "anchors": anchors(config),
+            "ood_images": images(config, seed),
+            "id_images": id_images(config, seed),
+            "trajectory": trajectory(config, seed),
+            "features": features(config, seed),
+            "distances": distances(config, seed),
+            "ood_features": ood_features(config, seed),
+            "scores": found,
+            "encoder": encoder(config, seed),
+            "detectors": tuple(spec.inputs["detector"] for spec in found),
+        },
+    )
+    for spec in (metrics, tables, figures):
+        plan.add(spec)
+    provenance = [
+        {"stage": spec.stage, "name": spec.name, "digest": spec.digest}
+        for spec in plan.specs.values()
+    ]
+    report = Spec(
+        "report",
+        readable(config.id),
+        {"config": shown(config), "provenance": provenance},
+        {"metrics": metrics, "tables": tables, "figures": figures},
+    )
+    plan.add(report)
+    plan.targets = {"metrics": metrics, "tables": tables, "figures": figures, "report": report}
+    return plan

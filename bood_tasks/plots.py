@@ -1,0 +1,272 @@
+"""The drawings: arrays in, a matplotlib figure out. No files, no global state.
+
+Every drawing must be readable in black and white: what colour tells apart, a line style, a hatch
+or a place tells apart too. Colours are Okabe and Ito's.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy import ndarray
+
+from bood_tasks.metrics import auroc, roc_counts
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#888888"
+CYCLE = (BLACK, VERMILION, BLUE, GREEN, ORANGE, PURPLE, SKY, GREY)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+DPI = 110
+MOST_PANELS_OF_CLASSES = 12
+MOST_BARS = 8
+STYLE = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a class or row may hold a dollar sign
+    "svg.hashsalt": "bood",  # else every run writes other ids
+}
+
+
+@contextmanager
+def house_style():
+    """Draw with the settings above, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def _panels(count: int, columns: int, *, width: float, height: float) -> tuple[Figure, list]:
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, list(axes[:count])
+
+
+# --- one feature across the boundary (the paper's Figure 2) ---
+
+
+def pick_steps(count: int, crossed_at: int, shown: int) -> list[int]:
+    """At most `shown` (4 or more) of the steps 0 ... count - 1.
+
+    First, crossing and last are always there, the others spread evenly before and after.
+    """
+    after = min(count - crossed_at, shown // 2)
+    before = min(crossed_at, shown - after)
+    picked = [
+        *np.linspace(0, crossed_at - 1, before).round(),
+        *np.linspace(crossed_at, count - 1, after).round(),
+    ]
+    return [int(step) for step in picked]
+
+
+def trajectory(
+    images: UInt8[ndarray, "n h w 3"],
+    probabilities: Float[ndarray, "n v"],
+    predictions: Int[ndarray, " n"],
+    classes: Sequence[str],
+    *,
+    source: int,
+    crossed_at: int,
+    step_size: float,
+    columns: int,
+) -> Figure:
+    """Decodes of one feature step by step, with the classifier's probabilities under each.
+
+    From `crossed_at` on the prediction is no longer `source`: those have a heavy frame.
+    """
+    steps = pick_steps(len(images), crossed_at, columns)
+    peaks = probabilities[steps].max(0)
+    peaks[source] = np.inf
+    bars = sorted(np.argsort(-peaks, kind="stable")[:MOST_BARS].tolist())
+    figure = Figure(figsize=(1.35 * len(steps) + 0.9, 1.6 + 0.2 * len(bars)), layout="constrained")
+    axes = figure.subplots(2, len(steps), height_ratios=[1.2, 0.2 * len(bars)], squeeze=False)
+    for column, step in enumerate(steps):
+        beyond = step >= crossed_at
+        picture, chart = axes[:, column]
+        picture.imshow(images[step], interpolation="nearest")
+        picture.set_xticks([])
+        picture.set_yticks([])
+        for spine in picture.spines.values():
+            spine.set(visible=True, color=VERMILION if beyond else GREY, lw=3 if beyond else 0.8)
+        word = " crosses" if step == crossed_at else f" (+{step - crossed_at})" if beyond else ""
+        picture.set_title(f"step {step}{word}", fontweight="bold" if beyond else "normal")
+        values = probabilities[step, bars]
+        drawn = chart.barh(range(len(bars)), values, color=SKY, edgecolor=BLACK, lw=0.5)
+        for place, which in enumerate(bars):
+            if which == source:
+                drawn[place].set(facecolor=BLACK)
+            elif which == predictions[step]:
+                drawn[place].set(facecolor=VERMILION, hatch="///")
+        chart.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"])
+        chart.set_yticks(range(len(bars)), [classes[i] for i in bars] if column == 0 else [])
+        chart.invert_yaxis()
+    axes[0, 0].set_ylabel("decoded")
+    figure.supxlabel(
+        f"probability (black: {classes[source]}, hatched: the class predicted instead); "
+        f"one step moves every coordinate by α = {step_size:g}",
+        fontsize=9,
+    )
+    return figure
+
+
+# --- distances ---
+
+
+def distances(
+    steps: Int[ndarray, " n"],
+    crossed: Bool[ndarray, " n"],
+    labels: Int[ndarray, " n"],
+    classes: Sequence[str],
+    *,
+    taken: Mapping[str, int],
+    cut: Mapping[str, int],
+    tied: Mapping[str, int],
+    left_out: Mapping[str, int],
+) -> Figure:
+    """Histograms of step counts, one panel a class (one for all if there are many).
+
+    Rows that never crossed stand apart at the right; the cut is the largest step count taken,
+    `tied` the rows that have exactly it, `left_out` the wrongly classified rows dropped.
+    """
+    reach = int(steps[crossed].max(initial=1))
+    width = max(1, -(-(reach + 1) // 40))
+    edges = np.arange(0, reach + 1 + width, width) - 0.5
+    apart = edges[-1] + max(2, 0.06 * reach)
+    if len(classes) <= MOST_PANELS_OF_CLASSES:
+        panels = {name: (labels == index, [name]) for index, name in enumerate(classes)}
+    else:
+        panels = {f"all {len(classes)} classes": (np.ones(len(labels), bool), list(classes))}
+    figure, axes = _panels(len(panels), 4, width=2.55 if len(panels) > 1 else 6, height=2.3)
+    for ax, (title, (rows, names)) in zip(axes, panels.items(), strict=True):
+        _distance_panel(ax, steps[rows], crossed[rows], edges, apart)
+        cuts = sorted({cut[name] for name in names if cut.get(name) is not None})
+        told = f"{title}: {sum(taken.get(name, 0) for name in names):,} of {rows.sum():,} taken"
+        if cuts:
+            ax.axvline(cuts[-1] + 0.5, color=VERMILION, ls="--", lw=1.4)
+            at = str(cuts[0]) if len(cuts) == 1 else f"{cuts[0]} … {cuts[-1]}"
+            told += f"\ncut at d = {at}, {sum(tied.get(name, 0) for name in names):,} tie there"
+        dropped = sum(left_out.get(name, 0) for name in names)
+        told += f"\n{dropped:,} at d = 0 left out" if dropped else "\n"
+        ax.set_title(told, loc="left", fontsize=8)
+    figure.supxlabel("steps until the prediction changes, d", fontsize=9)
+    figure.supylabel("features", fontsize=9)
+    return figure
+
+
+def _distance_panel(ax, steps: ndarray, crossed: ndarray, edges: ndarray, apart: float) -> None:
+    ax.hist(steps[crossed & (steps > 0)], edges, color=SKY, edgecolor=BLACK, lw=0.4)
+    ax.hist(steps[steps == 0], edges, color="white", edgecolor=BLACK, lw=0.4, hatch="////")
+    never = int(np.count_nonzero(~crossed))
+    width = edges[1] - edges[0]
+    ax.bar(apart, never, width=max(1.0, width), color=GREY, edgecolor=BLACK, hatch="xx", lw=0.4)
+    if never:
+        ax.annotate(f"{never:,}", (apart, never), ha="center", va="bottom", fontsize=7)
+    even = MaxNLocator(nbins=4, integer=True).tick_values(0, edges[-1])
+    ticks = [tick for tick in even if 0 <= tick <= 0.78 * apart]  # leave room for "never"
+    ax.set_xticks([*ticks, apart], [*(f"{tick:g}" for tick in ticks), "never"])
+    ax.set_xlim(edges[0] - 0.5, apart + max(1.0, width))
+
+
+# --- scores ---
+
+Scored = Mapping[str, tuple[Float[ndarray, " n"], Float[ndarray, " m"]]]
+
+
+def score_histograms(scored: Scored, *, dataset: str, id_name: str) -> Figure:
+    """A panel per row of the table: ID filled, OOD hatched, the line that accepts 95 % of ID.
+
+    Scores outside the middle 99.8 % of both sets are counted in the outermost bins.
+    """
+    figure, axes = _panels(len(scored), 3, width=3.1, height=2.2)
+    for ax, (title, (inside, outside)) in zip(axes, scored.items(), strict=True):
+        both = np.concatenate([inside, outside]).astype(float)
+        low, high = np.quantile(both, [0.001, 0.999])
+        edges = np.linspace(low, high if high > low else low + 1, 41)
+        for scores, name, look in (
+            (inside, f"ID {id_name}", {"color": SKY, "edgecolor": BLUE, "lw": 0.6}),
+            (outside, f"OOD {dataset}", {
+                "facecolor": "none", "edgecolor": VERMILION, "hatch": "////", "lw": 1.2}),
+        ):  # fmt: skip
+            clipped = np.clip(scores, edges[0], edges[-1])
+            share = np.full(len(scores), 100 / len(scores))
+            ax.hist(clipped, edges, weights=share, histtype="stepfilled", label=name, **look)
+        ax.axvline(np.quantile(inside, 0.05, method="lower"), color=BLACK, ls="--", lw=1)
+        ax.set_title(f"{title}\nAUROC {100 * auroc(inside, outside):.1f} %", loc="left")
+    figure.supxlabel("score, larger = more like ID (dashed: 95 % of ID lies to the right)",
+                     fontsize=9)  # fmt: skip
+    figure.supylabel("samples in the bin, %", fontsize=9)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=2)
+    return figure
+
+
+def roc_curves(scored: Scored, *, dataset: str) -> Figure:
+    """One line per row of the table, ID positive; the dotted line is where FPR95 is read."""
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    ax = figure.subplots()
+    looks = itertools.cycle(
+        (color, DASHES[(turn + index) % len(DASHES)])
+        for turn in range(len(DASHES))
+        for index, color in enumerate(CYCLE)
+    )
+    for (title, (inside, outside)), (color, dash) in zip(scored.items(), looks, strict=False):
+        hits, alarms = (np.append(0, counts) for counts in roc_counts(inside, outside))
+        kept = np.unique(np.linspace(0, len(hits) - 1, min(len(hits), 600)).astype(int))
+        ax.plot(
+            100 * alarms[kept] / len(outside),
+            100 * hits[kept] / len(inside),
+            color=color,
+            ls=dash,
+            lw=1.6,
+            label=f"{title}: {100 * auroc(inside, outside):.1f}",
+        )
+    ax.axhline(95, color=GREY, ls=":", lw=1)
+    ax.set(xlim=(-1, 101), ylim=(-1, 101))
+    ax.set_xlabel(f"OOD accepted ({dataset}), %")
+    ax.set_ylabel("ID accepted, %")
+    ax.grid(color="#dddddd", lw=0.5)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), title="row: AUROC, %", alignment="left")
+    return figure
+
+
+# --- losses ---
+
+Curve = tuple[Float[ndarray, " n"], Float[ndarray, " n"]]
+
+
+def _smooth(curve: Curve, points: int = 80) -> Curve:
+    """Means of neighbouring steps, so that at most `points` remain."""
+    groups = np.array_split(np.arange(len(curve[0])), min(points, len(curve[0])))
+    return tuple(np.array([part[group].mean() for group in groups]) for part in curve)
+
+
+def losses(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """A panel per kind of loss, in it a line per network over its training epochs."""
+    figure, axes = _panels(len(panels), 3, width=3.3, height=3.0)
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    looks = {name: (CYCLE[i % len(CYCLE)], DASHES[i % len(DASHES)]) for i, name in enumerate(names)}
+    drawn = {}
+    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+        for name, curve in lines.items():
+            color, dash = looks[name]
+            (drawn[name],) = ax.plot(*_smooth(curve), color=color, ls=dash, lw=1.4)
+        ax.set_title(title, loc="left")
+        ax.set_xlabel("epoch")
+        ax.set_ylim(bottom=0)
+    axes[0].set_ylabel("loss, nats")
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=4)
+    return figure

@@ -1,0 +1,87 @@
+"""What lies outside the artifact tree: files that settings name, their digests, and results/."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from bood_tasks.spec import DIGEST_LENGTH, ROOT
+
+EMBEDDED = "embedded:"
+DATA = Path(__file__).parent / "data"
+
+
+def locate(path: str, setting: str) -> Path:
+    """Return the file or folder that a setting names; `embedded:x` is package data.
+
+    Raises FileNotFoundError that names the setting.
+    """
+    found = DATA / path.removeprefix(EMBEDDED) if path.startswith(EMBEDDED) else Path(path)
+    if not found.exists():
+        shipped = ", ".join(sorted(item.name for item in DATA.iterdir()))
+        cure = (
+            f"shipped are: {shipped}"
+            if path.startswith(EMBEDDED)
+            else "put it there or correct the path (relative to the working folder)"
+        )
+        raise FileNotFoundError(f"{setting} must name something that exists, got {path!r}; {cure}")
+    return found
+
+
+def content_digest(path: Path) -> str:
+    """Return the shortened SHA-256 of a file, or of a folder's names and files.
+
+    Hashes are cached by path, size and modification time, so that planning stays fast.
+    """
+    cache_path = ROOT / ".digests.json"
+    try:
+        cache = json.loads(cache_path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        cache = {}
+    files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+    total, fresh = hashlib.sha256(), False
+    for item in files:
+        state = item.stat()
+        key = str(item.resolve())
+        known = cache.get(key)
+        if known is None or known[:2] != [state.st_size, state.st_mtime_ns]:
+            with item.open("rb") as handle:
+                known = [
+                    state.st_size,
+                    state.st_mtime_ns,
+                    hashlib.file_digest(handle, "sha256").hexdigest(),
+                ]
+            cache[key], fresh = known, True
+        name = item.relative_to(path).as_posix() if path.is_dir() else ""
+        total.update(f"{name}\0{known[2]}\n".encode())
+    if fresh:
+        _keep(cache_path, cache)
+    return total.hexdigest()[:DIGEST_LENGTH]
+
+
+def _keep(cache_path: Path, cache: dict) -> None:
+    """Write the cache; a store that is read-only works without one."""
+    try:
+        cache_path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = cache_path.with_name(f"{cache_path.name}.{os.getpid()}")
+        scratch.write_text(json.dumps(cache), encoding="utf-8")
+        os.replace(scratch, cache_path)
+    except OSError:
+        return
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ValueError or PermissionError unless files can be made in the folder (made too)."""
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"results must be a folder, got the file {place}; move it away")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise PermissionError(
+            f"results must be a folder that can be written, got {folder} ({error.strerror}); "
+            "change its permissions or free some space"
+        ) from None

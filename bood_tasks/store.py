@@ -1,0 +1,265 @@
+"""Artifacts: folders whose manifest is written last.
+
+A folder is an artifact if and only if it holds `manifest.json`: format, identity, row counts,
+and size and SHA-256 of every payload file. What varies from run to run (host, versions, time)
+stands beside it in `run.json`. Until the manifest exists, `.progress/` holds what a killed job
+needs to go on.
+"""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+
+from bood_tasks.spec import digest_of, to_json
+
+FORMAT = 1
+ROWS_PER_CHUNK = 1024
+UNFINISHED_SUFFIXES = (".tmp", ".partial")  # what a kill inside write_json or zarr leaves
+
+
+class DamagedArtifact(ValueError):
+    """A finished artifact whose files are not what its manifest says."""
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def payload_files(folder: Path) -> list[Path]:
+    """Return an artifact's payload, sorted: everything but manifest, run facts and progress."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.relative_to(folder).parts[0] not in ("manifest.json", "run.json", ".progress")
+    )
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` in one step with sorted, indented JSON that is on disk on return."""
+    scratch = path.with_name(path.name + ".tmp")
+    with scratch.open("w", encoding="utf-8") as handle:
+        json.dump(value, handle, indent=1, sort_keys=True)
+        handle.write("\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(scratch, path)
+
+
+def _missing_chunks(group: zarr.Group) -> list[str]:
+    """Name the chunk files that a killed writer left out (zarr would read them as fill)."""
+    missing = []
+    for name, array in group.members(max_depth=None):
+        if isinstance(array, zarr.Array):
+            grid = [
+                math.ceil(n / c)
+                for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
+            ]
+            for index in np.ndindex(*grid):
+                path = Path(str(group.store_path.store.root), name, "c", *map(str, index))
+                if not path.is_file():
+                    missing.append(str(path))
+    return missing
+
+
+class Draft:
+    """An artifact being written. Use as a context manager; call `finish` as the last act.
+
+    Entering wipes the payload unless `.progress/spec` says that it belongs to the same
+    identity; leaving without `finish` keeps what is there for the next try.
+    """
+
+    def __init__(self, manifest: Path | str, identity: Mapping):
+        self.manifest = Path(manifest)
+        self.folder = self.manifest.parent
+        self.progress = self.folder / ".progress"
+        self.identity = json.loads(to_json(identity))
+        self.resumed = False
+        self._started = time.perf_counter()
+        expected = digest_of(self.identity)
+        if self.folder.name != expected:
+            raise ValueError(
+                f"--out must lie in a folder named {expected} (the digest of --spec), "
+                f"got {self.folder}; let Snakemake build the command line"
+            )
+
+    def __enter__(self) -> "Draft":
+        note = self.progress / "spec"
+        self.resumed = note.is_file() and note.read_text(encoding="utf-8") == to_json(self.identity)
+        if not self.resumed:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.progress.mkdir(parents=True)
+            note.write_text(to_json(self.identity), encoding="utf-8")
+        else:
+            self.manifest.unlink(missing_ok=True)
+            for path in self.folder.rglob("*"):
+                if path.suffix in UNFINISHED_SUFFIXES:
+                    path.unlink()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return None
+
+    @property
+    def group(self) -> zarr.Group:
+        """The artifact's arrays, one zarr group."""
+        return zarr.open_group(self.folder / "data.zarr", mode="a")
+
+    def array(
+        self, name: str, shape: tuple[int, ...], dtype: str, *, chunk: int, shard: int | None = None
+    ) -> zarr.Array:
+        """Return an array to fill, kept as it is when a killed job resumes.
+
+        `chunk` and `shard` count rows (a zarr shard is one file of many chunks). Floats fill
+        with NaN; every chunk is written even if it equals the fill value, so that a missing
+        file always means a missing write. Every chunk carries a CRC-32C.
+        """
+        group = self.group
+        if name in group:
+            return group[name]
+        floating = np.issubdtype(np.dtype(dtype), np.floating)
+        rest = tuple(shape[1:])
+        return group.create_array(
+            name,
+            shape=shape,
+            dtype=dtype,
+            chunks=(max(1, min(chunk, shape[0])), *rest),
+            shards=None if shard is None else (shard, *rest),
+            fill_value=np.nan if floating else 0,
+            serializer=BytesCodec(),
+            compressors=[Crc32cCodec()] if floating else [ZstdCodec(level=3), Crc32cCodec()],
+            config={"write_empty_chunks": True},
+        )
+
+    def save(self, name: str, values: np.ndarray) -> None:
+        """Write a whole array of at least one row."""
+        values = np.asarray(values)
+        target = self.array(name, values.shape, str(values.dtype), chunk=ROWS_PER_CHUNK)
+        target[...] = values
+
+    def finish(
+        self, *, rows: Mapping[str, int] | None = None, facts: Mapping | None = None
+    ) -> None:
+        """Check that every chunk is there, hash the payload and write the manifest."""
+        if (self.folder / "data.zarr").exists():
+            missing = _missing_chunks(self.group)
+            if missing:
+                raise RuntimeError(f"{len(missing)} chunks were never written, first: {missing[0]}")
+        files = {}
+        for path in payload_files(self.folder):
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+            files[path.relative_to(self.folder).as_posix()] = {
+                "sha256": sha256(path),
+                "size": path.stat().st_size,
+            }
+        write_json(self.folder / "run.json", self._run_facts(facts or {}))
+        write_json(
+            self.manifest,
+            {"format": FORMAT, "spec": self.identity, "rows": dict(rows or {}), "files": files},
+        )
+        shutil.rmtree(self.progress)
+
+    def _run_facts(self, facts: Mapping) -> dict:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        record = {
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "seconds": round(time.perf_counter() - self._started, 3),
+            "process_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+            "resumed": self.resumed,
+            **facts,
+        }
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            record["torch"] = torch.__version__
+            record["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+            if torch.cuda.is_available():
+                record["device"] = torch.cuda.get_device_name()
+                record["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return record
+
+
+def read_manifest(manifest: Path) -> dict:
+    """Return a manifest's content: format, spec, rows, files."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        found = {key: content[key] for key in ("format", "spec", "rows", "files")}
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{manifest.parent} holds no manifest.json, so it is no finished artifact; "
+            "ask Snakemake for it by name"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedArtifact(f"{manifest} is damaged: {error!r}") from error
+    if found["format"] != FORMAT:
+        raise DamagedArtifact(f"{manifest} has format {found['format']}, this code reads {FORMAT}")
+    return found
+
+
+def damaged_files(folder: Path, files: Mapping[str, Mapping], *, rehash: bool) -> list[str]:
+    """Return one line per file that is missing, of another size or (rehash) other content."""
+    problems = []
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif path.stat().st_size != expected["size"]:
+            problems.append(
+                f"{name} has {path.stat().st_size} bytes, should have {expected['size']}"
+            )
+        elif rehash and sha256(path) != expected["sha256"]:
+            problems.append(f"{name} has other content than its manifest says")
+    return problems
+
+
+class Artifact:
+    """A finished artifact, read-only. Opening it checks the manifest and every file's size."""
+
+    def __init__(self, manifest: Path | str):
+        self.manifest = Path(manifest)
+        self.folder = self.manifest.parent
+        content = read_manifest(self.manifest)
+        self.spec, self.files, self.rows = content["spec"], content["files"], content["rows"]
+        damaged = self.damaged(rehash=False)
+        if damaged:
+            raise DamagedArtifact(f"{self.folder}: {damaged[0]}; run `bood verify`")
+
+    def damaged(self, *, rehash: bool) -> list[str]:
+        """Return one line per damaged file, see damaged_files."""
+        return damaged_files(self.folder, self.files, rehash=rehash)
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.spec)
+
+    @property
+    def settings(self) -> dict:
+        return self.spec["settings"]
+
+    def __getitem__(self, name: str) -> zarr.Array:
+        """Return an array by name, e.g. `artifact["train/images"]`."""
+        return zarr.open_group(self.folder / "data.zarr", mode="r")[name]
+
+    def __contains__(self, name: str) -> bool:
+        path = self.folder / "data.zarr"
+        return path.exists() and name in zarr.open_group(path, mode="r")
+
+    def json(self, name: str) -> dict:
+        """Return a JSON payload file's content."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))

@@ -1,0 +1,110 @@
+"""One feature's way across the decision boundary, decoded at every step (the paper's Figure 2).
+
+Leaves: `images` uint8 [t, h, w, 3], `probabilities` float32 [t, v], `predictions` [t]. All
+pictures share one noise, so what changes is the vector alone.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bood_tasks.cosine import cosine_logits, perturb
+from bood_tasks.diffusion import encode_prompt, latent_shape, load_pipeline
+from bood_tasks.environment import pick_device
+from bood_tasks.images import decode_vectors, item_noise
+from bood_tasks.ood_features import rescale_vectors
+from bood_tasks.stage import read_job, run
+from bood_tasks.store import write_json
+
+VERSION = 1
+STEPS_WANTED = 6
+
+
+def choose_row(steps: np.ndarray, crossed: np.ndarray) -> int:
+    """Return the first row that crosses in STEPS_WANTED steps, else the nearest to that.
+
+    Raises ValueError if no feature crosses.
+    """
+    usable = np.flatnonzero(crossed & (steps > 0))
+    if not len(usable):
+        raise ValueError(
+            "no feature crosses the decision boundary; raise distances.step_size or "
+            "distances.max_steps"
+        )
+    return int(usable[np.argmin(np.abs(steps[usable] - STEPS_WANTED))])
+
+
+def walk(
+    feature: Float[Tensor, "1 d"],
+    label: int,
+    anchors: Float[Tensor, "v d"],
+    *,
+    count: int,
+    step_size: float,
+    temperature: float,
+) -> Float[Tensor, "t d"]:
+    """Return the feature and its `count` updates by equation 3."""
+    path = [feature]
+    labels = torch.tensor([label])
+    for _ in range(count):
+        path.append(
+            perturb(path[-1], labels, anchors, step_size=step_size, temperature=temperature)
+        )
+    return torch.cat(path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device = pick_device()
+    settings = job.settings
+    features, distances = job.inputs["features"], job.inputs["distances"]
+    anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:])
+    names = job.inputs["anchors"].json("anchors.json")["classes"]
+    steps = distances["steps"][:]
+    row = choose_row(steps, distances["crossed"][:])
+    label = int(features["labels"][row])
+    feature = torch.from_numpy(features["features"][row : row + 1])
+    if settings["feature_space"] == "unit":
+        feature = feature / feature.norm()
+    stepping = {"step_size": settings["step_size"], "temperature": settings["temperature"]}
+    path = walk(
+        feature, label, anchors, count=int(steps[row]) + settings["extra_steps"], **stepping
+    )
+    probabilities = cosine_logits(path, anchors, temperature=settings["temperature"]).softmax(1)
+    vectors = rescale_vectors(
+        path, anchors[label].norm().expand(len(path)), rescale=settings["rescale"]
+    )
+    pipe = load_pipeline(
+        job.inputs["generator"].folder / "pipeline",
+        device=device,
+        scheduler=settings["scheduler"],
+    )
+    noise = item_noise(latent_shape(pipe), settings["seed"], [names[label]], np.array([0]))
+    images = decode_vectors(
+        pipe,
+        vectors,
+        noise.expand(len(path), -1, -1, -1),
+        prompt=settings["prompt"],
+        uncond=encode_prompt(pipe, "", None),
+        steps=settings["steps"],
+        guidance=settings["guidance"],
+    )
+    with job.draft() as draft:
+        draft.save("images", images)
+        draft.save("probabilities", probabilities.numpy())
+        draft.save("predictions", probabilities.argmax(1).numpy())
+        write_json(
+            draft.folder / "trajectory.json",
+            {
+                "class": names[label],
+                "row": row,
+                "crossed_at": int(steps[row]),
+                "step_size": settings["step_size"],
+            },
+        )
+        draft.finish(rows={"images": len(images)})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,171 @@
+"""Golden digests of the stages' code: an edit must say whether it changes the stage's output.
+
+    python tests/code_digests.py check            name the stages whose code changed
+    python tests/code_digests.py raise STAGE...   the output changes: raise VERSION, record
+    python tests/code_digests.py accept STAGE...  it does not: record (or `accept --all`)
+
+A stage's digest covers the syntax trees of its module and of all package modules that it
+imports, without comments, docstrings and layout.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "bood_tasks"
+GOLDEN = Path(__file__).resolve().with_suffix(".json")
+VERSION_LINE = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
+
+
+def tree_of(node: object) -> object:
+    """Return a syntax tree as plain lists, without docstrings and positions.
+
+    `ast.dump` would do, did it not spell the same tree differently in each Python.
+    """
+    if isinstance(node, list):
+        return [tree_of(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    documented = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = fields["body"][1:]
+    kept = {name: value for name, value in fields.items() if value not in (None, [])}
+    return [type(node).__name__, [[name, tree_of(value)] for name, value in sorted(kept.items())]]
+
+
+def imports_of(tree: ast.Module, package: Path) -> set[str]:
+    """Return the package's own modules that a module imports, wherever in it."""
+    named: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parent = package.name if node.level else ""
+            origin = ".".join(filter(None, [parent, node.module]))
+            named |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
+    inside = (name.split(".") for name in named if name.startswith(f"{package.name}."))
+    return {parts[1] for parts in inside if (package / f"{parts[1]}.py").is_file()}
+
+
+def stages(package: Path) -> dict[str, int]:
+    """Return each stage's VERSION: a stage is a module that has one."""
+    found = {
+        path.stem: VERSION_LINE.search(path.read_text(encoding="utf-8"))
+        for path in sorted(package.glob("*.py"))
+    }
+    return {stage: int(match.group(1)) for stage, match in found.items() if match}
+
+
+def _unversioned(tree: ast.Module) -> list[ast.stmt]:
+    """Return a module's statements less VERSION's, which other stages' digests must not see."""
+    body = tree.body[1:] if ast.get_docstring(tree, clean=False) is not None else tree.body
+    return [item for item in body if not VERSION_LINE.match(ast.unparse(item))]
+
+
+def digests(package: Path) -> dict[str, dict]:
+    """Return every stage's version and the digest of its code with all that it imports."""
+    trees = {
+        path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in package.glob("*.py")
+    }
+    own = {name: json.dumps(tree_of(_unversioned(tree))) for name, tree in trees.items()}
+    direct = {name: imports_of(tree, package) for name, tree in trees.items()}
+    result = {}
+    for stage, version in stages(package).items():
+        used, new = {stage}, {stage}
+        while new:
+            new = set().union(*(direct[name] for name in new)) - used
+            used |= new
+        text = json.dumps({name: own[name] for name in used}, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        result[stage] = {"version": version, "digest": digest}
+    return result
+
+
+def read(golden: Path) -> dict[str, dict]:
+    """Return the recorded digests."""
+    return json.loads(golden.read_text(encoding="utf-8")) if golden.is_file() else {}
+
+
+def write(golden: Path, recorded: dict[str, dict]) -> None:
+    """Record digests, one stage a line, so that merges meet few conflicts."""
+    lines = [f"{json.dumps(stage)}: {json.dumps(recorded[stage])}" for stage in sorted(recorded)]
+    golden.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def complaints(package: Path, golden: Path) -> list[str]:
+    """Return one line per stage whose code or version is not the recorded one."""
+    now, recorded = digests(package), read(golden)
+    command = "python tests/code_digests.py"
+    lines = []
+    for stage in sorted(now.keys() | recorded.keys()):
+        old, new = recorded.get(stage), now.get(stage)
+        if old == new:
+            continue
+        if old is None:
+            lines.append(f"{stage} is a new stage: `{command} accept {stage}`")
+        elif new is None:
+            lines.append(f"{stage} is no stage any more: `{command} accept {stage}`")
+        elif old["version"] != new["version"]:
+            lines.append(
+                f"{stage} went from VERSION {old['version']} to {new['version']}: "
+                f"`{command} accept {stage}`"
+            )
+        else:
+            lines.append(
+                f"{stage} (or a module that it imports) has other code at the same VERSION. "
+                f"If its output changes: `{command} raise {stage}`; "
+                f"if not: `{command} accept {stage}`"
+            )
+    return lines
+
+
+def accept(package: Path, golden: Path, chosen: list[str]) -> None:
+    """Record the stages' present code and version."""
+    now, recorded = digests(package), read(golden)
+    for stage in chosen:
+        if stage in now:
+            recorded[stage] = now[stage]
+        else:
+            del recorded[stage]
+    write(golden, recorded)
+
+
+def raise_versions(package: Path, golden: Path, chosen: list[str]) -> None:
+    """Write the next VERSION into the stages' modules and record their code."""
+    for stage in chosen:
+        path = package / f"{stage}.py"
+        version = stages(package)[stage]
+        source = VERSION_LINE.sub(f"VERSION = {version + 1}", path.read_text(encoding="utf-8"))
+        path.write_text(source, encoding="utf-8")
+    accept(package, golden, chosen)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Check, raise or accept, as the module's docstring says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("action", choices=("check", "raise", "accept"))
+    parser.add_argument("stages", nargs="*", metavar="STAGE")
+    parser.add_argument("--all", action="store_true", help="every stage that `check` names")
+    arguments = parser.parse_args(argv)
+    if arguments.action == "check":
+        sys.exit("\n".join(complaints(PACKAGE, GOLDEN)) or 0)
+    now, recorded = digests(PACKAGE), read(GOLDEN)
+    known = now.keys() | recorded.keys()
+    changed = [stage for stage in known if now.get(stage) != recorded.get(stage)]
+    chosen = sorted(changed) if arguments.all else arguments.stages
+    possible = now.keys() if arguments.action == "raise" else known
+    if unknown := [stage for stage in chosen if stage not in possible]:
+        parser.error(f"no such stage: {', '.join(unknown)}; known: {', '.join(sorted(possible))}")
+    {"raise": raise_versions, "accept": accept}[arguments.action](PACKAGE, GOLDEN, chosen)
+    print(f"recorded {', '.join(chosen) or 'nothing'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Small but real artifacts for the tests of the stages that only read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from bood_tasks.spec import digest_of, to_json, version_of
+from bood_tasks.store import Artifact, Draft
+
+
+def identity(stage: str, settings: dict | None = None, inputs: dict | None = None) -> dict:
+    """Return an identity; inputs may be artifacts or lists of them."""
+    named = {
+        role: [item.digest for item in given] if isinstance(given, list) else given.digest
+        for role, given in (inputs or {}).items()
+    }
+    try:
+        version = version_of(stage)
+    except FileNotFoundError:
+        version = 1
+    return {
+        "stage": stage, "version": version, "settings": settings or {}, "inputs": named,
+    }  # fmt: skip
+
+
+def make(
+    root: Path,
+    stage: str,
+    *,
+    arrays: dict[str, np.ndarray] | None = None,
+    files: dict[str, object] | None = None,
+    settings: dict | None = None,
+) -> Artifact:
+    """Write a finished artifact; a file's content is text, or anything JSON holds."""
+    spec = identity(stage, settings)
+    manifest = root / "artifacts" / stage / "fake" / digest_of(spec) / "manifest.json"
+    with Draft(manifest, spec) as draft:
+        for name, values in (arrays or {}).items():
+            draft.save(name, np.asarray(values))
+        for name, content in (files or {}).items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            (draft.folder / name).write_text(text, encoding="utf-8")
+        draft.finish()
+    return Artifact(manifest)
+
+
+def run_stage(root: Path, main, stage: str, settings: dict, inputs: dict) -> Artifact:
+    """Run a stage's main as its rule does and return what it wrote."""
+    spec = identity(stage, settings, inputs)
+    out = root / "artifacts" / stage / "made" / digest_of(spec) / "manifest.json"
+    given = [
+        item
+        for value in inputs.values()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    main(
+        [
+            "--in",
+            *(str(item.manifest) for item in given),
+            "--out",
+            str(out),
+            "--spec",
+            to_json(spec),
+        ]
+    )
+    return Artifact(out)

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bood_tasks import plan as planning
+from bood_tasks.cli import merged
+from bood_tasks.config import load
+
+ROOT = Path(__file__).parents[1]
+
+
+def config(**overlay):
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return load(merged(base, overlay))
+
+
+def digests(given, stage):
+    return {spec.digest for spec in planning.make(given).specs.values() if spec.stage == stage}
+
+
+def test_every_spec_follows_its_inputs():
+    seen = set()
+    for digest, spec in planning.make(config()).specs.items():
+        assert {item.digest for item in spec.upstream()} <= seen
+        seen.add(digest)
+
+
+def test_names_do_not_depend_on_the_order_of_rows():
+    given = yaml.safe_load((ROOT / "config.yaml").read_text())
+    rows = dict(reversed(given["rows"].items()))
+    first, second = planning.make(load(given)), planning.make(load(given | {"rows": rows}))
+    paths = [
+        {s.manifest for s in p.specs.values() if s.stage in ("detector", "scores", "images")}
+        for p in (first, second)
+    ]
+    assert paths[0] == paths[1]
+
+
+def test_more_images_add_shards_and_rename_none():
+    few, many = (digests(config(images={"per_class": n}), "images") for n in (200, 300))
+    assert few < many
+    assert len(many - few) == 1
+
+
+def test_seeds_share_data_sets_and_generator():
+    one, two = config(), config(seeds=[0, 1])
+    for stage in ("dataset", "generator", "anchors"):
+        assert digests(one, stage) == digests(two, stage)
+    assert digests(one, "detector") < digests(two, "detector")
+
+
+def test_ce_baseline_knows_nothing_of_the_ood_term():
+    one, two = (planning.detector(config(detector={"ood_weight": w}), "none", 0) for w in (1, 2))
+    assert one.digest == two.digest
+
+
+def test_settings_of_the_run_enter_no_identity():
+    one, two = (planning.make(config(run={"inference_batch": n})) for n in (1, 99))
+    assert list(one.specs) == list(two.specs)
+
+
+def test_a_path_stays_out_of_the_identity_and_its_content_does_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    specs = []
+    for place, text in (("a", "same"), ("b", "same"), ("c", "other")):
+        (tmp_path / place).write_text(text)
+        given = config(datasets={"clipart": {"file": place}})
+        specs.append(planning.dataset(given, "clipart").digest)
+    assert specs[0] == specs[1] != specs[2]
+
+
+def test_row_overrides_reach_their_row_alone():
+    given = config(
+        rows={"far": {"method": "bood", "variant": "far", "set": {"distances": {"step_size": 1}}}}
+    )
+    assert len(digests(given, "distances")) == 2
+    assert len(digests(given, "encoder")) == 1
+
+
+@pytest.mark.parametrize("perturb", ["adversarial", "gaussian", "centroid", "none"])
+def test_only_the_chosen_perturbation_reads_its_settings(perturb):
+    changes = {"adversarial": "extra_steps", "gaussian": "sigma", "centroid": "shift"}
+    for kind, key in changes.items():
+        base = {"perturb": perturb}
+        default = planning.ood_features(config(ood_features=base), 0).digest
+        changed = planning.ood_features(config(ood_features=base | {key: 7}), 0).digest
+        assert (default != changed) == (kind == perturb)
+
+
+def test_presets_are_valid():
+    for preset in sorted((ROOT / "workflow/presets").glob("*.yaml")):
+        planning.make(config(**yaml.safe_load(preset.read_text())))

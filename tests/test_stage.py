@@ -1,0 +1,103 @@
+"""The command line that every stage shares."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bood_tasks.environment import inference_batch
+from bood_tasks.spec import digest_of
+from bood_tasks.stage import read_job, run
+from bood_tasks.store import Artifact
+from tests import fake_artifacts
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> list[Artifact]:
+    """Three upstream artifacts."""
+    return [
+        fake_artifacts.make(tmp_path, "part", files={"n": str(n)}, settings={"n": n})
+        for n in range(3)
+    ]
+
+
+def arguments(root: Path, identity: dict, given: list[Artifact]) -> list[str]:
+    out = root / "artifacts" / "toy" / "x" / digest_of(identity) / "manifest.json"
+    inputs = [str(item.manifest) for item in given]
+    return ["--in", *inputs, "--out", str(out), "--spec", json.dumps(identity)]
+
+
+def test_inputs_find_their_roles_in_any_order(tmp_path, parts):
+    one, two, three = parts
+    identity = fake_artifacts.identity("toy", {"k": 2}, {"single": two, "many": [three, one]})
+    job = read_job(arguments(tmp_path, identity, parts))
+    assert job.inputs["single"].settings == {"n": 1}
+    assert [item.settings["n"] for item in job.inputs["many"]] == [2, 0]
+    assert job.settings == {"k": 2}
+    assert job.source == ""
+
+
+def test_job_without_inputs_writes_its_artifact(tmp_path):
+    identity = fake_artifacts.identity("toy")
+    out = tmp_path / digest_of(identity) / "manifest.json"
+    job = read_job(["--out", str(out), "--spec", json.dumps(identity), "--source", "a b.npz"])
+    with job.draft() as draft:
+        draft.finish(rows={"x": 0})
+    assert Artifact(out).spec == identity
+    assert job.source == "a b.npz"
+
+
+def test_input_that_the_spec_names_but_nobody_gave_is_refused(tmp_path, parts, capsys):
+    identity = fake_artifacts.identity("toy", {}, {"single": parts[1]})
+    with pytest.raises(SystemExit):
+        read_job(arguments(tmp_path, identity, parts[:1]))
+    assert f"--in lacks the artifact {parts[1].digest} that --spec names" in capsys.readouterr().err
+
+
+def test_damaged_input_is_refused_before_work_starts(tmp_path, parts):
+    (parts[0].folder / "n").write_text("longer")
+    identity = fake_artifacts.identity("toy", {}, {"single": parts[0]})
+    with pytest.raises(ValueError, match="n has 6 bytes, should have 1"):
+        read_job(arguments(tmp_path, identity, parts[:1]))
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, PermissionError])
+def test_user_mistake_ends_with_its_message_alone(error, monkeypatch):
+    monkeypatch.delenv("BOOD_TRACEBACK", raising=False)
+
+    def fails():
+        raise error("alpha must be positive")
+
+    with pytest.raises(SystemExit, match=r"^error: alpha must be positive$"):
+        run(fails)
+
+
+def test_traceback_comes_when_asked_for(monkeypatch):
+    monkeypatch.setenv("BOOD_TRACEBACK", "1")
+
+    def fails():
+        raise ValueError("alpha")
+
+    with pytest.raises(ValueError, match="alpha"):
+        run(fails)
+
+
+def test_bug_keeps_its_traceback():
+    def fails():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(fails)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("64", 64), ("0", 1)])
+def test_inference_batch_comes_from_the_environment(monkeypatch, text, expected):
+    monkeypatch.setenv("BOOD_INFERENCE_BATCH", text)
+    assert inference_batch() == expected
+
+
+def test_stage_import_is_light():
+    code = "import sys, bood_tasks.stage; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

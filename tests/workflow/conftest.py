@@ -1,0 +1,140 @@
+"""One finished run of the real Snakefile on a tiny configuration, shared by all tests here."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import yaml
+
+from bood_tasks import plan as planning
+from bood_tasks.config import load
+from bood_tasks.spec import to_json
+
+ROOT = Path(__file__).parents[2]
+CLASSES = {"tshirt": 0, "trouser": 1, "pullover": 2, "coat": 4}
+# An ID data set in a folder of one's own beside the shipped ones; the default's everything else.
+FOLDER = {
+    "id": "mine",
+    "test": ["near", "digits"],
+    "datasets": {
+        "mine": {"kind": "folder", "path": "pictures", "validation": 0.2, "test": 0.2},
+        "corrupted": {"of": "mine"},
+        "resampled": {"of": "mine"},
+    },
+    "images": {"per_class": 40, "shard": 40},
+}
+
+
+def write_pictures(folder: Path) -> None:
+    """Write 50 pictures a class as PNG files, in class folders."""
+    with np.load(ROOT / "bood_tasks/data/fashion_mnist.npz") as file:
+        for name, label in CLASSES.items():
+            (folder / name).mkdir(parents=True)
+            images = file["x_train"][file["y_train"] == label][:50]
+            for index, image in enumerate(images):
+                PIL.Image.fromarray(image).save(folder / name / f"{index:03d}.png")
+
+
+def merge(base: dict, overlay: dict) -> dict:
+    """Return base with overlay's nested keys put over it, as Snakemake's --configfile does."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+class Workdir:
+    """A folder in which the repository's Snakefile runs."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def config(self, overlay: dict | None = None) -> dict:
+        """Return the whole configuration: the default, smoke, the folder data set, the overlay."""
+        result = yaml.safe_load((ROOT / "config.yaml").read_text())
+        smoke = yaml.safe_load((ROOT / "workflow/presets/smoke.yaml").read_text())
+        for part in (smoke, FOLDER, overlay or {}):
+            result = merge(result, part)
+        return result
+
+    def snakemake(
+        self, *arguments: str, overlay: dict | None = None, text: str | None = None, env=None
+    ) -> subprocess.CompletedProcess:
+        """Run Snakemake here; `overlay` or `text` is a further --configfile."""
+        (self.path / "folder.yaml").write_text(yaml.safe_dump(FOLDER))
+        (self.path / "overlay.yaml").write_text(text or yaml.safe_dump(overlay or {"seeds": [0]}))
+        command = [
+            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+            "--directory", str(self.path), "--cores", "2",
+            "--configfile", str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml",
+            "overlay.yaml", *arguments,
+        ]  # fmt: skip
+        return subprocess.run(
+            command, cwd=self.path, env=os.environ | (env or {}), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+    def planned(self, *targets: str, **more) -> Counter:
+        """Return rule -> number of jobs of a dry run."""
+        done = self.snakemake("--dry-run", *targets, **more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        table = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+        return Counter({rule: int(count) for rule, count in table if rule != "total"})
+
+    def specs(self, stage: str, overlay: dict | None = None) -> list:
+        """Return one stage's specs in this configuration."""
+        here = Path.cwd()
+        os.chdir(self.path)
+        try:
+            plan = planning.make(load(self.config(overlay)))
+        finally:
+            os.chdir(here)
+        return [spec for spec in plan.specs.values() if spec.stage == stage]
+
+    def manifest(self, spec) -> dict:
+        return json.loads((self.path / spec.manifest).read_text())
+
+    def command(self, spec) -> list[str]:
+        """Return the command line by which Snakemake runs a stage."""
+        return [
+            sys.executable, "-m", f"bood_tasks.{spec.stage}",
+            "--in", *[item.manifest for item in spec.upstream()],
+            "--out", spec.manifest, "--spec", to_json(spec.identity()),
+            *(["--source", spec.source] if spec.source else []),
+        ]  # fmt: skip
+
+    def copy(self, path: Path) -> "Workdir":
+        """Return a copy without Snakemake's own records, every file's time scrambled."""
+        shutil.copytree(self.path, path, ignore=shutil.ignore_patterns(".snakemake"))
+        rng = np.random.default_rng(0)
+        for file in path.rglob("*"):
+            if "pictures" not in file.parts:
+                moment = 1.7e9 + float(rng.uniform(0, 1e7))
+                os.utime(file, (moment, moment))
+        return Workdir(path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workdir:
+    """The finished run. Tests that change something take `fresh`."""
+    path = tmp_path_factory.mktemp("work dir")  # with a space: nothing may depend on none
+    write_pictures(path / "pictures")
+    work = Workdir(path)
+    done = work.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return work
+
+
+@pytest.fixture
+def fresh(finished, tmp_path) -> Workdir:
+    """A private copy of the finished run."""
+    return finished.copy(tmp_path / "copy")

@@ -1,0 +1,102 @@
+"""What reruns after which change, by the job list of the real Snakefile (issue: acceptance 2)."""
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+READ = {"metrics_artifact": 1, "tables_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
+END = READ | {"publish": 4, "all": 1}
+# One BOOD row: its images, the strip of Figure 2, its detector and scores.
+BOOD = {"images": 1, "trajectory": 1, "detector": 1, "scores": 1}
+
+
+def test_finished_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "jobs"),
+    [
+        (
+            {"distances": {"step_size": 0.06}},
+            END | BOOD | {"distances": 1, "ood_features": 1},
+        ),
+        ({"ood_features": {"extra_steps": 3}}, END | BOOD | {"ood_features": 1}),
+        ({"ood_features": {"rate": 0.1}}, END | BOOD | {"ood_features": 1, "trajectory": 0}),
+        ({"images": {"guidance": 3}}, END | BOOD | {"images": 2}),  # the ID decodes as well
+        ({"images": {"per_class": 80}}, END | BOOD | {"trajectory": 0}),  # one more shard
+        ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "scores": 2}),
+        ({"detector": {"lr": 0.04}}, END | {"detector": 3, "scores": 3}),
+        ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, END | {"scores": 1}),
+        ({"metrics": {"threshold": "nearest"}}, END),
+        (
+            {"encoder": {"temperature": 0.2}},
+            END | BOOD | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1},
+        ),
+        (
+            {"seeds": [0, 1]},
+            END
+            | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
+            | {"detector": 3, "scores": 3},
+        ),
+        ({"test": ["digits", "near"]}, END | {"scores": 3}),
+        (
+            {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
+            END | {"detector": 1, "scores": 1},
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)  # fmt: skip
+def test_a_changed_setting_reruns_what_uses_it(finished, overlay, jobs):
+    assert finished.planned(overlay=overlay) == {rule: n for rule, n in jobs.items() if n}
+
+
+def test_changes_of_no_meaning_rerun_nothing(finished):
+    config = finished.config()
+    reordered = dict(reversed(list(config.items())))
+    reordered["distances"] = dict(reversed(list(config["distances"].items())))
+    reordered["images"]["per_class"] = 40.0
+    reordered["ood_features"]["extra_steps"] = 2.0
+    reordered["run"] = {"inference_batch": 7}
+    text = "# a comment\n" + yaml.safe_dump(reordered, sort_keys=False)
+    assert finished.planned(text=text) == {}
+    assert finished.planned("--set-threads", "detector=2", "images=2") == {}
+
+
+def test_scrambled_times_and_lost_records_rerun_nothing(fresh):
+    assert not (fresh.path / ".snakemake").exists()
+    assert fresh.planned() == {}
+
+
+def test_results_follow_the_configuration_there_and_back(fresh):
+    table = fresh.path / "results" / "metrics.csv"
+    before = table.read_bytes()
+    overlay = {"metrics": {"threshold": "nearest"}, "test": ["digits"]}
+    assert fresh.snakemake("metrics", overlay=overlay).returncode == 0
+    assert "near" not in table.read_text()
+    assert fresh.planned("metrics") == {"metrics": 1, "publish": 1}  # nothing is computed again
+    assert fresh.snakemake("metrics").returncode == 0
+    assert table.read_bytes() == before
+
+
+def test_a_deleted_artifact_is_remade_with_the_same_content(fresh):
+    spec = fresh.specs("scores")[0]
+    before = fresh.manifest(spec)
+    (fresh.path / spec.manifest).unlink()
+    assert fresh.planned() == {}  # what lies above it is finished
+    done = fresh.snakemake(spec.manifest)
+    assert done.returncode == 0, done.stderr
+    assert fresh.manifest(spec) == before
+
+
+def test_an_edited_data_folder_reruns_everything_made_from_it(fresh):
+    picture = sorted((fresh.path / "pictures" / "coat").glob("*.png"))[0]
+    picture.write_bytes(sorted(picture.parent.glob("*.png"))[1].read_bytes())
+    jobs = fresh.planned()
+    assert jobs["dataset"] == 3  # the folder and the two sets made from it; not near, digits, noise
+    for rule in ("anchors", "encoder", "features", "distances", "ood_features", "trajectory"):
+        assert jobs[rule] == 1, rule
+    assert jobs["images"] == 2
+    assert jobs["detector"] == jobs["scores"] == 3
+    assert jobs["generator"] == 0

@@ -1,0 +1,20 @@
+rule anchors:
+    input:
+        upstream,
+    output:
+        "artifacts/anchors/{name}/{digest}/manifest.json",
+    log:
+        "logs/anchors/{name}-{digest}.log",
+    benchmark:
+        "logs/anchors/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.anchors --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,59 @@
+# The configuration becomes specs, the specs become paths. No rules here.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir)))
+
+from bood_tasks import plan as planning
+from bood_tasks.cli import summarise
+from bood_tasks.config import load
+from bood_tasks.sources import require_writable
+from bood_tasks.environment import prepare
+from bood_tasks.spec import to_json
+
+try:
+    CONFIG = load(config)
+    PLAN = planning.make(CONFIG)
+    require_writable(Path("results"))
+except (ValueError, FileNotFoundError, OSError) as error:
+    raise WorkflowError(str(error)) from None
+
+prepare(workflow.basedir, inference_batch=CONFIG.run.inference_batch)
+
+
+def published(kind):
+    """Return the file that says which artifact lies in results/."""
+    return f"results/.published/{kind}-{PLAN.targets[kind].digest}.json"
+
+
+def spec(wildcards):
+    """Return the spec behind a path's digest."""
+    try:
+        return PLAN.specs[wildcards.digest]
+    except KeyError:
+        raise WorkflowError(
+            f"no artifact {wildcards.digest} in this configuration; "
+            "`bood ls` lists those that exist"
+        ) from None
+
+
+def upstream(wildcards):
+    """Return the manifests an artifact is made from; content decides, never their age."""
+    return [ancient(item.manifest) for item in spec(wildcards).upstream()]
+
+
+def identity(wildcards):
+    """Return an artifact's identity for the stage's command line."""
+    return to_json(spec(wildcards).identity())
+
+
+def source(wildcards):
+    """Return the outside file or folder that an artifact is made from, or an empty string."""
+    return spec(wildcards).source
+
+
+def artifact(wildcards):
+    """Return the manifest that a publication copies from."""
+    return ancient(PLAN.specs[wildcards.digest].manifest)

@@ -1,0 +1,22 @@
+rule detector:
+    input:
+        upstream,
+    output:
+        "artifacts/detector/{name}/{digest}/manifest.json",
+    log:
+        "logs/detector/{name}-{digest}.log",
+    benchmark:
+        "logs/detector/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.detector --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

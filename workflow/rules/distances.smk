@@ -1,0 +1,22 @@
+rule distances:
+    input:
+        upstream,
+    output:
+        "artifacts/distances/{name}/{digest}/manifest.json",
+    log:
+        "logs/distances/{name}-{digest}.log",
+    benchmark:
+        "logs/distances/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.distances --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,22 @@
+rule encoder:
+    input:
+        upstream,
+    output:
+        "artifacts/encoder/{name}/{digest}/manifest.json",
+    log:
+        "logs/encoder/{name}-{digest}.log",
+    benchmark:
+        "logs/encoder/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.encoder --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,22 @@
+rule features:
+    input:
+        upstream,
+    output:
+        "artifacts/features/{name}/{digest}/manifest.json",
+    log:
+        "logs/features/{name}-{digest}.log",
+    benchmark:
+        "logs/features/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.features --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,20 @@
+rule figures_artifact:
+    input:
+        upstream,
+    output:
+        "artifacts/figures/{name}/{digest}/manifest.json",
+    log:
+        "logs/figures/{name}-{digest}.log",
+    benchmark:
+        "logs/figures/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.figures --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,23 @@
+rule generator:
+    input:
+        upstream,
+    output:
+        "artifacts/generator/{name}/{digest}/manifest.json",
+    log:
+        "logs/generator/{name}-{digest}.log",
+    benchmark:
+        "logs/generator/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=600,
+        gpu=1,
+    params:
+        spec=identity,
+        source=source,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.generator --in {input} --out {output} "
+        "--spec {params.spec:q} --source {params.source:q} > {log} 2>&1"

@@ -1,0 +1,22 @@
+rule images:
+    input:
+        upstream,
+    output:
+        "artifacts/images/{name}/{digest}/manifest.json",
+    log:
+        "logs/images/{name}-{digest}.log",
+    benchmark:
+        "logs/images/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.images --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,20 @@
+rule ood_features:
+    input:
+        upstream,
+    output:
+        "artifacts/ood_features/{name}/{digest}/manifest.json",
+    log:
+        "logs/ood_features/{name}-{digest}.log",
+    benchmark:
+        "logs/ood_features/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.ood_features --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,20 @@
+rule report_artifact:
+    input:
+        upstream,
+    output:
+        "artifacts/report/{name}/{digest}/manifest.json",
+    log:
+        "logs/report/{name}-{digest}.log",
+    benchmark:
+        "logs/report/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.report --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,22 @@
+rule scores:
+    input:
+        upstream,
+    output:
+        "artifacts/scores/{name}/{digest}/manifest.json",
+    log:
+        "logs/scores/{name}-{digest}.log",
+    benchmark:
+        "logs/scores/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.scores --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

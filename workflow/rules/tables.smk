@@ -1,0 +1,20 @@
+rule tables_artifact:
+    input:
+        upstream,
+    output:
+        "artifacts/tables/{name}/{digest}/manifest.json",
+    log:
+        "logs/tables/{name}-{digest}.log",
+    benchmark:
+        "logs/tables/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.tables --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"

@@ -1,0 +1,22 @@
+rule trajectory:
+    input:
+        upstream,
+    output:
+        "artifacts/trajectory/{name}/{digest}/manifest.json",
+    log:
+        "logs/trajectory/{name}-{digest}.log",
+    benchmark:
+        "logs/trajectory/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=10,
+        gpu=1,
+    params:
+        spec=identity,
+    shell:
+        "python -m bood_tasks.gpu {resources.gpu} -- "
+        "python -m bood_tasks.trajectory --in {input} --out {output} "
+        "--spec {params.spec:q} > {log} 2>&1"
