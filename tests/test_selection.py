@@ -26,14 +26,14 @@ def selected(labels, steps, margin=None, crossed=None, **changes):
 
 def test_order_is_distance_then_absolute_margin_then_index():
     found = selected(
-        labels=[1, 0, 0, 0, 0, 0, 0, 0],
-        steps=[9, 3, 2, 2, 2, 2, 0, 1],
-        margin=[0.0, 0.0, 0.3, 0.2, 0.2, -0.1, -0.5, 0.9],
-        rate=0.715,  # 5 of 7
+        labels=[1, 0, 0, 0, 0, 0, 0, 0, 0],
+        steps=[9, 3, 2, 2, 2, 2, 0, 0, 1],
+        margin=[0.0, 0.0, 0.3, 0.2, 0.2, 0.1, -0.5, -0.1, 0.9],
+        rate=0.75,
         misclassified="keep",
     )
-    assert found.rows.tolist() == [6, 7, 5, 3, 4, 0]
-    assert found.selected == {"cat": 5, "dog": 1}
+    assert found.rows.tolist() == [7, 6, 8, 5, 3, 4, 0]
+    assert found.selected == {"cat": 6, "dog": 1}
     assert found.cut == {"cat": 2, "dog": 9}
     assert found.tie_mass == {"cat": 4, "dog": 1}
 
@@ -90,11 +90,11 @@ def test_too_few_rows_are_all_taken_with_a_warning(capsys):
 
 
 def test_global_scope_ranks_all_classes_together():
-    labels, steps = [0, 0, 0, 1, 1, 1], [1, 2, 7, 2, 8, 9]
+    labels, steps = [0, 0, 0, 1, 1, 1], [1, 3, 7, 2, 3, 9]
     found = selected(labels, steps, scope="global")
     assert found.rows.tolist() == [0, 1, 3]
     assert found.selected == {"cat": 2, "dog": 1}
-    assert found.cut == {"cat": 2, "dog": 2}
+    assert found.cut == {"cat": 3, "dog": 3}  # one cut for all
     assert found.tie_mass == {"cat": 1, "dog": 1}
 
 
@@ -126,6 +126,7 @@ def test_random_rows_depend_on_seed_and_class_alone():
     )
     more = selected(labels + [1] * 40, steps + [1] * 40, select="random", rate=0.25)
     assert first.rows[:10].tolist() == more.rows[:10].tolist()
+    assert [row + 40 for row in first.rows[:10]] != first.rows[10:].tolist()
     assert set(first.rows) != set(range(10)) | set(range(40, 50))
     assert first.cut == {}
     assert first.tie_mass == {}

@@ -264,3 +264,15 @@ def test_artifact_is_read_only(whole):
 def test_sha256_is_the_standard_one(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 8, 9, 17])
+def test_sharded_arrays_of_any_length_come_back(manifest, rows):
+    values = np.arange(rows * 2, dtype=np.uint8).reshape(rows, 2)
+    with Draft(manifest, IDENTITY) as draft:
+        draft.array("x", values.shape, "uint8", chunk=4, shard=8)[...] = values
+        draft.finish()
+    artifact = Artifact(manifest)
+    assert np.array_equal(artifact["x"][:], values)
+    shards = [name for name in artifact.files if "/c/" in name]
+    assert len(shards) == -(-rows // 8)

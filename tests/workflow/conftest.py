@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from bood_tasks import plan as planning
+from bood_tasks.cli import merged
 from bood_tasks.config import load
 from bood_tasks.spec import to_json
 
@@ -43,15 +44,6 @@ def write_pictures(folder: Path) -> None:
                 PIL.Image.fromarray(image).save(folder / name / f"{index:03d}.png")
 
 
-def merge(base: dict, overlay: dict) -> dict:
-    """Return base with overlay's nested keys put over it, as Snakemake's --configfile does."""
-    merged = dict(base)
-    for key, value in overlay.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if nested else value
-    return merged
-
-
 class Workdir:
     """A folder in which the repository's Snakefile runs."""
 
@@ -63,7 +55,7 @@ class Workdir:
         result = yaml.safe_load((ROOT / "config.yaml").read_text())
         smoke = yaml.safe_load((ROOT / "workflow/presets/smoke.yaml").read_text())
         for part in (smoke, FOLDER, overlay or {}):
-            result = merge(result, part)
+            result = merged(result, part)
         return result
 
     def snakemake(

@@ -18,4 +18,4 @@ rule dataset:
         source=source,
     shell:
         "python -m bood_tasks.dataset --in {input} --out {output} "
-        "--spec {params.spec:q} --source {params.source:q} > {log} 2>&1"
+        "--spec {params.spec:q} --source={params.source:q} > {log} 2>&1"

@@ -20,4 +20,4 @@ rule generator:
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
         "python -m bood_tasks.generator --in {input} --out {output} "
-        "--spec {params.spec:q} --source {params.source:q} > {log} 2>&1"
+        "--spec {params.spec:q} --source={params.source:q} > {log} 2>&1"
