@@ -1,11 +1,11 @@
 """bood_tasks.distances against a plain autograd loop, on the same features in one process.
 
-    python benchmarks/distances.py --rows 50000 --threads 1
+    PYTHONPATH=. python benchmarks/distances.py --rows 50000 --threads 1
 
 Features: each row is its class anchor plus Gaussian noise of a length drawn evenly from 0.5 to 3
-times the anchor's, then scaled to --norm. That puts cos(z, anchor) between .89 and .32, as an
-encoder's training features are, and spreads the distances (at norm 20 from about 7 to 68 steps,
-mean 30; the quartiles are printed).
+times the anchor's, then scaled to --norm. That is made up, not an encoder's output: it puts
+cos(z, anchor) between .89 and .32 and spreads the distances (at norm 20 from 7 to 70 steps, mean
+30, all cross; the quartiles are printed). Our time grows with the mean, the batched peer's not.
 
 The peer is batched as attack libraries do it: cross-entropy, backward, sign step, K times for
 all rows, noting when a prediction first changes. It runs on the first --peer-rows rows and its

@@ -3,7 +3,7 @@
 In: distances (`steps`, `crossed`, `margin`), features (`features` [n, d], `labels`) and anchors
 (`anchors` [v, d], `classes`).
 Out: `vectors` float32 [m, d]; `labels` int64 [m], the class each started from; `rows` int64 [m],
-its row among the features (-1: the class anchor); `steps` int32 [m], its d(z, y). The vectors
+its row among the features; `steps` int32 [m], its d(z, y). The vectors
 are sorted by class, then by rank. ood_features.json counts per class.
 """
 
@@ -19,9 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bood_tasks import cosine, seeds
-from bood_tasks.distances import count_steps, in_space
+from bood_tasks.distances import in_space
 from bood_tasks.environment import pick_device
-from bood_tasks.selection import Selection, describe_selection, select_rows
+from bood_tasks.selection import describe_selection, select_rows
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import write_json
 
@@ -131,23 +131,15 @@ def main(argv: list[str] | None = None) -> None:
     stepping = {key: settings[key] for key in ("step_size", "max_steps", "temperature")}
     space = settings["feature_space"]
 
-    if settings["select"] == "anchor":
-        chosen_labels = torch.arange(len(classes), device=device)
-        start, rows = in_space(anchors, space), np.full(len(classes), -1)
-        found = count_steps(anchors, chosen_labels, anchors, feature_space=space, **stepping)
-        steps = found[0].cpu().numpy()
-        ones, zeros = dict.fromkeys(classes, 1), dict.fromkeys(classes, 0)
-        selection = Selection(rows, ones, zeros, zeros, {}, {})
-    else:
-        steps, crossed, margin = (
-            job.inputs["distances"][name][:] for name in ("steps", "crossed", "margin")
-        )
-        how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
-        selection = select_rows(labels, steps, crossed, margin, classes, **how)
-        print("\n".join(describe_selection(steps, crossed, selection)), file=sys.stderr)
-        rows = selection.rows
-        chosen_labels = torch.from_numpy(labels[rows]).to(device)
-        start, steps = in_space(features[rows], space), steps[rows]
+    steps, crossed, margin = (
+        job.inputs["distances"][name][:] for name in ("steps", "crossed", "margin")
+    )
+    how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
+    selection = select_rows(labels, steps, crossed, margin, classes, **how)
+    print("\n".join(describe_selection(steps, crossed, selection)), file=sys.stderr)
+    rows = selection.rows
+    chosen_labels = torch.from_numpy(labels[rows]).to(device)
+    start, steps = in_space(features[rows], space), steps[rows]
 
     match settings["perturb"]:
         case "adversarial":

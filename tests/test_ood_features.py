@@ -180,17 +180,6 @@ def test_main_selects_pushes_and_rescales(tmp_path, capsys, feature_space):
     assert "distances d to the boundary, in steps:" in log
 
 
-def test_main_decodes_plain_anchors(tmp_path):
-    made, _, _, anchors, _ = run(
-        tmp_path, select="anchor", perturb="none", rescale="none", feature_space="raw",
-        rate=None, scope=None, misclassified=None, extra_steps=None,
-    )  # fmt: skip
-    np.testing.assert_array_equal(made["vectors"][:], anchors.numpy())
-    assert made["labels"][:].tolist() == [0, 1, 2]
-    assert made["rows"][:].tolist() == [-1, -1, -1]
-    assert made.json("ood_features.json")["selected"] == {"cat": 1, "dog": 1, "owl": 1}
-
-
 @pytest.mark.parametrize(
     "changes",
     [

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -31,6 +32,7 @@ FOLDER = {
         "resampled": {"of": "mine"},
     },
     "images": {"per_class": 40, "shard": 40},
+    "detector": {"epochs": 15},  # over 100 steps: a checkpoint in the middle
 }
 
 
@@ -42,6 +44,11 @@ def write_pictures(folder: Path) -> None:
             images = file["x_train"][file["y_train"] == label][:50]
             for index, image in enumerate(images):
                 PIL.Image.fromarray(image).save(folder / name / f"{index:03d}.png")
+
+
+def hear_interrupts() -> None:
+    """A test run in the background of a shell ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Workdir:
@@ -58,21 +65,31 @@ class Workdir:
             result = merged(result, part)
         return result
 
-    def snakemake(
-        self, *arguments: str, overlay: dict | None = None, text: str | None = None, env=None
-    ) -> subprocess.CompletedProcess:
-        """Run Snakemake here; `overlay` or `text` is a further --configfile."""
+    def command_line(self, *arguments: str, overlay: dict | None, text: str | None) -> list[str]:
+        """Write the --configfiles and return Snakemake's command line."""
         (self.path / "folder.yaml").write_text(yaml.safe_dump(FOLDER))
         (self.path / "overlay.yaml").write_text(text or yaml.safe_dump(overlay or {"seeds": [0]}))
-        command = [
+        return [
             sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
             "--directory", str(self.path), "--cores", "2",
             "--configfile", str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml",
-            "overlay.yaml", *arguments,
+            "overlay.yaml", *(["--"] if arguments and arguments[0][0] != "-" else []), *arguments,
         ]  # fmt: skip
-        return subprocess.run(
-            command, cwd=self.path, env=os.environ | (env or {}), capture_output=True, text=True,
-            check=False,
+
+    def snakemake(
+        self, *arguments: str, overlay: dict | None = None, text: str | None = None
+    ) -> subprocess.CompletedProcess:
+        """Run Snakemake here; `overlay` or `text` is a further --configfile."""
+        command = self.command_line(*arguments, overlay=overlay, text=text)
+        return subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake in a process group of its own."""
+        command = self.command_line(*arguments, overlay=None, text=None)
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(
+            command, cwd=self.path, stdout=quiet, stderr=quiet, start_new_session=True,
+            preexec_fn=hear_interrupts,
         )  # fmt: skip
 
     def planned(self, *targets: str, **more) -> Counter:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.workflow.conftest import ROOT
+from tests.workflow.conftest import ROOT, hear_interrupts
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -18,7 +18,9 @@ def kill_when(work, spec, condition, number=signal.SIGKILL):
     folder = (work.path / spec.manifest).parent
     shutil.rmtree(folder)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(work.command(spec), cwd=work.path, env=environment)
+    process = subprocess.Popen(
+        work.command(spec), cwd=work.path, env=environment, preexec_fn=hear_interrupts
+    )
     for _ in range(1200):
         if condition(folder / ".progress"):
             break
@@ -49,6 +51,25 @@ def test_interrupt_leaves_no_artifact_and_the_next_run_finishes(fresh):
     undisturbed = fresh.manifest(spec)
     kill_when(fresh, spec, lambda progress: progress.exists(), signal.SIGINT)
     assert fresh.snakemake(spec.manifest).returncode == 0
+    assert fresh.manifest(spec) == undisturbed
+
+
+def test_ctrl_c_stops_the_workflow_and_the_next_run_goes_on(fresh):
+    spec = fresh.specs("encoder")[0]
+    undisturbed = fresh.manifest(spec)
+    folder = (fresh.path / spec.manifest).parent
+    shutil.rmtree(folder)
+    process = fresh.start(spec.manifest)
+    for _ in range(1200):
+        if (folder / ".progress").exists():
+            break
+        assert process.poll() is None, "the workflow ended before it could be interrupted"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    assert process.wait() != 0
+    assert not (folder / "manifest.json").exists()
+    done = fresh.snakemake(spec.manifest)  # no lock is left behind
+    assert done.returncode == 0, done.stderr
     assert fresh.manifest(spec) == undisturbed
 
 
@@ -96,7 +117,7 @@ def test_truncated_weights_are_named_before_anything_is_trained(fresh):
     weights = next((model / "unet").glob("*.safetensors"))
     with weights.open("r+b") as handle:
         handle.truncate(weights.stat().st_size // 2)
-    done = fresh.snakemake("--", "report", overlay={"generator": {"path": "model"}})
+    done = fresh.snakemake("report", overlay={"generator": {"path": "model"}})
     assert done.returncode != 0
     assert "unet" in done.stdout + done.stderr
     jobs = fresh.planned(overlay={"generator": {"path": "model"}})

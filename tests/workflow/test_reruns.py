@@ -29,7 +29,11 @@ def test_finished_run_has_nothing_to_do(finished):
         ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "scores": 2}),
         ({"detector": {"lr": 0.04}}, END | {"detector": 3, "scores": 3}),
         ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, END | {"scores": 1}),
-        ({"metrics": {"threshold": "nearest"}}, END),
+        # the figures are drawn from scores and show no metric that has a threshold
+        (
+            {"metrics": {"threshold": "nearest"}},
+            END | {"figures_artifact": 0, "publish": 3},
+        ),
         (
             {"encoder": {"temperature": 0.2}},
             END | BOOD | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1},
