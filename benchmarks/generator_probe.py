@@ -4,7 +4,9 @@ Decodes anchors, midpoints of two anchors, and anchors plus noise of several rel
 several guidances, and prints the median largest softmax of a small ID classifier on each; times
 decoding; writes contact sheets. All vectors are scaled back to the anchor norm, as BOOD does.
 
-    python benchmarks/generator_probe.py PIPELINE_FOLDER FASHION_NPZ OUT_FOLDER
+    python benchmarks/generator_probe.py PIPELINE_FOLDER FASHION_NPZ OUT_FOLDER [OOD_FEATURES]
+
+OOD_FEATURES: an ood_features manifest made with the same generator; its vectors are probed too.
 """
 
 import json
@@ -20,6 +22,7 @@ from torch import nn
 
 from bood_tasks import world
 from bood_tasks.diffusion import decode, encode_prompt, latent_shape, load_pipeline
+from bood_tasks.store import Artifact
 
 PROMPT = "A high-quality image of the {class}"
 WORDS = {"tshirt": 0, "trouser": 1, "pullover": 2, "coat": 4}
@@ -57,7 +60,7 @@ def contact_sheet(images: torch.Tensor, columns: int, path: Path) -> None:
     ).save(path)
 
 
-def main(folder: str, data: str, out: str) -> None:
+def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
     torch.set_num_threads(1)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -99,6 +102,9 @@ def main(folder: str, data: str, out: str) -> None:
         "anchor + 2 noise": scale_to(anchors[which] + 2 * off, norm),
         "random direction": off,
     }
+    if ood_features:
+        vectors = torch.from_numpy(Artifact(ood_features)["vectors"][:]).float()
+        probes["outlier vectors"] = vectors[torch.randperm(len(vectors), generator=random)[:COUNT]]
     record = {
         "folder_bytes": sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()),
         "max_abs_cosine": round(cosines.max().item(), 4),
@@ -106,7 +112,12 @@ def main(folder: str, data: str, out: str) -> None:
         "classifier_accuracy": round((valid.argmax(1) == y).float().mean().item(), 4),
         "real_validation": round(valid.amax(1).median().item(), 3),
         "median_confidence": {},
+        "share_above_095": {},
+        "nearest_anchor_cosine": {},
     }
+    for name, vectors in probes.items():
+        cosine = (F.normalize(vectors) @ F.normalize(anchors).T).amax(1).median().item()
+        record["nearest_anchor_cosine"][name] = round(cosine, 3)
     for guidance in (1.0, 3.0, 7.5):
         for name, vectors in probes.items():
             cond = encode_prompt(pipe, PROMPT, vectors)
@@ -118,6 +129,8 @@ def main(folder: str, data: str, out: str) -> None:
                 softmax = classifier(grey).softmax(1)
             key = f"{name}, guidance {guidance:g}"
             record["median_confidence"][key] = round(softmax.amax(1).median().item(), 3)
+            share = (softmax.amax(1) > 0.95).float().mean().item()
+            record["share_above_095"][key] = round(share, 3)
             if name == "anchor":
                 record[f"anchor_accuracy_{guidance:g}"] = round(
                     (softmax.argmax(1) == which).float().mean().item(), 3

@@ -125,11 +125,11 @@ class GeneratorTraining(Section):
         None, description="a diffusers folder to fine-tune; null trains a small model from scratch"
     )
     world_per_word: Natural = Field(200, description="drawn pictures a word beside the ID data")
-    id_share: Share = Field(0.35, description="ID pictures in every batch")
-    vae_steps: Natural = 3000
-    unet_steps: Count = 8000
+    id_share: Share = Field(0.2, description="ID pictures in every batch")
+    vae_steps: Natural = 2400
+    unet_steps: Count = 4000
     batch_size: Count = 64
-    lr: Positive = 1e-3
+    lr: Positive = 1.5e-3
     caption_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="share of empty captions, for classifier-free guidance"
     )

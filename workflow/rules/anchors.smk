@@ -7,6 +7,7 @@ rule anchors:
         "logs/anchors/{name}-{digest}.log",
     benchmark:
         "logs/anchors/{name}-{digest}.tsv"
+    priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
     threads: 1

@@ -7,6 +7,7 @@ rule distances:
         "logs/distances/{name}-{digest}.log",
     benchmark:
         "logs/distances/{name}-{digest}.tsv"
+    priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
     threads: 1

@@ -7,6 +7,7 @@ rule generator:
         "logs/generator/{name}-{digest}.log",
     benchmark:
         "logs/generator/{name}-{digest}.tsv"
+    priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
     threads: 1

@@ -7,6 +7,7 @@ rule ood_features:
         "logs/ood_features/{name}-{digest}.log",
     benchmark:
         "logs/ood_features/{name}-{digest}.tsv"
+    priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
     threads: 1
