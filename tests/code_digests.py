@@ -5,7 +5,7 @@
     python tests/code_digests.py accept STAGE...  it does not: record (or `accept --all`)
 
 A stage's digest covers the syntax trees of its module and of all package modules that it
-imports, without comments, docstrings and layout.
+imports, without comments, docstrings and layout, and the templates named after them.
 """
 
 import argparse
@@ -73,6 +73,8 @@ def digests(package: Path) -> dict[str, dict]:
         path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in package.glob("*.py")
     }
     own = {name: json.dumps(tree_of(_unversioned(tree))) for name, tree in trees.items()}
+    for template in sorted(package.glob("data/*.j2")):  # named after the module that fills it
+        own[template.name.split(".")[0]] += template.read_text(encoding="utf-8")
     direct = {name: imports_of(tree, package) for name, tree in trees.items()}
     result = {}
     for stage, version in stages(package).items():
