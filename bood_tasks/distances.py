@@ -22,7 +22,8 @@ VERSION = 1
 FeatureSpace = Literal["unit", "raw"]
 
 # Rows stepped together: on a CPU few enough for the cache, on a GPU enough to fill it.
-ROWS_AT_ONCE = {"cpu": 512, "cuda": 65536}
+ROWS_AT_ONCE = {"cpu": 256, "cuda": 65536}
+KEPT_BYTES = 16 * 2**20
 
 
 def in_space(features: Float[Tensor, "n d"], feature_space: FeatureSpace) -> Float[Tensor, "n d"]:
@@ -81,6 +82,10 @@ def count_steps(
     for start in range(0, total, size or 1):
         part = slice(start, start + size)
         margin[part] = _initial_margin(classifier, features[part], labels[part])
+
+    # glibc hands freed memory back to the kernel at every step, and page faults then take half of
+    # the time, unless a larger block was freed before: its trim threshold follows that.
+    torch.empty(KEPT_BYTES, dtype=torch.uint8)
 
     row = torch.arange(size, device=device)  # which feature stands in each place of the pool
     z, y = in_space(features[:size], feature_space).clone(), labels[:size].clone()
