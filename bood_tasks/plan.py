@@ -7,7 +7,7 @@ is not listed here cannot cause a rerun.
 from dataclasses import dataclass, field
 
 from bood_tasks.config import Config
-from bood_tasks.sources import content_digest, locate
+from bood_tasks.sources import content_digest, locate, require_whole_weights
 from bood_tasks.spec import Spec, readable
 
 CONTACT_COLUMNS = 8
@@ -48,12 +48,14 @@ def generator(config: Config) -> Spec:
     item = config.generator
     if item.source == "local":
         path = locate(item.path, "generator.path")
+        require_whole_weights(path, "generator.path")
         settings = {"source": "local", "content": content_digest(path)}
         return Spec("generator", "local", settings, {}, str(path))
     settings = {"source": "train", "words": config.anchors.words, **item.train.model_dump()}
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
+        require_whole_weights(path, "generator.train.init_from")
         source, settings["content"] = str(path), content_digest(path)
     inputs = {"dataset": dataset(config, config.id)}
     return Spec("generator", "trained", settings, inputs, source)

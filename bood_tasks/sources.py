@@ -28,6 +28,30 @@ def locate(path: str, setting: str) -> Path:
     return found
 
 
+def require_whole_weights(folder: Path, setting: str) -> None:
+    """Raise ValueError unless every .safetensors file below is as long as its header says.
+
+    Reads headers only, so that truncated weights are found before any job starts. The format: 8
+    bytes with the header's length, little-endian; a JSON header with each tensor's offsets; data.
+    """
+    for file in sorted(folder.rglob("*.safetensors")):
+        size = file.stat().st_size
+        with file.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            header = handle.read(length) if 0 < length < size else b""
+        try:
+            ends = [
+                item["data_offsets"][1] for item in json.loads(header).values() if "dtype" in item
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            ends = []
+        if size != 8 + length + max(ends, default=-1):
+            raise ValueError(
+                f"{setting} must hold whole weights, and {file} ({size} bytes) is damaged or "
+                "incomplete; copy this file again"
+            )
+
+
 def content_digest(path: Path) -> str:
     """Return the shortened SHA-256 of a file, or of a folder's names and files.
 

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from bood_tasks import sources
-from bood_tasks.sources import content_digest, locate
+from bood_tasks.sources import DATA, content_digest, locate, require_whole_weights
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +59,22 @@ def test_damaged_cache_is_ignored(tmp_path):
     (tmp_path / "artifacts" / ".digests.json").write_text("{")
     assert content_digest(file) == first
     assert json.loads((tmp_path / "artifacts" / ".digests.json").read_text())
+
+
+@pytest.mark.parametrize("cut", [0, 4, 8, 200, -1])
+def test_weights_cut_anywhere_are_named(tmp_path, cut):
+    whole = next((DATA / "generator" / "vae").glob("*.safetensors")).read_bytes()
+    (tmp_path / "vae").mkdir()
+    file = tmp_path / "vae" / "model.safetensors"
+    file.write_bytes(whole)
+    require_whole_weights(tmp_path, "generator.path")
+    file.write_bytes(whole[:cut])
+    with pytest.raises(ValueError, match=r"generator\.path must hold whole weights, and .*model"):
+        require_whole_weights(tmp_path, "generator.path")
+
+
+def test_bytes_behind_the_weights_are_refused(tmp_path):
+    whole = next((DATA / "generator" / "vae").glob("*.safetensors")).read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole + b"x")
+    with pytest.raises(ValueError, match="damaged or incomplete"):
+        require_whole_weights(tmp_path, "generator.path")

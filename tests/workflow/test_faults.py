@@ -111,7 +111,7 @@ def test_results_that_cannot_be_written_are_refused_before_any_job(fresh):
     assert "Traceback" not in done.stderr
 
 
-def test_truncated_weights_are_named_before_anything_is_trained(fresh):
+def test_truncated_weights_are_refused_before_any_job(fresh):
     model = fresh.path / "model"
     shutil.copytree(ROOT / "bood_tasks/data/generator", model)
     weights = next((model / "unet").glob("*.safetensors"))
@@ -119,9 +119,10 @@ def test_truncated_weights_are_named_before_anything_is_trained(fresh):
         handle.truncate(weights.stat().st_size // 2)
     done = fresh.snakemake("report", overlay={"generator": {"path": "model"}})
     assert done.returncode != 0
-    assert "unet" in done.stdout + done.stderr
-    jobs = fresh.planned(overlay={"generator": {"path": "model"}})
-    assert jobs["encoder"] == jobs["detector"] == 1
+    said = done.stdout + done.stderr
+    assert "generator.path must hold whole weights" in said
+    assert str(weights.relative_to(fresh.path)) in said
+    assert "Job stats" not in said
 
 
 def test_a_damaged_artifact_is_never_read_as_a_result(fresh):
