@@ -20,9 +20,10 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from jaxtyping import Float, Int, UInt8
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerBase
+
+from bood_tasks.sources import require_whole_weights
 
 SchedulerName = Literal["pndm", "ddim", "dpmsolver++", "unipc"]
 PLACEHOLDER = "{class}"
@@ -94,20 +95,12 @@ def _model(model_class: type, folder: Path, dtype: dict):
 
 def _check_weights(folder: Path) -> None:
     """Refuse a model folder whose safetensors are missing, truncated or not safetensors."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    if not any(folder.glob("*.safetensors")):
         raise FileNotFoundError(
             f"{folder} holds no .safetensors weights; other formats are not read: convert them "
             "with `from_pretrained(..., use_safetensors=False).save_pretrained(...)`"
         )
-    for path in files:
-        try:
-            with safe_open(path, "pt") as stored:
-                stored.keys()
-        except SafetensorError as error:
-            raise ValueError(
-                f"{path} is damaged or incomplete ({error}); copy this file again"
-            ) from error
+    require_whole_weights(folder, "generator.path")
 
 
 def _scheduler(folder: Path, name: str | None):

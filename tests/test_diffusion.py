@@ -174,9 +174,9 @@ def test_a_folder_that_lacks_a_component_is_refused_by_name(broken, component):
 def test_truncated_weights_are_refused_by_file(broken, component):
     (path,) = (broken / component).glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=rf"{path.name} is damaged.*copy this file") as caught:
+    named = rf"{component}/{path.name} \(\d+ bytes\) is damaged.*copy this file"
+    with pytest.raises(ValueError, match=named):
         load_pipeline(broken)
-    assert caught.value.__cause__ is not None
 
 
 def test_pickled_weights_are_not_read(broken):
