@@ -11,11 +11,13 @@ from transformers import CLIPTokenizer
 
 import bood_tasks
 from bood_tasks import world
+from bood_tasks.config import GeneratorTraining
 from bood_tasks.diffusion import decode, encode_prompt, latent_shape, load_pipeline
 from bood_tasks.generator import LOG_FILE, copy_pipeline, main, train_generator
 from bood_tasks.spec import Spec
 from bood_tasks.store import Artifact
 from bood_tasks.tiny_sd import ANCHOR_NORM, LEAN, PROMPT, build_tokenizer, byte_pair_vocabulary
+from tests import fake_artifacts
 
 SHIPPED = Path(bood_tasks.__file__).parent / "data" / "generator"
 ID_WORDS = ["tshirt", "trouser", "pullover", "coat", "sandal", "sneaker", "bag", "boot"]
@@ -235,3 +237,23 @@ def test_a_damaged_local_folder_leaves_no_artifact(tmp_path):
     with pytest.raises(ValueError, match="is damaged or incomplete"):
         main(["--out", str(out), "--spec", json.dumps(spec.identity()), "--source", str(broken)])
     assert not out.exists()
+
+
+def test_main_trains_a_pipeline_that_loads(tmp_path):
+    rng = np.random.default_rng(0)
+    data = fake_artifacts.make(
+        tmp_path,
+        "dataset",
+        arrays={
+            "train/images": rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8),
+            "train/labels": np.arange(8) % 2,
+        },
+        files={"dataset.json": {"classes": ["coat", "left shoe"]}},
+    )
+    training = GeneratorTraining(world_per_word=1, vae_steps=2, unet_steps=2, batch_size=4)
+    settings = {"source": "train", "words": {"left shoe": "shoe"}} | training.model_dump()
+    del settings["init_from"]
+    made = fake_artifacts.run_stage(tmp_path, main, "generator", settings, {"dataset": data})
+    pipe = load_pipeline(made.folder / "pipeline")
+    assert all(len(pipe.tokenizer(word).input_ids) == 3 for word in ("coat", "shoe"))
+    assert "pipeline/training_log.csv" in made.files
