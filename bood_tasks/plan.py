@@ -5,6 +5,7 @@ is not listed here cannot cause a rerun.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bood_tasks.config import Config
 from bood_tasks.sources import content_digest, locate, require_whole_weights
@@ -48,14 +49,12 @@ def generator(config: Config) -> Spec:
     item = config.generator
     if item.source == "local":
         path = locate(item.path, "generator.path")
-        require_whole_weights(path, "generator.path")
         settings = {"source": "local", "content": content_digest(path)}
         return Spec("generator", "local", settings, {}, str(path))
     settings = {"source": "train", "words": config.anchors.words, **item.train.model_dump()}
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
-        require_whole_weights(path, "generator.train.init_from")
         source, settings["content"] = str(path), content_digest(path)
     inputs = {"dataset": dataset(config, config.id)}
     return Spec("generator", "trained", settings, inputs, source)
@@ -226,6 +225,10 @@ def shown(config: Config) -> dict:
 
 def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
+    weights = generator(config)
+    if weights.source:  # once: every image and anchor spec asks for the generator's again
+        setting = "path" if config.generator.source == "local" else "train.init_from"
+        require_whole_weights(Path(weights.source), f"generator.{setting}")
     plan = Plan()
     runs = [(name, row, seed) for name, row in config.rows.items() for seed in config.seeds]
     labels = [
