@@ -76,5 +76,9 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/publish.smk"
 
 
+onstart:
+    require_data(CONFIG)
+
+
 onsuccess:
     summarise(PLAN)

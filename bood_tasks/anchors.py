@@ -67,7 +67,13 @@ def read_anchors(
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    classes = job.inputs["dataset"].json("dataset.json")["classes"]
+    facts = job.inputs["dataset"].json("dataset.json")
+    classes = facts["classes"]
+    if len(classes) < 2:
+        raise ValueError(
+            f"datasets.{facts['name']} must have at least two classes to be the ID data set, got "
+            f"{len(classes)}: {', '.join(classes)}; give each class a folder of its own"
+        )
     words = class_words(classes, job.settings["words"])
     anchors, tokens = read_anchors(job.inputs["generator"].folder / "pipeline", words)
     with job.draft() as draft:

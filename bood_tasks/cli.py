@@ -191,6 +191,31 @@ def effective_config(files: list[Path]) -> Config:
     return load(raw)
 
 
+def cost(files: list[Path], device: str | None) -> None:
+    """Print what a configuration will cost on a device, or (None) what its artifacts did cost."""
+    from bood_tasks import cost as costs
+    from bood_tasks import plan as planning
+
+    config = effective_config(files)
+    plan = planning.make(config)
+    stages = costs.measured(plan) if device is None else costs.planned(plan, device)
+    if not stages:
+        raise ValueError(f"no artifact of {', '.join(map(str, files))} is here; run it first")
+    hours = "hours" if device is None else f"{device} hours"
+    sides = dict.fromkeys(("jobs", "items", "TFLOP", hours, "disk GB"), "right")
+    _print_table(costs.lines(stages), {"stage": "left", **sides, "notes": "left"})
+    if device is not None:
+        half, full = costs.DEVICES[device]
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in costs.SHARE.items())
+        print(
+            f"Hours on one {device}, assumed to sustain {half:g} TFLOP/s in half and {full:g} in "
+            f"full precision, of which reach: {shares}, others 25%. Not measured; `bood cost` "
+            "says what a run took."
+        )
+        for message in planning.absent(config):
+            print(f"missing: {message}")
+
+
 def schema() -> str:
     """Return the configuration's JSON schema, as workflow/schemas/config.schema.json holds it."""
     return json.dumps(Config.model_json_schema(), indent=2)
@@ -221,6 +246,18 @@ def _parser() -> argparse.ArgumentParser:
         "files", nargs="*", type=Path, default=[Path("config.yaml")], help="later ones win"
     )
 
+    for name, text in (("plan", "what a configuration will cost"), ("cost", "what it did cost")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument(
+            "files", nargs="*", type=Path, default=[Path("config.yaml")], help="later ones win"
+        )
+        command.add_argument(
+            "--configfile", nargs="+", type=Path, default=[], help="overlays, as Snakemake's"
+        )
+        if name == "plan":
+            devices = ("h200", "h100", "a100", "cpu")
+            command.add_argument("--device", choices=devices, default="h200")
+
     commands.add_parser("schema", help="print the JSON schema of the settings")
     return parser
 
@@ -239,6 +276,10 @@ def main(argv: list[str] | None = None) -> None:
             case "config":
                 content = effective_config(arguments.files).model_dump(mode="json")
                 print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
+            case "plan":
+                cost([*arguments.files, *arguments.configfile], arguments.device)
+            case "cost":
+                cost([*arguments.files, *arguments.configfile], None)
             case "schema":
                 print(schema())
     except (ValueError, OSError) as error:

@@ -1,8 +1,6 @@
 """The typed settings: every key, its range and its default. Unknown keys are refused."""
 
-import difflib
-import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -11,8 +9,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
+
+from bood_tasks.catalogue import CATALOGUE
+from bood_tasks.explain import closest, explain
 
 
 class ConfigError(ValueError):
@@ -43,6 +45,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 ScoreName = Literal["msp", "energy"]
 
 
@@ -73,6 +76,17 @@ class FolderDataset(Section):
     path: str
     validation: Share = Field(0.1, description="share of each class held out for validation")
     test: Share = Field(0.2, description="share of each class held out for testing")
+    max_unreadable: Natural = Field(0, description="damaged pictures that may be left out")
+
+
+class PublishedDataset(Section):
+    """A published data set in its usual layout on disk, below `run.data` unless `path` is given."""
+
+    kind: Literal[tuple(CATALOGUE)]
+    path: str | None = Field(None, description="folder; null = <run.data>/<kind>")
+    train_per_class: Count | None = Field(None, description="use the first so many; null = all")
+    validation_per_class: Natural = Field(0, description="held out from the end of training")
+    max_unreadable: Natural = Field(0, description="damaged pictures that may be left out")
 
 
 class DigitsDataset(Section):
@@ -82,9 +96,10 @@ class DigitsDataset(Section):
 
 
 class NoiseDataset(Section):
-    """Uniform noise images."""
+    """Noise images: independent pixels."""
 
     kind: Literal["noise"]
+    distribution: Literal["uniform", "gaussian"] = "uniform"
     count: Count = 1600
 
 
@@ -104,9 +119,16 @@ class ResampledDataset(Section):
 
 
 Dataset = Annotated[
-    NpzDataset | FolderDataset | DigitsDataset | NoiseDataset | CorruptedDataset | ResampledDataset,
+    NpzDataset
+    | FolderDataset
+    | PublishedDataset
+    | DigitsDataset
+    | NoiseDataset
+    | CorruptedDataset
+    | ResampledDataset,
     Field(discriminator="kind"),
 ]
+READ_KINDS = ("npz", "folder", *CATALOGUE)  # pictures from files: what others can be made from
 
 
 class Image(Section):
@@ -116,6 +138,20 @@ class Image(Section):
     fit: Literal["pad", "resize"] = Field(
         "pad", description="pad: smaller pictures keep their pixels on a black border"
     )
+    kernel: Literal["bilinear", "bicubic", "lanczos", "box"] = Field(
+        "bilinear", description="of every resize, antialiased"
+    )
+    crop: Count | None = Field(
+        None,
+        description="pixels a side that networks see: random in training, else the centre; "
+        "null = size",
+    )
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "Image":
+        if self.crop is not None and self.crop > self.size:
+            raise ValueError(f"crop must be at most size = {self.size}, got {self.crop}")
+        return self
 
 
 class GeneratorTraining(Section):
@@ -139,19 +175,31 @@ class GeneratorTraining(Section):
 class Generator(Section):
     """The text-to-image pipeline that decodes outlier embeddings."""
 
-    source: Literal["local", "train"] = "local"
+    source: Literal["local", "hub", "train"] = "local"
     path: str = Field("embedded:generator", description="a diffusers folder, for `local`")
+    repo: str = Field("CompVis/stable-diffusion-v1-4", description="its name on the hub, for `hub`")
+    revision: Revision = Field(
+        "133a221b8aa7292a167afc5127cb63fb5005638b", description="the commit fetched, for `hub`"
+    )
     train: GeneratorTraining = GeneratorTraining()
 
 
 class Anchors(Section):
     """Class anchors: rows of the text encoder's token-embedding table (method: section 1)."""
 
+    aliases: Literal["none", "cifar100", "imagenet100"] = Field(
+        "none", description="shipped one-word aliases of a data set's class names"
+    )
     words: dict[str, str] = Field({}, description="class name: one-word alias; default the name")
 
 
 class Training(Section):
     """What encoder and detector share."""
+
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the passes in training")
+    augment: Literal["shift", "resized_crop"] = Field(
+        "shift", description="crops of the padded picture, or of a random part, resized"
+    )
 
     depth: Literal[18, 34, 50] = 18
     width: Count = Field(16, description="channels of the first stage; the papers' family has 64")
@@ -179,11 +227,29 @@ class Distances(Section):
     step_size: Positive = Field(0.015, description="alpha")
     max_steps: Count = Field(100, description="K")
     feature_space: Literal["unit", "raw"] = "unit"
+    rows: Literal["all", "nearest"] = Field(
+        "all", description="nearest: only rows that may be selected are stepped; same selection"
+    )
+
+
+class DreamOod(Section):
+    """DreamOOD's sampler (Du et al. 2023): Gaussian steps from a class's outermost features."""
+
+    neighbours: Count = Field(300, description="k, of the distance to the k-th neighbour")
+    boundary: Count = Field(50, description="outermost features of a class; ImageNet-100: 200")
+    candidates: Count = Field(1500, description="Gaussian candidates a feature")
+    sigma: Positive = Field(0.07, description="their standard deviation; ImageNet-100: 0.03")
+    vectors: Count = Field(1000, description="outlier vectors of each class")
+    reference_bug: bool = Field(
+        False, description="pick candidates as the published code does, in effect at random"
+    )
 
 
 class OodFeatures(Section):
-    """Selection and perturbation (equations 4 and 5)."""
+    """Selection and perturbation (equations 4 and 5), or DreamOOD's sampler in their place."""
 
+    sampler: Literal["bood", "dreamood"] = "bood"
+    dreamood: DreamOod = DreamOod()
     select: Literal["boundary", "random"] = "boundary"
     rate: Share = Field(0.05, description="r, share of each class")
     scope: Literal["per_class", "global"] = "per_class"
@@ -208,6 +274,14 @@ class Images(Section):
     scheduler: Literal["pndm", "ddim", "dpmsolver++", "unipc"] = "pndm"
     steps: Count = 20
     guidance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7.5
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    resolution: Count | None = Field(
+        None, description="pixels a side that are generated; null = what the pipeline was made for"
+    )
+    saved_size: Count | None = Field(None, description="pixels kept; null = as generated")
+    kernel: Literal["bilinear", "bicubic", "area"] = Field(
+        "bilinear", description="of the resize to saved_size, antialiased"
+    )
 
 
 class Detector(Training):
@@ -217,6 +291,9 @@ class Detector(Training):
     reduction: Literal["mean", "sum"] = "mean"
     phi: Literal["mlp", "linear", "increasing"] = Field(
         "mlp", description="what reads the energy; only `increasing` cannot turn it round"
+    )
+    start: Name | None = Field(
+        None, description="the row whose trained classifier it starts from; null = random weights"
     )
 
 
@@ -244,7 +321,18 @@ class Row(Section):
 class Run(Section):
     """Settings that cannot change a number beyond rounding; no artifact depends on them."""
 
-    inference_batch: Count = 250
+    inference_batch: Count = Field(250, description="pictures a classifier sees at once")
+    image_batch: Literal["auto"] | Count = Field(
+        "auto", description="pictures generated at once; auto = what the device's memory allows"
+    )
+    compile: Literal["auto"] | bool = Field(
+        "auto", description="torch.compile for generation and training; auto = on GPUs"
+    )
+    attention: Literal["sdpa", "sliced"] = Field("sdpa", description="sliced: slow, little memory")
+    vae_slicing: bool = Field(False, description="decode latents one by one: little memory")
+    workers: Count = Field(4, description="threads or processes that read and write beside a job")
+    data: str = Field("data", description="folder of the published data sets")
+    download: bool = Field(False, description="fetch missing published data sets where possible")
 
 
 class Config(Section):
@@ -268,6 +356,14 @@ class Config(Section):
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
     run: Run = Run()
 
+    @field_validator("rows", "datasets", mode="before")
+    @classmethod
+    def _null_removes(cls, given: Any) -> Any:
+        """Let an overlay take a row or a data set of the default away."""
+        if not isinstance(given, dict):
+            return given
+        return {name: item for name, item in given.items() if item is not None}
+
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
         known = set(self.datasets)
@@ -288,14 +384,13 @@ class Config(Section):
                     raise ValueError(
                         f"{place} must name a data set, got {name!r}{closest(name, known)}"
                     )
-        read = {name for name, item in self.datasets.items() if item.kind in ("npz", "folder")}
+        read = {name for name, item in self.datasets.items() if item.kind in READ_KINDS}
         for name, item in self.datasets.items():
             if hasattr(item, "of") and item.of not in read:
                 raise ValueError(
-                    f"datasets.{name}.of must name a data set of kind npz or folder, "
-                    f"got {item.of!r}"
+                    f"datasets.{name}.of must name a data set read from files, got {item.of!r}"
                 )
-        if self.id not in read or getattr(self.datasets[self.id], "train", "folder") is None:
+        if not _has_training(self.datasets[self.id]):
             raise ValueError(
                 f"id must name a data set with training images, got {self.id!r}; "
                 f"give datasets.{self.id}.train"
@@ -306,8 +401,31 @@ class Config(Section):
         if len(set(labels)) < len(labels):
             raise ValueError(f"rows must differ in method or variant, got {labels}")
         for name in self.rows:
-            self.for_row(name)
+            self._check_row(name)
         return self
+
+    def _check_row(self, name: str) -> None:
+        """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
+        found, rows = self.for_row(name), {name}
+        for section in ("encoder", "detector"):
+            smaller = self.image.crop is not None and self.image.crop < self.image.size
+            if getattr(found, section).augment == "resized_crop" and not smaller:
+                raise ValueError(
+                    f"{section}.augment: resized_crop must have an image.crop below "
+                    f"image.size = {self.image.size}, got {self.image.crop}"
+                )
+        while (start := found.detector.start) is not None:
+            if start not in self.rows:
+                raise ValueError(
+                    f"detector.start must name a row, got {start!r}{closest(start, self.rows)}"
+                )
+            if start in rows:
+                raise ValueError(
+                    f"detector.start must not lead back to the same row, got {start!r} for row "
+                    f"{name}; give it rows.{start}.set.detector.start: null"
+                )
+            rows.add(start)
+            found = self.for_row(start)
 
     def for_row(self, name: str) -> "Config":
         """Return the configuration with one row's overrides applied."""
@@ -319,71 +437,28 @@ class Config(Section):
                 raise ValueError(f"rows.{name}.set.{section} must be one of {', '.join(allowed)}")
             model = getattr(self, section)
             try:
-                changed[section] = type(model).model_validate(model.model_dump() | values)
+                changed[section] = type(model).model_validate(_merged(model.model_dump(), values))
             except ValidationError as error:
-                raise ValueError("; ".join(explain(error, f"rows.{name}.set.{section}"))) from None
+                lines = explain(error, type(model), f"rows.{name}.set.{section}")
+                raise ValueError("; ".join(lines)) from None
         return self.model_copy(update=changed)
 
 
-STAGES_WITH_SETTINGS = tuple(Config.model_fields)
+def _has_training(item: BaseModel) -> bool:
+    """Whether a data set can be the ID data set."""
+    if item.kind in CATALOGUE:
+        return "train" in CATALOGUE[item.kind].counts
+    return item.kind == "folder" or getattr(item, "train", None) is not None
 
 
-def closest(word: str, known) -> str:
-    """Return a hint: the nearest known name, else all of them."""
-    near = difflib.get_close_matches(str(word), sorted(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
-
-
-def _known_keys(model: type[BaseModel], location: tuple) -> set[str]:
-    """Return the keys allowed where an unknown one was found."""
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        kinds = [field.annotation, *get_args(field.annotation)]
-        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if nested:
-            model = nested[0]
-        elif part == "datasets" and len(location) > 2:
-            members = get_args(get_args(Dataset)[0])
-            by_kind = {get_args(item.model_fields["kind"].annotation)[0]: item for item in members}
-            model = by_kind.get(location[2], model)
-        elif part == "rows":
-            model = Row
-    return set(model.model_fields)
-
-
-def explain(error: ValidationError, prefix: str = "") -> list[str]:
-    """Return one line per problem: the key, what it must be, what it is, how to mend it."""
-    lines = []
-    for item in error.errors():
-        location = item["loc"]
-        shown = location[:2] + location[3:] if location[:1] == ("datasets",) else location
-        place = ".".join([*([prefix] if prefix else []), *map(str, shown)])
-        got, kind = item["input"], item["type"]
-        message = item["msg"].removeprefix("Value error, ")
-        message = re.sub("^(Input|String|List|Dictionary) should ", "must ", message)
-        if kind == "extra_forbidden":
-            known = _known_keys(Config, location[:-1]) if not prefix else set()
-            hint = closest(str(location[-1]), known) if known else ""
-            lines.append(f"{place} is no setting{hint}")
-        elif kind == "value_error":
-            lines.append(f"{place} {message}" if place else message)
-        elif kind == "missing":
-            lines.append(f"{place} is missing")
-        else:
-            line = f"{place} {message}, got {got!r}"
-            if isinstance(got, str) and re.fullmatch(r"\d+(\.\d*)?e[+-]?\d+", got):
-                number = repr(float(got))
-                number = number if "." in number else number.replace("e", ".0e")
-                line += f"; YAML reads {got} as text; write {number}"
-            elif isinstance(got, str) and kind.endswith("_type"):
-                line += (
-                    "; a nested --config value arrives as text: "
-                    "put it into a file and pass that by --configfile"
-                )
-            lines.append(line)
-    return lines
+def _merged(base: dict, changes: dict) -> dict:
+    """Return settings with changes, nested ones merged."""
+    nested = {
+        key: base[key] | value
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | changes | nested
 
 
 def load(raw: dict[str, Any]) -> Config:
@@ -394,4 +469,4 @@ def load(raw: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("config: " + "\nconfig: ".join(explain(error))) from None
+        raise ConfigError("config: " + "\nconfig: ".join(explain(error, Config))) from None

@@ -1,314 +1,237 @@
-"""Materialise a data set: uint8 RGB images at the classifier's resolution, labels, source indices.
+"""Materialise a data set: uint8 RGB images at one resolution, labels, source indices.
 
-Enters: an .npz file, a folder of images, scikit-learn's digits, or another data set to corrupt.
-Leaves: `<split>/images` [n, size, size, 3], `<split>/labels`, `<split>/index`, and dataset.json.
+Enters: files in the layout of their kind (read_*.py), or another data set to change
+(derived.py). Pictures are decoded and resized once, by threads, block by block, so that none but
+a block is ever in memory and a killed job goes on after its last whole block.
+Leaves: `<split>/images` [n, size, size, 3], `<split>/labels`, `<split>/index`, and dataset.json
+with counts, class names, what could not be read, and `content`: for each split the SHA-256 over
+its blocks' SHA-256 (pixels, then labels), by which two machines can compare what they used.
 """
 
-import zipfile
-import zlib
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
-from jaxtyping import Int64, UInt8
 
-from bood_tasks import seeds
+from bood_tasks.catalogue import CATALOGUE, find_root, missing
+from bood_tasks.derived import derive, make_noise
+from bood_tasks.environment import run_setting
+from bood_tasks.pictures import Rows, read_picture
+from bood_tasks.progress import progress
+from bood_tasks.read_arrays import read_digits, read_npy, read_npz, read_svhn
+from bood_tasks.read_cifar import read_cifar
+from bood_tasks.read_folders import read_folder, read_pictures, read_tree
 from bood_tasks.stage import read_job, run
-from bood_tasks.store import Artifact, write_json
+from bood_tasks.store import Artifact, Draft, write_json
 
-VERSION = 1
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-ROWS_PER_CHUNK, ROWS_PER_SHARD = 100, 10_000
-
-Pictures = UInt8[np.ndarray, "n h w 3"]
-Labels = Int64[np.ndarray, " n"]
-
-
-@dataclass
-class Split:
-    """Rows of one split; `index` says where in the source each comes from."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    index: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+VERSION = 2
+ROWS_AT_ONCE = 256  # handed to the threads together
+BYTES_PER_CHUNK, ROWS_PER_CHUNK = 2**19, 100  # training streams single rows of large pictures
+BYTES_PER_BLOCK, ROWS_PER_BLOCK = 2**28, 10_000
+SHOWN = 20  # unreadable files in a message
 
 
-def fit_picture(picture: PIL.Image.Image, *, size: int, fit: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a picture at size x size.
+def download(kind: str, folder: Path) -> None:
+    """Fetch a published data set by torchvision's addresses and checksums, nothing unpickled."""
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_and_extract_archive, download_url
 
-    `pad`: pixels kept, black border; a larger picture is first shrunk to fit. `resize`: the
-    short side is scaled to `size` and the centre cut out. Scaling is antialiased bilinear.
+    print(f"fetching {CATALOGUE[kind].title} into {folder}", flush=True)
+    if kind == "svhn":
+        for url, name, checksum in (datasets.SVHN.split_list[s] for s in ("train", "test")):
+            download_url(url, folder, name, checksum)
+        return
+    url, checksum = {
+        "cifar10": (datasets.CIFAR10.url, datasets.CIFAR10.tgz_md5),
+        "cifar100": (datasets.CIFAR100.url, datasets.CIFAR100.tgz_md5),
+        "dtd": (datasets.DTD._URL, datasets.DTD._MD5),
+    }[kind]
+    download_and_extract_archive(url, str(folder), md5=checksum)
+
+
+def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], list[str]]:
+    """Return a published data set's splits, fetched first if it may be.
+
+    Raises FileNotFoundError that says what was expected where.
     """
-    picture = picture.convert("RGB")
-    extreme = max if fit == "pad" else min
-    scale = size / extreme(picture.size)
-    if scale < 1 or fit == "resize":
-        shape = [max(1, round(side * scale)) for side in picture.size]
-        picture = picture.resize(shape, PIL.Image.Resampling.BILINEAR)
-    canvas = PIL.Image.new("RGB", (size, size))
-    canvas.paste(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
-    return np.asarray(canvas)
+    kind = settings["kind"]
+    entry, root = CATALOGUE[kind], find_root(kind, folder)
+    if root is None and entry.downloadable and run_setting("download"):
+        download(kind, folder)
+        root = find_root(kind, folder)
+    if root is None:
+        raise FileNotFoundError(missing(settings["name"], kind, folder))
+    match entry.family:
+        case "cifar":
+            return read_cifar(root, settings)
+        case "svhn":
+            return read_svhn(root, settings)
+        case "tree":
+            return read_tree(root, settings)
+        case "npy":
+            return read_npy(root / entry.files[0])
+    return read_pictures(root)
 
 
-def fit_pictures(
-    images: UInt8[np.ndarray, "n h w"], *, size: int, fit: str
-) -> UInt8[np.ndarray, "n s s 3"]:
-    """Return grey images at size x size in three channels (see fit_picture)."""
-    return np.stack([fit_picture(PIL.Image.fromarray(item), size=size, fit=fit) for item in images])
-
-
-def _npz_arrays(source: Path) -> dict[str, np.ndarray]:
-    """Return all arrays of an .npz file; pickled objects are refused."""
-    try:
-        with source.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return dict(file)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{source} must be a whole .npz file of plain arrays: {error}; copy it again"
-        ) from error
-
-
-def read_npz(source: Path, settings: Mapping) -> tuple[dict[str, Split], list[str]]:
-    """Return the splits of an .npz file and its class names.
-
-    Raises ValueError for a missing key, another shape than uint8 [n, h, w] or a class without
-    images.
-    """
-    file = _npz_arrays(source)
-
-    def read(role: str) -> tuple[np.ndarray, np.ndarray]:
-        for key in settings[role]:
-            if key not in file:
-                raise ValueError(
-                    f"datasets.{settings['name']}.{role} must name arrays of {source.name}, "
-                    f"got {key!r}; it holds {', '.join(file)}"
-                )
-        images, labels = (file[key] for key in settings[role])
-        if images.dtype != np.uint8 or images.ndim != 3 or len(images) != len(labels):
-            raise ValueError(
-                f"{source.name}:{settings[role][0]} must be uint8 [n, h, w] with one label a row, "
-                f"got {images.dtype} {list(images.shape)} and {len(labels)} labels"
-            )
-        return images, labels.astype(np.int64)
-
-    names = [str(name) for name in file["names"]] if "names" in file else []
-    given = settings["classes"] or {name: label for label, name in enumerate(names)}
-    classes = dict(sorted(given.items()))  # as in a folder: the order of keys has no meaning
-
-    def pick(role: str, part: Callable[[np.ndarray], np.ndarray]) -> Split:
-        images, labels = read(role)
-        rows, mapped = [], np.full(len(labels), -1, np.int64)
-        for new, (name, old) in enumerate(classes.items()):
-            found = part(np.flatnonzero(labels == old))
-            if not len(found):
-                raise ValueError(
-                    f"datasets.{settings['name']}.classes.{name} must be a label of {source.name}, "
-                    f"got {old}: no images left in {role!r}; it has {sorted(set(labels.tolist()))}"
-                )
-            mapped[found] = new
-            rows.append(found)
-        index = np.sort(np.concatenate(rows))
-        return Split(images[index], mapped[index], index.astype(np.int64))
-
-    held, limit = settings["validation_per_class"], settings["train_per_class"]
-    splits = {}
-    if settings["train"]:
-        splits["train"] = pick("train", lambda rows: rows[: len(rows) - held][:limit])
-        if held:
-            splits["validation"] = pick("train", lambda rows: rows[len(rows) - held :])
-    splits["test"] = pick("test", lambda rows: rows)
-    for split in splits.values():
-        split.images = fit_pictures(split.images, **settings["image"])
-    return splits, list(classes)
-
-
-def read_folder(source: Path, settings: Mapping) -> tuple[dict[str, Split], list[str]]:
-    """Return a folder's images: one class a sub-folder, or everything as `test` if it is flat.
-
-    Labelled images are split by a hash of their names, so adding files moves no other file.
-    Raises ValueError that lists every unreadable file.
-    """
-    folders = sorted(item for item in source.iterdir() if item.is_dir())
-    classes = [item.name for item in folders] or [source.name]
-    parts: dict[str, list[tuple[np.ndarray, int]]] = {"train": [], "validation": [], "test": []}
-    bad, order, position = [], {name: [] for name in parts}, 0
-    for label, folder in enumerate(folders or [source]):
-        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
-        if not files:
-            bad.append(f"{folder}: no {', '.join(IMAGE_SUFFIXES)}")
-        for file in files:
-            place = seeds.stream(0, "dataset", folder.name, file.name) / 2**63
-            split = "train" if place >= settings["validation"] + settings["test"] else "validation"
-            if not folders or place < settings["test"]:
-                split = "test"
-            try:
-                with PIL.Image.open(file) as picture:
-                    parts[split].append((fit_picture(picture, **settings["image"]), label))
-            except (OSError, SyntaxError, ValueError) as error:
-                bad.append(f"{file}: {error}")
-            order[split].append(position)
-            position += 1
-    if bad:
-        raise ValueError(
-            f"datasets.{settings['name']}.path: {len(bad)} unreadable: " + "; ".join(bad[:20])
-        )
-    splits = {
-        name: Split(
-            np.stack([image for image, _ in items]),
-            np.array([label for _, label in items], np.int64),
-            np.array(order[name], np.int64),
-        )
-        for name, items in parts.items()
-        if items
-    }
-    for name, split in splits.items() if folders else ():
-        absent = [classes[k] for k in set(range(len(classes))) - set(split.labels.tolist())]
-        if absent:
-            raise ValueError(
-                f"datasets.{settings['name']}.path: no image of {', '.join(sorted(absent))} fell "
-                f"into the {name} split; add images to them or raise its share"
-            )
-    return splits, classes
-
-
-def read_digits(settings: Mapping) -> tuple[dict[str, Split], list[str]]:
-    """Return scikit-learn's 1,797 digits, 8 x 8 with values 0..16, up-sampled to 28 pixels."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    large = [
-        np.asarray(PIL.Image.fromarray(item).resize((28, 28), PIL.Image.Resampling.BICUBIC))
-        for item in grey
-    ]
-    images = fit_pictures(np.stack(large), **settings["image"])
-    return {"test": Split(images, digits.target.astype(np.int64))}, [str(k) for k in range(10)]
-
-
-def make_noise(settings: Mapping) -> tuple[dict[str, Split], list[str]]:
-    """Return images of independent uniform pixels, one random stream an image."""
-    size = settings["image"]["size"]
-    images = np.stack(
-        [
-            seeds.generator(0, "dataset", "noise", item).integers(
-                0, 256, (size, size, 3), dtype=np.uint8
-            )
-            for item in range(settings["count"])
-        ]
-    )
-    return {"test": Split(images, np.zeros(len(images), np.int64))}, ["noise"]
-
-
-def _jigsaw(image: np.ndarray, _other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle a 4 x 4 grid of tiles."""
-    tile = image.shape[0] // 4
-    order = rng.permutation(16)
-    whole = image[: 4 * tile, : 4 * tile].reshape(4, tile, 4, tile, 3).swapaxes(1, 2)
-    mixed = whole.reshape(16, tile, tile, 3)[order].reshape(4, 4, tile, tile, 3)
-    return mixed.swapaxes(1, 2).reshape(4 * tile, 4 * tile, 3)
-
-
-def _phase(image: np.ndarray, _other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Keep the amplitude spectrum, take the phases of noise: ID statistics without ID shape."""
-    noise = np.angle(np.fft.fft2(rng.standard_normal(image.shape[:2])))
-    spectrum = np.abs(np.fft.fft2(image[..., 0].astype(np.float64)))
-    grey = np.fft.ifft2(spectrum * np.exp(1j * noise)).real
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-CORRUPTIONS: dict[str, Callable] = {
-    "mixed": lambda a, b, rng: (a.astype(np.float64) + b) / 2,
-    "cut": lambda a, b, rng: np.concatenate([a[: len(a) // 2], b[len(b) // 2 :]]),
-    "jigsaw": _jigsaw,
-    "phase": _phase,
-    "negative": lambda a, b, rng: 255 - a,
-    "quarter-turn": lambda a, b, rng: np.rot90(a, 1 + 2 * int(rng.integers(2))),
-}
-
-
-def corrupt(images: Pictures, labels: Labels) -> tuple[Pictures, Labels]:
-    """Return one corrupted copy of each image, the corruptions in turn; labels name them.
-
-    `mixed` and `cut` join an image with one of another class, so they lie near the ID data;
-    the others keep its statistics and lose its shape or its place.
-    """
-    done, kinds = [], []
-    for row, image in enumerate(images):
-        rng = seeds.generator(0, "dataset", "corrupted", row)
-        kind = row % len(CORRUPTIONS)
-        other = images[rng.choice(np.flatnonzero(labels != labels[row]))]
-        result = list(CORRUPTIONS.values())[kind](image, other, rng)
-        done.append(np.clip(np.rint(result), 0, 255).astype(np.uint8))
-        kinds.append(kind)
-    return np.stack(done), np.array(kinds, np.int64)
-
-
-def resample(images: Pictures, *, size: int) -> Pictures:
-    """Return images scaled down to size x size and back up (antialiased bilinear, bicubic)."""
-    shape, scale = images.shape[1:3], PIL.Image.Resampling
-    small = [PIL.Image.fromarray(item).resize((size, size), scale.BILINEAR) for item in images]
-    return np.stack([np.asarray(item.resize(shape[::-1], scale.BICUBIC)) for item in small])
-
-
-def _derived(settings: Mapping, of: Artifact) -> tuple[dict[str, Split], list[str]]:
-    """Read the data set that this one is made from and change it."""
-    split = "validation" if settings["kind"] == "corrupted" else "test"
-    if f"{split}/images" not in of:
-        raise ValueError(
-            f"datasets.{settings['name']}.of must have a {split} split, and "
-            f"{of.settings['name']} has none; set its validation_per_class"
-        )
-    images, labels = of[f"{split}/images"][:], of[f"{split}/labels"][:]
-    if settings["kind"] == "corrupted":
-        images, kinds = corrupt(images, labels)
-        return {"test": Split(images, kinds)}, list(CORRUPTIONS)
-    resampled = resample(images, size=settings["size"])
-    return {"test": Split(resampled, labels)}, of.json("dataset.json")["classes"]
-
-
-def make_dataset(
+def open_dataset(
     settings: Mapping, source: Path | None = None, of: Artifact | None = None
-) -> tuple[dict[str, Split], list[str]]:
-    """Return the splits and the class names of the data set that `settings` describes.
+) -> tuple[dict[str, Rows], list[str]]:
+    """Return the unread splits and the class names of the data set that `settings` describes.
 
     Raises ValueError or FileNotFoundError that names the setting, the file and the cure.
     """
-    kind = settings["kind"]
-    if kind == "npz":
-        return read_npz(source, settings)
-    if kind == "folder":
-        return read_folder(source, settings)
-    if kind == "digits":
-        return read_digits(settings)
-    if kind == "noise":
-        return make_noise(settings)
-    return _derived(settings, of)
+    match settings["kind"]:
+        case "npz":
+            return read_npz(source, settings)
+        case "folder":
+            return read_folder(source, settings)
+        case "digits":
+            return read_digits()
+        case "noise":
+            return make_noise(settings)
+        case "corrupted" | "resampled":
+            return derive(settings, of)
+    return open_published(source, settings)
+
+
+def block_shape(size: int) -> tuple[int, int]:
+    """Return rows per zarr chunk and per file for pictures of size x size."""
+    chunk = max(1, min(ROWS_PER_CHUNK, BYTES_PER_CHUNK // (3 * size**2)))
+    return chunk, max(1, min(ROWS_PER_BLOCK, BYTES_PER_BLOCK // (3 * size**2)) // chunk) * chunk
+
+
+class Writer:
+    """Writes one split block by block, and notes in the draft's progress how far it came.
+
+    `unreadable` lists what had to be left out. Beyond `limit` nothing more is written or noted,
+    only read, so that the list is complete and the next try reads the mended files.
+    """
+
+    def __init__(self, draft: Draft, name: str, rows: Rows, image: Mapping, limit: int):
+        self.draft, self.name, self.rows, self.image, self.limit = draft, name, rows, image, limit
+        chunk, self.block = block_shape(image["size"])
+        shape = (len(rows.labels), image["size"], image["size"], 3)
+        self.images = draft.array(f"{name}/images", shape, "uint8", chunk=chunk, shard=self.block)
+        self.note = draft.progress / f"{name}.json"
+        self.state = {"read": 0, "kept": [], "hashes": [], "unreadable": []}
+        if self.note.is_file():
+            self.state = json.loads(self.note.read_text(encoding="utf-8"))
+        self.written = sum(self.state["kept"])
+        self.waiting: list[np.ndarray] = []
+        self.numbers: list[int] = []
+
+    @property
+    def unreadable(self) -> list[str]:
+        return [reason for _, reason in self.state["unreadable"]]
+
+    def add(self, number: int, picture: np.ndarray | str) -> None:
+        """Take the next picture, or the reason why there is none."""
+        if isinstance(picture, str):
+            self.state["unreadable"].append([number, picture])
+        elif len(self.unreadable) <= self.limit:
+            self.waiting.append(picture)
+            self.numbers.append(number)
+            if len(self.waiting) == self.block:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; a whole block unless the split ends."""
+        if not self.waiting:
+            return
+        block = np.stack(self.waiting)
+        self.images[self.written : self.written + len(block)] = block
+        self.written += len(block)
+        content = hashlib.sha256(block.tobytes())
+        content.update(self.rows.labels[self.numbers].tobytes())
+        self.state["hashes"].append(content.hexdigest())
+        self.state["kept"].append(len(block))
+        self.state["read"] = self.numbers[-1] + 1
+        write_json(self.note, self.state)
+        self.waiting, self.numbers = [], []
+
+    def finish(self) -> dict:
+        """Write the last rows, labels and indices; return the split's facts."""
+        self.flush()
+        if not self.written:
+            raise ValueError(f"the {self.name} split has no readable picture")
+        if self.written < len(self.rows.labels):
+            self.images.resize((self.written, *self.images.shape[1:]))
+        keep = np.ones(len(self.rows.labels), bool)
+        keep[[number for number, _ in self.state["unreadable"]]] = False
+        for part in ("labels", "index"):
+            self.draft.save(f"{self.name}/{part}", getattr(self.rows, part)[keep])
+        content = hashlib.sha256("".join(self.state["hashes"]).encode()).hexdigest()
+        return {"count": self.written, "content": content}
+
+
+def write_split(
+    writer: Writer, pool: Executor, advance: Callable[[int], object] = lambda count: None
+) -> None:
+    """Read the rest of a split with the pool's threads, in order, and hand it to its writer."""
+    read = partial(read_picture, writer.rows, **writer.image)
+    for start in range(writer.state["read"], len(writer.rows.labels), ROWS_AT_ONCE):
+        numbers = range(start, min(start + ROWS_AT_ONCE, len(writer.rows.labels)))
+        for number, picture in zip(numbers, pool.map(read, numbers), strict=True):
+            writer.add(number, picture)
+        advance(len(numbers))
+
+
+def require_readable(unreadable: list[str], settings: Mapping) -> None:
+    """Raise ValueError that names the unreadable pictures if there are more than allowed."""
+    limit = settings.get("max_unreadable", 0)
+    if len(unreadable) > limit:
+        more = f"; and {len(unreadable) - SHOWN} more" if len(unreadable) > SHOWN else ""
+        raise ValueError(
+            f"datasets.{settings['name']}: {len(unreadable)} unreadable: "
+            + "; ".join(unreadable[:SHOWN])
+            + f"{more}. Mend or remove them, or raise datasets.{settings['name']}.max_unreadable "
+            f"(now {limit})"
+        )
 
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
+    settings = job.settings
     source = Path(job.source) if job.source else None
-    splits, classes = make_dataset(job.settings, source, job.inputs.get("of"))
-    with job.draft() as draft:
-        for name, split in splits.items():
-            shape = split.images.shape
-            images = draft.array(
-                f"{name}/images",
-                shape,
-                "uint8",
-                chunk=ROWS_PER_CHUNK,
-                shard=ROWS_PER_SHARD,
-            )
-            images[...] = split.images
-            draft.save(f"{name}/labels", split.labels)
-            index = split.index if len(split.index) else np.arange(shape[0], dtype=np.int64)
-            draft.save(f"{name}/index", index)
-        counts = {name: len(split.labels) for name, split in splits.items()}
-        facts = {"name": job.settings["name"], "kind": job.settings["kind"], "classes": classes}
+    splits, classes = open_dataset(settings, source, job.inputs.get("of"))
+    total = sum(len(rows.labels) for rows in splits.values())
+    with (
+        job.draft() as draft,
+        ThreadPoolExecutor(run_setting("workers")) as pool,
+        progress("dataset", total, "pictures") as advance,
+    ):
+        limit = settings.get("max_unreadable", 0)
+        writers = {
+            name: Writer(draft, name, rows, settings["image"], limit)
+            for name, rows in splits.items()
+        }
+        for writer in writers.values():
+            write_split(writer, pool, advance)
+        unreadable = [reason for writer in writers.values() for reason in writer.unreadable]
+        if len(unreadable) > limit:  # the next try reads the mended files
+            for writer in writers.values():
+                writer.note.unlink(missing_ok=True)
+        require_readable(unreadable, settings)
+        facts = {name: writer.finish() for name, writer in writers.items()}
+        counts = {name: fact["count"] for name, fact in facts.items()}
+        entry = CATALOGUE.get(settings["kind"])
         write_json(
-            draft.folder / "dataset.json", facts | {"counts": counts} | job.settings["image"]
+            draft.folder / "dataset.json",
+            {
+                "name": settings["name"],
+                "kind": settings["kind"],
+                "title": entry.title if entry else settings["name"],
+                "published_at": entry.published_at if entry else "",
+                "classes": classes,
+                "counts": counts,
+                "content": {name: fact["content"] for name, fact in facts.items()},
+                "unreadable": len(unreadable),
+                **settings["image"],
+            },
         )
         draft.finish(rows=counts)
 

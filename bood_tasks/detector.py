@@ -4,6 +4,8 @@ Enters: the ID data set and, unless it is the CE baseline, outliers: generated i
 data set. Leaves: model.safetensors, model.json, curve.csv and the validation accuracy.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +13,23 @@ import pandas as pd
 import PIL.Image
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+import zarr
+from jaxtyping import Float, Int64, UInt8
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bood_tasks import seeds
-from bood_tasks.dataset import fit_picture
-from bood_tasks.environment import inference_batch, pick_device
+from bood_tasks.environment import inference_batch, pick_device, run_setting
+from bood_tasks.loading import place
 from bood_tasks.networks import ResNet, initialised, save_weights
+from bood_tasks.pictures import fit_picture
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact, write_json
-from bood_tasks.training import Recipe, fit, predict, to_pixels
+from bood_tasks.training import Recipe, fit, predict
 
-VERSION = 1
+VERSION = 2
 PHI_HIDDEN = 512
+ROWS_AT_ONCE = 100  # an image shard's file block
 
 
 class Increasing(nn.Module):
@@ -83,9 +88,9 @@ def ood_loss(
 
 
 def train_detector(
-    images: np.ndarray,
+    images: np.ndarray | zarr.Array,
     labels: np.ndarray,
-    outliers: np.ndarray | None,
+    outliers: np.ndarray | zarr.Array | None,
     recipe: Recipe,
     *,
     depth: int,
@@ -98,16 +103,22 @@ def train_detector(
     ood_weight: float = 0.0,
     reduction: str = "mean",
     phi: str | None = None,
-) -> tuple[Detector, list]:
-    """Return the trained detector and its loss curve (terms loss, ce and, with outliers, ood).
+    start: Detector | None = None,
+) -> tuple[Detector, list, float]:
+    """Return the trained detector, its loss curve (terms loss, ce and, with outliers, ood) and
+    the pictures a second.
 
     ID and OOD rows share one forward pass, hence one set of batch-norm statistics. The start
-    depends on the seed alone, so rows of one table differ by their outliers only.
+    depends on the seed alone, so rows of one table differ by their outliers only; with `start`,
+    the classifier goes on from a trained one and phi is new.
     """
     model = initialised(
         lambda: Detector(depth=depth, width=width, stem=stem, outputs=classes, phi=phi),
         seeds.stream(seed, "detector", "weights"),
     ).to(device)
+
+    if start is not None:
+        model.classifier.load_state_dict(start.classifier.state_dict())
 
     def loss(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         logits = net(x)
@@ -118,18 +129,18 @@ def train_detector(
         ood = ood_loss(net.phi(energy(logits)[:, None]), is_id, reduction=reduction)
         return {"loss": ce + ood_weight * ood, "ce": ce, "ood": ood}
 
-    curve = fit(
+    curve, rate = fit(
         model,
         loss,
-        to_pixels(images, device),
+        place(images, device),
         torch.from_numpy(labels),
         recipe,
         stage="detector",
         seed=seed,
         checkpoint=checkpoint,
-        outliers=None if outliers is None else to_pixels(outliers, device),
+        outliers=None if outliers is None else place(outliers, device),
     )
-    return model, curve
+    return model, curve, rate
 
 
 def load_detector(artifact: Artifact, device: str) -> Detector:
@@ -139,17 +150,53 @@ def load_detector(artifact: Artifact, device: str) -> Detector:
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
-def _outliers(job: Job, size: int) -> np.ndarray | None:
-    """Return the outliers at the training resolution, each resized once, antialiased."""
+def resized_outliers(
+    arrays: Sequence[np.ndarray | zarr.Array], *, size: int, kernel: str
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """Return decoded pictures at the training resolution, each resized once, antialiased.
+
+    Read block by block: 100,000 pictures of 256 pixels would be 20 GB.
+    """
+    found = np.empty((sum(array.shape[0] for array in arrays), size, size, 3), np.uint8)
+
+    def fit_in(picture: np.ndarray) -> np.ndarray:
+        picture = PIL.Image.fromarray(picture)
+        return fit_picture(picture, size=size, fit="resize", kernel=kernel)
+
+    done = 0
+    with ThreadPoolExecutor(run_setting("workers")) as pool:
+        for array in arrays:
+            for start in range(0, array.shape[0], ROWS_AT_ONCE):
+                block = array[start : start + ROWS_AT_ONCE]
+                if block.shape[1:3] != (size, size):
+                    block = np.stack(list(pool.map(fit_in, block)))
+                found[done : done + len(block)] = block
+                done += len(block)
+    return found
+
+
+def _outliers(job: Job, facts: dict) -> np.ndarray | zarr.Array | None:
+    """Return the outliers at the training resolution, if the row has any."""
     if "outliers" in job.inputs:
-        return job.inputs["outliers"]["test/images"][:]
+        return job.inputs["outliers"]["test/images"]
     if "images" not in job.inputs:
         return None
-    decoded = np.concatenate([shard["images"][:] for shard in job.inputs["images"]])
-    if decoded.shape[1:3] == (size, size):
-        return decoded
-    pictures = (PIL.Image.fromarray(image) for image in decoded)
-    return np.stack([fit_picture(picture, size=size, fit="resize") for picture in pictures])
+    shards = [shard["images"] for shard in job.inputs["images"]]
+    return resized_outliers(shards, size=facts["size"], kernel=facts["kernel"])
+
+
+def _start(job: Job, network: dict, device: str) -> Detector | None:
+    """Return the detector to start from; raises ValueError if it is another network."""
+    if "start" not in job.inputs:
+        return None
+    given = job.inputs["start"].json("model.json")
+    different = {key: given[key] for key in network if key != "phi" and given[key] != network[key]}
+    if different:
+        raise ValueError(
+            f"detector.start must name a row with the same network, got one with {different}; "
+            "give that row the same detector settings"
+        )
+    return load_detector(job.inputs["start"], device)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -160,11 +207,12 @@ def main(argv: list[str] | None = None) -> None:
     recipe = Recipe(**{name: settings[name] for name in Recipe.__dataclass_fields__})
     shape = {name: settings[name] for name in ("depth", "width", "stem")}
     ood = {name: settings[name] for name in ("ood_weight", "reduction", "phi") if name in settings}
+    network = shape | {"outputs": len(facts["classes"]), "phi": settings.get("phi")}
     with job.draft() as draft:
-        model, curve = train_detector(
-            data["train/images"][:],
+        model, curve, rate = train_detector(
+            data["train/images"],
             data["train/labels"][:],
-            _outliers(job, facts["size"]),
+            _outliers(job, facts),
             recipe,
             **shape,
             **ood,
@@ -172,16 +220,22 @@ def main(argv: list[str] | None = None) -> None:
             seed=settings["seed"],
             checkpoint=draft.progress / "checkpoint.safetensors",
             device=device,
+            start=_start(job, network, device),
         )
         save_weights(model, draft.folder / "model.safetensors")
-        network = shape | {"outputs": len(facts["classes"]), "phi": settings.get("phi")}
         write_json(draft.folder / "model.json", network)
         pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
-        images, labels = data["validation/images"][:], data["validation/labels"][:]
-        logits = predict(model, images, batch_size=inference_batch(), device=device)
-        right = (logits.argmax(1).numpy() == labels).mean().item()
-        write_json(draft.folder / "detector.json", {"accuracy": {"validation": right}})
-        draft.finish()
+        split = "validation" if "validation/images" in data else "test"
+        logits = predict(
+            model,
+            data[f"{split}/images"],
+            batch_size=inference_batch(),
+            device=device,
+            crop=recipe.crop,
+        )
+        right = (logits.argmax(1).numpy() == data[f"{split}/labels"][:]).mean().item()
+        write_json(draft.folder / "detector.json", {"accuracy": {split: right}})
+        draft.finish(facts={"images_per_second": round(rate, 1)})
 
 
 if __name__ == "__main__":

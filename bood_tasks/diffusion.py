@@ -6,10 +6,12 @@ change an image beyond rounding.
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
@@ -42,10 +44,14 @@ def load_pipeline(
     dtype: str = "float32",
     device: str = "cpu",
     scheduler: str | None = None,
+    attention: str = "sdpa",
+    vae_slicing: bool = False,
 ) -> StableDiffusionPipeline:
     """A pipeline from a local folder in Stable Diffusion v1's layout, safetensors only.
 
     Nothing is downloaded; there is no safety checker. `scheduler` None keeps the stored one.
+    `attention` "sliced" and `vae_slicing` need less memory and more time; on a GPU the networks
+    use the memory order that its convolutions are fastest in.
     Raises FileNotFoundError naming what the folder lacks, ValueError naming a damaged file.
     """
     folder, kind = Path(folder), getattr(torch, dtype)
@@ -73,7 +79,20 @@ def load_pipeline(
     for model in (pipe.text_encoder, pipe.unet, pipe.vae):
         model.eval().requires_grad_(False)
     pipe.set_progress_bar_config(disable=True)
+    if attention == "sliced":
+        pipe.enable_attention_slicing()
+    if vae_slicing:
+        pipe.vae.enable_slicing()
+    if torch.device(device).type == "cuda":
+        pipe.unet.to(memory_format=torch.channels_last)
+        pipe.vae.to(memory_format=torch.channels_last)
     return pipe.to(device)
+
+
+def compile_networks(pipe: StableDiffusionPipeline) -> None:
+    """Compile the UNet and the decoder, for one batch shape; pays after a few hundred images."""
+    pipe.unet.forward = torch.compile(pipe.unet.forward, dynamic=False)
+    pipe.vae.decoder.forward = torch.compile(pipe.vae.decoder.forward, dynamic=False)
 
 
 def _model(model_class: type, folder: Path, dtype: dict):
@@ -205,10 +224,32 @@ def encode_prompt(
 # --- sampling ---
 
 
-def latent_shape(pipe: StableDiffusionPipeline) -> tuple[int, int, int]:
-    """Channels, height and width of one item's noise."""
-    size = pipe.unet.config.sample_size
+def latent_shape(
+    pipe: StableDiffusionPipeline, resolution: int | None = None
+) -> tuple[int, int, int]:
+    """Channels, height and width of one item's noise for images of `resolution` pixels a side.
+
+    None: the pipeline's own. Raises ValueError for a resolution that the networks cannot make.
+    """
+    factor, blocks = pipe.vae_scale_factor, len(pipe.unet.config.block_out_channels)
+    unit = factor * 2 ** (blocks - 1)
+    if resolution is not None and resolution % unit:
+        raise ValueError(
+            f"images.resolution must be a multiple of {unit} for this pipeline, got {resolution}; "
+            f"it was made for {pipe.unet.config.sample_size * factor}"
+        )
+    size = pipe.unet.config.sample_size if resolution is None else resolution // factor
     return pipe.unet.config.in_channels, size, size
+
+
+def to_uint8(
+    images: Float[Tensor, "b 3 h w"], saved_size: int | None, kernel: str
+) -> UInt8[Tensor, "b s s 3"]:
+    """Pictures in [-1, 1] as bytes, resized on their device (antialiased), then rounded."""
+    if saved_size is not None and saved_size != images.shape[-1]:
+        smooth = {} if kernel == "area" else {"antialias": True, "align_corners": False}
+        images = F.interpolate(images, (saved_size, saved_size), mode=kernel, **smooth)
+    return (images / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 @torch.no_grad()
@@ -220,11 +261,16 @@ def decode(
     *,
     steps: int,
     guidance: float,
+    saved_size: int | None = None,
+    kernel: str = "bilinear",
+    vae_rows: int | None = None,
 ) -> UInt8[Tensor, "b h w 3"]:
     """Images for conditions and standard-normal noise, by the pipeline's scheduler (Eq. 6).
 
     Classifier-free guidance: ε = ε_uncond + guidance · (ε_cond - ε_uncond); at guidance 1 the
-    unconditional half is skipped. An image depends on its own row alone.
+    unconditional half is skipped. An image depends on its own row alone. The networks run in
+    their own dtype, guidance and scheduler in float32. `vae_rows` latents are decoded at a time
+    (None: all); nothing here waits for the device.
     """
     scheduler, unet, vae = pipe.scheduler, pipe.unet, pipe.vae
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
@@ -232,17 +278,25 @@ def decode(
         raise ValueError(f"images.steps must be in [1, {limit}], got {steps}")
     if guidance < 1:
         raise ValueError(f"images.guidance must be at least 1, got {guidance}; 1 switches it off")
-    scheduler.set_timesteps(steps, device=cond.device)  # also forgets the last call's history
+    with warnings.catch_warnings():  # DPM-Solver++ and UniPC under numpy 2, inside diffusers
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        scheduler.set_timesteps(steps)  # also forgets the last call's history
     guided = guidance != 1
     if guided:
         cond = torch.cat([uncond.expand_as(cond), cond])
-    x = noise.to(cond) * scheduler.init_noise_sigma
-    for t in scheduler.timesteps:
+    x = noise.to(cond.device, torch.float32) * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:  # on the host: indexing by a device's tensor would wait for it
         both = torch.cat([x, x]) if guided else x
-        predicted = unet(scheduler.scale_model_input(both, t), t, cond).sample
+        both = scheduler.scale_model_input(both, t).to(unet.dtype)
+        predicted = unet(both, t, cond).sample.float()
         if guided:
             without, with_text = predicted.chunk(2)
             predicted = without + guidance * (with_text - without)
         x = scheduler.step(predicted, t, x).prev_sample
-    images = vae.decode(x / vae.config.scaling_factor).sample
-    return (images / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    latents = (x / vae.config.scaling_factor).to(vae.dtype)
+    return torch.cat(
+        [
+            to_uint8(vae.decode(part).sample.float(), saved_size, kernel)
+            for part in latents.split(vae_rows or len(latents))
+        ]
+    )

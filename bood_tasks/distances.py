@@ -1,7 +1,8 @@
 """Distances to the decision boundary in sign-gradient steps (BOOD Eq. 3).
 
 In: features (`features` [n, d], `labels` [n]) and anchors (`anchors` [v, d]).
-Out: `steps` int32 [n], `crossed` bool [n], `margin` float32 [n], in the order of the features.
+Out: `steps` int32 [n], `crossed` bool [n], `margin` float32 [n], `exact` bool [n] (False: `steps`
+is only a lower bound, beyond every cut), in the order of the features.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from bood_tasks.environment import pick_device
 from bood_tasks.progress import progress
 from bood_tasks.stage import read_job, run
 
-VERSION = 1
+VERSION = 2
 
 FeatureSpace = Literal["unit", "raw"]
 
@@ -31,13 +32,19 @@ def in_space(features: Float[Tensor, "n d"], feature_space: FeatureSpace) -> Flo
     return F.normalize(features, dim=1) if feature_space == "unit" else features
 
 
-def _initial_margin(
+def initial_margin(
     classifier: CosineClassifier, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """Return cos_y - max of the other cosines."""
-    cosines = classifier.products(F.normalize(features, dim=1))
-    own = cosines.gather(1, labels[:, None]).squeeze(1)
-    return own - cosines.scatter_(1, labels[:, None], -torch.inf).amax(dim=1)
+    parts = []
+    size = ROWS_AT_ONCE[features.device.type]
+    for start in range(0, len(features), size):
+        part = slice(start, start + size)
+        cosines = classifier.products(F.normalize(features[part], dim=1))
+        own = cosines.gather(1, labels[part, None]).squeeze(1)
+        others = cosines.scatter_(1, labels[part, None], -torch.inf)
+        parts.append(own - others.amax(dim=1))
+    return torch.cat(parts) if parts else features.new_empty(0)
 
 
 @torch.no_grad()
@@ -58,10 +65,6 @@ def count_steps(
     already; `max_steps` (K) if it changes with the last update or never, which the second
     result tells apart. Margin: cosine of y less the largest other cosine, below 0 if wrong.
     No row depends on the others. `advance` hears how many rows are done.
-
-    A pool of active rows takes one step at a time, all together; a row that is done gives its
-    place to the next one. So each step is two matrix products of a fixed shape, and memory
-    beyond the inputs stays bounded.
     """
     if step_size <= 0:
         raise ValueError(f"step_size must be > 0, got {step_size}; the paper uses 0.015")
@@ -74,14 +77,47 @@ def count_steps(
         )
     require_directions("features", features, cure="train the encoder again, with a lower lr")
     classifier = CosineClassifier(anchors, temperature=temperature)
+    steps, crossed, _ = step_rows(
+        features,
+        labels,
+        classifier,
+        step_size=step_size,
+        max_steps=max_steps,
+        feature_space=feature_space,
+        temperature=temperature,
+        advance=advance,
+    )
+    return steps, crossed, initial_margin(classifier, features, labels)
+
+
+@torch.no_grad()
+def step_rows(
+    features: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    classifier: CosineClassifier,
+    *,
+    step_size: float,
+    max_steps: int,
+    feature_space: FeatureSpace,
+    temperature: float,
+    cuts: Int[Tensor, " n"] | None = None,
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Bool[Tensor, " n"]]:
+    """Return steps and crossed as count_steps does, and whether they are exact.
+
+    With `cuts` a row stops once it is sure to need more steps than its cut; `steps` is then a
+    lower bound, and `crossed` True unless it can never cross.
+
+    A pool of active rows takes one step at a time, all together; a row that is done gives its
+    place to the next one. So each step is two matrix products of a fixed shape, and memory
+    beyond the inputs stays bounded.
+    """
     total, device = len(features), features.device
     size = min(total, ROWS_AT_ONCE[device.type])
     steps = torch.empty(total, dtype=torch.int32, device=device)
     crossed = torch.empty(total, dtype=torch.bool, device=device)
-    margin = torch.empty(total, dtype=features.dtype, device=device)
-    for start in range(0, total, size or 1):
-        part = slice(start, start + size)
-        margin[part] = _initial_margin(classifier, features[part], labels[part])
+    exact = torch.ones(total, dtype=torch.bool, device=device)
+    reach = classifier.reach(step_size) if cuts is not None else None
 
     # glibc hands freed memory back to the kernel at every step, and page faults then take half of
     # the time, unless a larger block was freed before: its trim threshold follows that.
@@ -94,8 +130,18 @@ def count_steps(
     while len(row):
         products = classifier.products(z)
         wrong = products.argmax(dim=1) != y
-        done = (wrong | (taken == max_steps)).nonzero().squeeze(1)
+        over = wrong | (taken == max_steps)
+        if cuts is not None:
+            least = taken + classifier.least_steps(products, y, reach)
+            retired = ~over & (least > cuts[row])
+            over |= retired
+        done = over.nonzero().squeeze(1)
         steps[row[done]], crossed[row[done]] = taken[done], wrong[done]
+        if cuts is not None:
+            gone = retired.nonzero().squeeze(1)
+            never = least[gone] > max_steps
+            steps[row[gone]] = least[gone].clamp(max=max_steps).int()
+            crossed[row[gone]], exact[row[gone]] = ~never, never
         # Done rows step once more: dearer to leave out than to overwrite below.
         z.add_(classifier.ascent_direction(z, y, products).sign_(), alpha=step_size)
         taken += 1
@@ -111,7 +157,7 @@ def count_steps(
                 keep[idle] = False
                 z, y, taken, row = z[keep], y[keep], taken[keep], row[keep]
             advance(len(done))
-    return steps, crossed, margin
+    return steps, crossed, exact
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -122,15 +168,28 @@ def main(argv: list[str] | None = None) -> None:
         for name in ("features", "labels")
     )
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
+    settings = dict(job.settings)
+    nearest = settings.pop("rows") == "nearest"
     with job.draft() as draft:
         with progress("distances", len(features), "rows") as advance:
-            steps, crossed, margin = count_steps(
-                features, labels, anchors, **job.settings, advance=advance
-            )
+            if nearest:
+                from bood_tasks.pruning import nearest_steps  # it uses this module
+
+                require_directions("features", features, cure="train the encoder again")
+                steps, crossed, margin, exact = nearest_steps(
+                    features, labels, anchors, **settings, advance=advance
+                )
+            else:
+                steps, crossed, margin = count_steps(
+                    features, labels, anchors, **settings, advance=advance
+                )
+                exact = torch.ones_like(crossed)
         draft.save("steps", steps.cpu().numpy())
         draft.save("crossed", crossed.cpu().numpy())
         draft.save("margin", margin.cpu().numpy())
+        draft.save("exact", exact.cpu().numpy())
         facts = {
+            "exact": int(exact.sum()),
             "mean_steps": round(steps.double().mean().item(), 3),
             "wrong_from_the_start": int((crossed & (steps == 0)).sum()),
             "never_crossed": int((~crossed).sum()),

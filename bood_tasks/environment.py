@@ -3,14 +3,28 @@
 Snakemake sets OMP_NUM_THREADS to a rule's `threads`, and torch takes its threads from there.
 """
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-BATCH = "BOOD_INFERENCE_BATCH"
+RUN = "BOOD_RUN"
+DEFAULTS = {  # of a stage run by hand: the same as config.Run's
+    "inference_batch": 250,
+    "image_batch": "auto",
+    "compile": "auto",
+    "attention": "sdpa",
+    "vae_slicing": False,
+    "workers": 4,
+    "data": "data",
+    "download": False,
+}
 
 
-def prepare(root: Path | str, *, inference_batch: int) -> None:
+def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     """Set the environment of every job that this Snakemake starts; `root` holds the Snakefile."""
     # Jobs call `python`: the one that runs Snakemake, also when its environment is not activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -20,12 +34,22 @@ def prepare(root: Path | str, *, inference_batch: int) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ[BATCH] = str(inference_batch)
+    os.environ[RUN] = json.dumps(dict(run))
+
+
+@cache
+def _given(text: str) -> dict[str, Any]:
+    return DEFAULTS | json.loads(text)
+
+
+def run_setting(name: str) -> Any:
+    """Return one setting of the configuration's `run` section; its default for a stage by hand."""
+    return _given(os.environ.get(RUN, "{}"))[name]
 
 
 def inference_batch() -> int:
-    """Return the inference batch size, 250 for a stage run by hand."""
-    return max(1, int(os.environ.get(BATCH, "250")))
+    """Return the number of images that a classifier sees at once outside training."""
+    return run_setting("inference_batch")
 
 
 def pick_device() -> str:

@@ -5,6 +5,7 @@ Leaves: `features` float32 [n, d] with their raw norms, `labels`, `predictions`,
 
 import numpy as np
 import torch
+import zarr
 from jaxtyping import Float, Int64
 
 from bood_tasks.cosine import cosine_logits
@@ -19,14 +20,15 @@ VERSION = 1
 
 def extract_features(
     model: ResNet,
-    images: np.ndarray,
+    images: np.ndarray | zarr.Array,
     anchors: Float[np.ndarray, "v d"],
     *,
     batch_size: int,
     device: str,
+    crop: int | None = None,
 ) -> tuple[Float[np.ndarray, "n d"], Int64[np.ndarray, " n"]]:
     """Return the raw features of images [n, h, w, 3] and the nearest anchor of each."""
-    features = predict(model, images, batch_size=batch_size, device=device)
+    features = predict(model, images, batch_size=batch_size, device=device, crop=crop)
     cosines = cosine_logits(features, torch.from_numpy(anchors), temperature=1.0)
     return features.numpy(), cosines.argmax(1).numpy()
 
@@ -37,10 +39,11 @@ def main(argv: list[str] | None = None) -> None:
     data = job.inputs["dataset"]
     features, predictions = extract_features(
         load_encoder(job.inputs["encoder"], device),
-        data["train/images"][:],
+        data["train/images"],
         job.inputs["anchors"]["anchors"][:],
         batch_size=inference_batch(),
         device=device,
+        crop=job.settings["crop"],
     )
     with job.draft() as draft:
         draft.save("features", features)

@@ -139,10 +139,11 @@ def _draw_trajectory(gallery: Gallery, job: Job, classes: list[str]) -> None:
 def _draw_distances(gallery: Gallery, job: Job, classes: list[str]) -> None:
     counted, selection = job.inputs["distances"], job.inputs["ood_features"]
     facts = selection.json("ood_features.json")
+    known = counted["exact"][:]  # of the others only a bound is known
     figure = plots.distances(
-        counted["steps"][:],
-        counted["crossed"][:],
-        job.inputs["features"]["labels"][:],
+        counted["steps"][:][known],
+        counted["crossed"][:][known],
+        job.inputs["features"]["labels"][:][known],
         classes,
         taken=facts["selected"],
         cut=facts["cut"],

@@ -1,6 +1,7 @@
 """The text-to-image generator: a Stable Diffusion v1 folder, taken as it is or trained here.
 
-What enters: a local diffusers folder (`source: local`), or the ID training split (`source: train`;
+What enters: a local diffusers folder (`source: local`), a pinned commit of the hub (`source: hub`;
+the one place that goes online), or the ID training split (`source: train`;
 a folder given as well is fine-tuned). What leaves: `pipeline/`, a folder in Stable Diffusion v1's
 layout that `diffusion.load_pipeline` reads, and after training its `training_log.csv`.
 
@@ -9,6 +10,7 @@ vector which leaves a class decodes into something else. Recipe and numbers: doc
 """
 
 import csv
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +40,7 @@ from bood_tasks.tiny_sd import PROMPT, build_pipeline, save_pipeline
 
 VERSION = 1
 LOG_FILE = "training_log.csv"
+KEPT_SUFFIXES = (".json", ".txt", ".safetensors")
 
 
 def train_generator(
@@ -149,11 +152,40 @@ def copy_pipeline(source: Path, folder: Path) -> None:
     for component in COMPONENTS:
         (folder / component).mkdir(parents=True, exist_ok=True)
         for path in sorted((source / component).iterdir()):
-            if path.suffix in (".json", ".txt", ".safetensors"):
+            if path.suffix in KEPT_SUFFIXES:
                 shutil.copyfile(path, folder / component / path.name)
     for name in ("model_index.json", LOG_FILE):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
+
+
+def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
+    """Fetch what `load_pipeline` reads of one commit of the hub, and check that it loads.
+
+    Safetensors of full precision only. What a killed job fetched is not fetched again. Raises
+    ValueError that names the commit if it cannot be had.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "0"  # read when the hub's library is imported: in this job only
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = False
+    parts = [f"{component}/*{end}" for component in COMPONENTS for end in KEPT_SUFFIXES]
+    try:
+        huggingface_hub.snapshot_download(
+            repo,
+            revision=revision,
+            local_dir=folder,
+            allow_patterns=["model_index.json", *parts],
+            ignore_patterns=["*.fp16.*", "*.non_ema.*"],
+        )
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+        raise ValueError(
+            f"generator.repo and generator.revision must name a commit of the hub that this "
+            f"machine can fetch, got {repo} {revision}: {error}; go online, or copy the folder "
+            "here and set generator: {source: local, path: <folder>}"
+        ) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's own notes
+    load_pipeline(folder)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -161,8 +193,11 @@ def main(argv: list[str] | None = None) -> None:
     settings = dict(job.settings)
     with job.draft() as draft:
         folder = draft.folder / "pipeline"
-        if settings.pop("source") == "local":
+        source = settings.pop("source")
+        if source == "local":
             copy_pipeline(Path(job.source), folder)
+        elif source == "hub":
+            fetch_pipeline(settings["repo"], settings["revision"], folder)
         else:
             dataset = job.inputs["dataset"]
             words = words_of(dataset.json("dataset.json")["classes"], settings.pop("words"))

@@ -6,6 +6,9 @@ Leaves: `images` uint8 [n, h, w, 3], `labels`, `item` (i), `vector` (row of ood_
 plain words the word's number).
 """
 
+import time
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -13,12 +16,21 @@ from torch import Tensor
 
 from bood_tasks import seeds
 from bood_tasks.anchors import pick_tokens
-from bood_tasks.diffusion import decode, encode_prompt, latent_shape, load_pipeline
-from bood_tasks.environment import inference_batch, pick_device
+from bood_tasks.diffusion import (
+    compile_networks,
+    decode,
+    encode_prompt,
+    latent_shape,
+    load_pipeline,
+)
+from bood_tasks.environment import pick_device, run_setting
+from bood_tasks.flops import evaluations, image_flops
+from bood_tasks.generation import Batches, BlockWriter, fitting_batch
 from bood_tasks.progress import progress
 from bood_tasks.stage import Job, read_job, run
 
-VERSION = 1
+VERSION = 2
+VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
 ROWS_PER_BLOCK = 100  # one file, and what a killed job can lose
 
 
@@ -60,20 +72,40 @@ def item_noise(
     )
 
 
+def open_pipeline(folder, settings: Mapping, device: str):
+    """Return the pipeline as an image shard's settings and the run settings want it."""
+    return load_pipeline(
+        folder,
+        device=device,
+        dtype=settings["dtype"],
+        scheduler=settings["scheduler"],
+        attention=run_setting("attention"),
+        vae_slicing=run_setting("vae_slicing"),
+    )
+
+
 def decode_vectors(
     pipe,
     vectors: Float[Tensor, "b d"],
     noise: Float[Tensor, "b c h w"],
+    settings: Mapping,
     *,
-    prompt: str,
     uncond: Float[Tensor, "1 l e"],
-    steps: int,
-    guidance: float,
-) -> UInt8[np.ndarray, "b h w 3"]:
-    """Return the images of vectors put at the prompt's {class} (equation 6)."""
-    cond = encode_prompt(pipe, prompt, vectors.to(pipe.device))
-    noise = noise.to(pipe.device)
-    return decode(pipe, cond, uncond, noise, steps=steps, guidance=guidance).cpu().numpy()
+    steps: int | None = None,
+) -> UInt8[Tensor, "b h w 3"]:
+    """Return the images, on the device, of vectors put at the prompt's {class} (equation 6)."""
+    cond = encode_prompt(pipe, settings["prompt"], vectors.to(pipe.device))
+    return decode(
+        pipe,
+        cond,
+        uncond,
+        noise.to(pipe.device),
+        steps=steps or settings["steps"],
+        guidance=settings["guidance"],
+        saved_size=settings["saved_size"],
+        kernel=settings["kernel"],
+        vae_rows=VAE_ROWS[pipe.device.type],
+    )
 
 
 def _vectors(job: Job, pipe) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -94,54 +126,65 @@ def _vectors(job: Job, pipe) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    device = pick_device()
-    settings = job.settings
-    pipe = load_pipeline(
-        job.inputs["generator"].folder / "pipeline",
-        device=device,
-        scheduler=settings["scheduler"],
-    )
+    device, settings = pick_device(), job.settings
+    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
     vectors, labels, classes = _vectors(job, pipe)
     which, items, rows = assign_vectors(
         labels, classes, start=settings["start"], stop=settings["stop"]
     )
-    names = [classes[label] for label in which]
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-    count, batch = len(which), inference_batch()
+    names, count = np.array(classes)[which], len(which)
+    shape = latent_shape(pipe, settings["resolution"])
+    made = shape[1] * pipe.vae_scale_factor
+    side = settings["saved_size"] or made
     uncond = encode_prompt(pipe, "", None)
+
+    def decode_rows(chosen: np.ndarray, **more) -> UInt8[Tensor, "b h w 3"]:
+        noise = item_noise(shape, settings["seed"], names[chosen].tolist(), items[chosen])
+        given = torch.from_numpy(vectors[rows[chosen]])
+        return decode_vectors(pipe, given, noise, settings, uncond=uncond, **more)
+
+    size = run_setting("image_batch")
+    if size == "auto":
+        size = fitting_batch(
+            lambda n: decode_rows(np.arange(n) % count, steps=2), torch.device(device)
+        )
+    faster = run_setting("compile")
+    faster = faster is True or (faster == "auto" and device == "cuda")
+    if faster:
+        compile_networks(pipe)
+    batches = Batches(decode_rows, size, pad=faster)
     done_path = job.out.parent / ".progress" / "rows"
     with job.draft() as draft:
         images = draft.array(
             "images", (count, side, side, 3), "uint8", chunk=1, shard=min(ROWS_PER_BLOCK, count)
         )
         done = int(done_path.read_text()) if done_path.is_file() else 0
-        with progress("images", count, "images", done=done) as advance:
-            for block in range(done, count, ROWS_PER_BLOCK):
-                end = min(block + ROWS_PER_BLOCK, count)
-                decoded = []
-                for first in range(block, end, batch):
-                    part = slice(first, min(first + batch, end))
-                    noise = item_noise(
-                        latent_shape(pipe), settings["seed"], names[part], items[part]
-                    )
-                    decoded.append(
-                        decode_vectors(
-                            pipe,
-                            torch.from_numpy(vectors[rows[part]]),
-                            noise,
-                            prompt=settings["prompt"],
-                            uncond=uncond,
-                            steps=settings["steps"],
-                            guidance=settings["guidance"],
-                        )
-                    )
-                    advance(len(decoded[-1]))
-                images[block:end] = np.concatenate(decoded)
-                done_path.write_text(str(end))
+        began = time.monotonic()
+        with (
+            progress("images", count, "images", done=done) as advance,
+            BlockWriter(images, done_path, ROWS_PER_BLOCK, done) as writer,
+        ):
+            for part in batches(done, count):
+                writer.put(part)
+                advance(len(part))
+        rate = (count - done) / max(time.monotonic() - began, 1e-9)
         draft.save("labels", which)
         draft.save("item", items)
         draft.save("vector", rows)
-        draft.finish(rows={"images": count})
+        each = image_flops(
+            pipe.unet.config,
+            pipe.vae.config,
+            resolution=made,
+            evaluations=evaluations(settings["scheduler"], settings["steps"]),
+            guided=settings["guidance"] != 1,
+        )
+        facts = {
+            "images_per_second": round(rate, 2),
+            "tflops": round(rate * each / 1e12, 3),
+            "batch": batches.size,
+            "halvings": batches.halvings,
+        }
+        draft.finish(rows={"images": count}, facts=facts)
 
 
 if __name__ == "__main__":

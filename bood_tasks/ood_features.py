@@ -1,9 +1,9 @@
-"""Outlier vectors for the generator: selection and perturbation (BOOD Eq. 4 and 5).
+"""Outlier vectors for the generator: BOOD's (Eq. 4 and 5) or DreamOOD's.
 
 In: distances (`steps`, `crossed`, `margin`), features (`features` [n, d], `labels`) and anchors
 (`anchors` [v, d], `classes`).
 Out: `vectors` float32 [m, d]; `labels` int64 [m], the class each started from; `rows` int64 [m],
-its row among the features; `steps` int32 [m], its d(z, y). The vectors
+its row among the features; `steps` int32 [m], its d(z, y), or -1 for DreamOOD. The vectors
 are sorted by class, then by rank. ood_features.json counts per class.
 """
 
@@ -20,12 +20,14 @@ from torch import Tensor
 
 from bood_tasks import cosine, seeds
 from bood_tasks.distances import in_space
+from bood_tasks.dreamood import sample_class
 from bood_tasks.environment import pick_device
+from bood_tasks.progress import progress
 from bood_tasks.selection import describe_selection, select_rows
-from bood_tasks.stage import read_job, run
+from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import write_json
 
-VERSION = 1
+VERSION = 2
 
 Rescale = Literal["anchor", "anchor_no_renorm", "none"]
 
@@ -121,26 +123,20 @@ def rescale_vectors(
             return z
 
 
-def main(argv: list[str] | None = None) -> None:
-    job = read_job(argv)
-    settings, device = job.settings, pick_device()
-    classes = job.inputs["anchors"].json("anchors.json")["classes"]
-    anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
-    features = torch.from_numpy(job.inputs["features"]["features"][:]).to(device)
-    labels = job.inputs["features"]["labels"][:]
+def _bood(job: Job, features: Tensor, labels: np.ndarray, anchors: Tensor, classes: list[str]):
+    """Select and perturb (Eq. 4 and 5); return vectors, labels, rows, steps and the counts."""
+    settings, device = job.settings, features.device
     stepping = {key: settings[key] for key in ("step_size", "max_steps", "temperature")}
     space = settings["feature_space"]
-
-    steps, crossed, margin = (
-        job.inputs["distances"][name][:] for name in ("steps", "crossed", "margin")
+    steps, crossed, margin, exact = (
+        job.inputs["distances"][name][:] for name in ("steps", "crossed", "margin", "exact")
     )
     how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
     selection = select_rows(labels, steps, crossed, margin, classes, **how)
-    print("\n".join(describe_selection(steps, crossed, selection)), file=sys.stderr)
+    print("\n".join(describe_selection(steps[exact], crossed[exact], selection)), file=sys.stderr)
     rows = selection.rows
     chosen_labels = torch.from_numpy(labels[rows]).to(device)
-    start, steps = in_space(features[rows], space), steps[rows]
-
+    start = in_space(features[rows], space)
     match settings["perturb"]:
         case "adversarial":
             extra = settings["extra_steps"]
@@ -157,18 +153,58 @@ def main(argv: list[str] | None = None) -> None:
             z = leave_centroid(start, means[chosen_labels], shift=settings["shift"])
         case "none":
             z = start
-    lengths = torch.linalg.vector_norm(anchors[chosen_labels], dim=1)
-    vectors = rescale_vectors(z, lengths, rescale=settings["rescale"])
+    counts = asdict(selection)
+    del counts["rows"]
+    return z, chosen_labels, rows, steps[rows], counts
 
+
+def _dreamood(job: Job, features: Tensor, labels: np.ndarray, classes: list[str]):
+    """Sample as DreamOOD does; return the same as _bood. There are no steps: -1."""
+    keys = ("neighbours", "boundary", "candidates", "sigma", "vectors", "reference_bug", "seed")
+    how = {key: job.settings[key] for key in keys}
+    found, rows, owners = [], [], []
+    with progress("ood_features", len(classes), "classes") as advance:
+        for label, name in enumerate(classes):
+            members = np.flatnonzero(labels == label)
+            vectors, started = sample_class(features[members], name, **how)
+            found.append(vectors)
+            rows.append(members[started.cpu().numpy()])
+            owners.append(np.full(len(vectors), label))
+            advance()
+    none = dict.fromkeys(classes, 0)
+    counts = {
+        "selected": {name: len(part) for name, part in zip(classes, owners, strict=True)},
+        "dropped_misclassified": none,
+        "skipped_never_crossed": none,
+        "cut": {},
+        "tie_mass": {},
+    }
+    chosen = torch.from_numpy(np.concatenate(owners)).to(features.device)
+    steps = np.full(len(chosen), -1, np.int32)
+    return torch.cat(found), chosen, np.concatenate(rows), steps, counts
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    settings, device = job.settings, pick_device()
+    classes = job.inputs["anchors"].json("anchors.json")["classes"]
+    anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
+    features = torch.from_numpy(job.inputs["features"]["features"][:]).to(device)
+    labels = job.inputs["features"]["labels"][:]
+    cosine.require_directions("features", features, cure="train the encoder again")
+    if settings["sampler"] == "dreamood":
+        z, chosen, rows, steps, counts = _dreamood(job, features, labels, classes)
+    else:
+        z, chosen, rows, steps, counts = _bood(job, features, labels, anchors, classes)
+    lengths = torch.linalg.vector_norm(anchors[chosen], dim=1)
+    vectors = rescale_vectors(z, lengths, rescale=settings["rescale"])
     with job.draft() as draft:
         draft.save("vectors", vectors.cpu().numpy())
-        draft.save("labels", chosen_labels.cpu().numpy())
+        draft.save("labels", chosen.cpu().numpy())
         draft.save("rows", rows)
         draft.save("steps", steps)
-        counts = asdict(selection)
-        del counts["rows"]
         write_json(draft.folder / "ood_features.json", counts)
-        draft.finish(rows={"vectors": len(vectors)}, facts={"selected": selection.selected})
+        draft.finish(rows={"vectors": len(vectors)}, facts={"selected": counts["selected"]})
 
 
 if __name__ == "__main__":

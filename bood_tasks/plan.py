@@ -4,11 +4,13 @@ Each function below makes one stage's spec and names exactly the settings that s
 is not listed here cannot cause a rerun.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bood_tasks.catalogue import CATALOGUE, holds, missing
 from bood_tasks.config import Config
-from bood_tasks.sources import content_digest, locate, require_whole_weights
+from bood_tasks.sources import DATA, content_digest, locate, require_whole_weights
 from bood_tasks.spec import Spec, readable
 
 CONTACT_COLUMNS = 8
@@ -30,11 +32,26 @@ class Plan:
         return self.specs[spec.digest]
 
 
-def dataset(config: Config, name: str) -> Spec:
-    """Spec of one materialised data set."""
+def published_folder(config: Config, name: str) -> Path:
+    """Return where a published data set should lie; it may not be there yet."""
     item = config.datasets[name]
-    settings = item.model_dump() | {"name": name, "image": config.image.model_dump()}
+    return Path(item.path or Path(config.run.data, item.kind))
+
+
+def dataset(config: Config, name: str) -> Spec:
+    """Spec of one materialised data set.
+
+    A published one is known by its name and edition: planning needs none at hand, and tables can
+    be rebuilt where only their artifacts were copied.
+    """
+    item = config.datasets[name]
+    image = config.image.model_dump(exclude={"crop"})
+    settings = item.model_dump() | {"name": name, "image": image}
     inputs, source = {}, ""
+    if item.kind in CATALOGUE:
+        del settings["path"]
+        settings["edition"] = CATALOGUE[item.kind].edition
+        return Spec("dataset", readable(name), settings, source=str(published_folder(config, name)))
     outside = {"npz": "file", "folder": "path"}.get(item.kind)
     if outside:
         path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
@@ -45,13 +62,16 @@ def dataset(config: Config, name: str) -> Spec:
 
 
 def generator(config: Config) -> Spec:
-    """Spec of the text-to-image pipeline: a folder as it is, or one trained here."""
+    """Spec of the text-to-image pipeline: a folder, one fetched, or one trained here."""
     item = config.generator
+    if item.source == "hub":
+        settings = item.model_dump(include={"source", "repo", "revision"})
+        return Spec("generator", readable(item.repo), settings)
     if item.source == "local":
         path = locate(item.path, "generator.path")
         settings = {"source": "local", "content": content_digest(path)}
         return Spec("generator", "local", settings, {}, str(path))
-    settings = {"source": "train", "words": config.anchors.words, **item.train.model_dump()}
+    settings = {"source": "train", "words": words(config), **item.train.model_dump()}
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
@@ -60,10 +80,19 @@ def generator(config: Config) -> Spec:
     return Spec("generator", "trained", settings, inputs, source)
 
 
+def words(config: Config) -> dict[str, str]:
+    """Return the one-word aliases of class names: shipped ones, then the user's own."""
+    shipped = {}
+    if config.anchors.aliases != "none":
+        aliases = json.loads((DATA / "class_aliases.json").read_text(encoding="utf-8"))
+        shipped = aliases[config.anchors.aliases]
+    return shipped | config.anchors.words
+
+
 def anchors(config: Config) -> Spec:
     """Spec of the class anchors."""
     inputs = {"generator": generator(config), "dataset": dataset(config, config.id)}
-    return Spec("anchors", readable(config.id), {"words": config.anchors.words}, inputs)
+    return Spec("anchors", readable(config.id), {"words": words(config)}, inputs)
 
 
 def encoder(config: Config, seed: int) -> Spec:
@@ -71,7 +100,8 @@ def encoder(config: Config, seed: int) -> Spec:
     item = config.encoder
     inputs = {"dataset": dataset(config, config.id), "anchors": anchors(config)}
     name = readable(f"resnet{item.depth}", f"w{item.width}", f"seed{seed}")
-    return Spec("encoder", name, item.model_dump() | {"seed": seed}, inputs)
+    settings = item.model_dump() | {"seed": seed, "crop": config.image.crop}
+    return Spec("encoder", name, settings, inputs)
 
 
 def features(config: Config, seed: int) -> Spec:
@@ -81,49 +111,63 @@ def features(config: Config, seed: int) -> Spec:
         "encoder": encoder(config, seed),
         "anchors": anchors(config),
     }
-    return Spec("features", readable(config.id, f"seed{seed}"), {}, inputs)
+    settings = {"crop": config.image.crop}
+    return Spec("features", readable(config.id, f"seed{seed}"), settings, inputs)
 
 
 def _stepping(config: Config) -> dict:
-    return config.distances.model_dump() | {"temperature": config.encoder.temperature}
+    stepping = config.distances.model_dump(exclude={"rows"})
+    return stepping | {"temperature": config.encoder.temperature}
 
 
 def distances(config: Config, seed: int) -> Spec:
-    """Spec of the step counts to the decision boundary."""
+    """Spec of the step counts to the decision boundary.
+
+    All rows are stepped for a selection that does not take the nearest.
+    """
+    chosen = config.ood_features
+    nearest = chosen.sampler == "bood" and chosen.select == "boundary"
+    settings = _stepping(config) | {"rows": config.distances.rows if nearest else "all"}
+    if settings["rows"] == "nearest":
+        settings |= chosen.model_dump(include={"rate", "scope", "misclassified"})
     inputs = {"features": features(config, seed), "anchors": anchors(config)}
     name = readable(f"alpha{config.distances.step_size:g}", f"seed{seed}")
-    return Spec("distances", name, _stepping(config), inputs)
+    return Spec("distances", name, settings, inputs)
 
 
-def ood_features(config: Config, seed: int) -> Spec:
-    """Spec of the outlier vectors; only the settings that the chosen variant reads."""
+def sampling(config: Config) -> dict:
+    """Return the settings that the chosen sampler of outlier vectors reads, and no others."""
     item = config.ood_features
-    settings = item.model_dump() | _stepping(config) | {"seed": seed}
-    unused = set()
+    if item.sampler == "dreamood":
+        return {
+            "sampler": item.sampler, "rescale": item.rescale, **item.dreamood.model_dump()
+        }  # fmt: skip
+    unused = {"dreamood"}
     if item.perturb != "gaussian":
         unused.add("sigma")
     if item.perturb != "centroid":
         unused.add("shift")
     if item.perturb != "adversarial":
         unused.add("extra_steps")
-    settings = {key: value for key, value in settings.items() if key not in unused}
-    inputs = {
-        "distances": distances(config, seed),
-        "features": features(config, seed),
-        "anchors": anchors(config),
-    }
+    return item.model_dump(exclude=unused)
+
+
+def ood_features(config: Config, seed: int) -> Spec:
+    """Spec of the outlier vectors."""
+    item = config.ood_features
+    settings = sampling(config) | {"seed": seed}
+    inputs = {"features": features(config, seed), "anchors": anchors(config)}
+    if item.sampler == "dreamood":
+        return Spec("ood_features", readable("dreamood", f"seed{seed}"), settings, inputs)
+    settings |= _stepping(config)
+    inputs["distances"] = distances(config, seed)
     name = readable(item.select, item.perturb, f"seed{seed}")
     return Spec("ood_features", name, settings, inputs)
 
 
 def _decoding(config: Config, seed: int) -> dict:
-    item = config.images
-    return {
-        "prompt": item.prompt,
-        "scheduler": item.scheduler,
-        "steps": item.steps,
-        "guidance": item.guidance,
-        "seed": seed,
+    return config.images.model_dump(exclude={"per_class", "shard", "decode", "words"}) | {
+        "seed": seed
     }
 
 
@@ -175,8 +219,13 @@ def trajectory(config: Config, seed: int) -> Spec:
 
 def detector(config: Config, outliers: str, seed: int) -> Spec:
     """Spec of one trained detector; the CE baseline knows nothing of the OOD term."""
-    settings = config.detector.model_dump() | {"seed": seed}
+    settings = config.detector.model_dump(exclude={"start"})
+    settings |= {"seed": seed, "crop": config.image.crop}
     inputs: dict = {"dataset": dataset(config, config.id)}
+    if config.detector.start:
+        first = config.detector.start
+        settings["start"] = True
+        inputs["start"] = detector(config.for_row(first), config.rows[first].outliers, seed)
     if outliers == "none":
         for key in ("ood_weight", "reduction", "phi"):
             del settings[key]
@@ -196,6 +245,7 @@ def scores(config: Config, row: str, seed: int) -> Spec:
     trained = detector(config.for_row(row), config.rows[row].outliers, seed)
     inputs = {"detector": trained, "datasets": tuple(dataset(config, name) for name in names)}
     settings = {"scores": sorted(config.rows[row].scores), "id": config.id, "datasets": names}
+    settings["crop"] = config.image.crop
     return Spec("scores", trained.name, settings, inputs)
 
 
@@ -207,7 +257,7 @@ def notes(config: Config) -> dict:
         "image": config.image.model_dump(),
         "encoder": config.encoder.model_dump(),
         "distances": config.distances.model_dump(),
-        "ood_features": config.ood_features.model_dump(),
+        "ood_features": sampling(config),
         "images": config.images.model_dump(exclude={"shard"}),
         "detector": config.detector.model_dump(),
         "rows": {name: row.set for name, row in config.rows.items()},
@@ -221,6 +271,22 @@ def shown(config: Config) -> dict:
         item.pop("file", None)
         item.pop("path", None)
     return plain
+
+
+def absent(config: Config) -> list[str]:
+    """Return one message for each published data set that the plan needs and that is not there."""
+    used = {config.id, *config.test, *config.validation, *config.control}
+    used |= {row.outliers for row in config.rows.values()}
+    used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
+    messages = []
+    for name in sorted(used & set(config.datasets)):
+        kind, entry = config.datasets[name].kind, CATALOGUE.get(config.datasets[name].kind)
+        if entry is None or (config.run.download and entry.downloadable):
+            continue
+        folder = published_folder(config, name)
+        if not Path(dataset(config, name).manifest).is_file() and not holds(kind, folder):
+            messages.append(missing(name, kind, folder))
+    return messages
 
 
 def make(config: Config) -> Plan:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import zarr
 from jaxtyping import Float
 from torch import Tensor
 
@@ -30,17 +31,18 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {"msp": msp, "energy": energy}
 
 def score_images(
     model: torch.nn.Module,
-    images: np.ndarray,
+    images: np.ndarray | zarr.Array,
     names: list[str],
     *,
     batch_size: int,
     device: str,
+    crop: int | None = None,
 ) -> tuple[dict[str, Float[np.ndarray, " n"]], Float[np.ndarray, "n v"]]:
     """Return each named score of images [n, h, w, 3], and the logits.
 
     Raises ValueError if a score is not finite.
     """
-    logits = predict(model, images, batch_size=batch_size, device=device)
+    logits = predict(model, images, batch_size=batch_size, device=device, crop=crop)
     found = {name: SCORES[name](logits).numpy() for name in names}
     for name, values in found.items():
         if not np.isfinite(values).all():
@@ -64,10 +66,11 @@ def main(argv: list[str] | None = None) -> None:
         for name, split, data in parts:
             found, logits = score_images(
                 model,
-                data[f"{split}/images"][:],
+                data[f"{split}/images"],
                 job.settings["scores"],
                 batch_size=inference_batch(),
                 device=device,
+                crop=job.settings["crop"],
             )
             for score, values in found.items():
                 draft.save(f"{name}/{split}/{score}", values)

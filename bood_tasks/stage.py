@@ -1,6 +1,7 @@
 """The command line that every stage shares: --in manifests, --out manifest, --spec identity."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -58,7 +59,10 @@ def run(main) -> None:
     """Run a stage's main; a user's mistake ends with its message, not with a traceback."""
     try:
         main()
-    except (ValueError, FileNotFoundError, PermissionError) as error:
-        if os.environ.get("BOOD_TRACEBACK"):
+    except (ValueError, OSError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        expected = isinstance(error, ValueError | FileNotFoundError | PermissionError) or full
+        if os.environ.get("BOOD_TRACEBACK") or not expected:
             raise
-        sys.exit(f"error: {error}")
+        cure = "; free some space and run again: the job goes on after what it has written"
+        sys.exit(f"error: {error}{cure if full else ''}")

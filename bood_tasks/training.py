@@ -3,33 +3,49 @@
 SGD with Nesterov momentum .9, clipped gradients (phi reads an unbounded energy and diverges at
 the papers' learning rate without) and a cosine from `lr` to 1e-6 at every step. Every random choice
 is seeded by (seed, stage, step), so a killed run continues from its checkpoint and ends with
-the weights of an unbroken one.
+the weights of an unbroken one. On a GPU nothing in a step waits for the device: losses are read
+once every STEPS_PER_POINT.
 """
 
 import json
 import math
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Int64, UInt8
+import zarr
+from jaxtyping import Int64
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bood_tasks import seeds
+from bood_tasks.augmentation import (
+    Cropped,
+    Pixels,
+    centre_crop,
+    mirror,
+    resized_crop,
+    shift,
+    to_device,
+)
+from bood_tasks.environment import run_setting
+from bood_tasks.loading import Held, Streamed, to_pixels
 from bood_tasks.networks import to_input
 from bood_tasks.progress import progress
 
 MOMENTUM, LAST_LR = 0.9, 1e-6
-STEPS_PER_CHECKPOINT = 100
+STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
+CHECKPOINT_SHARE = 0.02  # of the time at most, beside that: large networks at many steps a second
 STEPS_PER_POINT = 10
+ROWS_READ_AHEAD = 2000
 
-Pixels = UInt8[Tensor, "n 3 h w"]
 Loss = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
 
 
@@ -44,25 +60,18 @@ class Recipe:
     crop_padding: int
     flip: bool
     clip_norm: float
+    precision: str = "fp32"
+    augment: str = "shift"
+    crop: int | None = None
 
 
-def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Pixels:
-    """Return images randomly shifted within a zero border and mirrored."""
-    count, _, height, width = images.shape
-    device, pad = images.device, recipe.crop_padding
-    if pad:
-        shift = torch.randint(0, 2 * pad + 1, (2, count), generator=rng).to(device)
-        rows = shift[0, :, None] + torch.arange(height, device=device)
-        columns = shift[1, :, None] + torch.arange(width, device=device)
-        which = torch.arange(count, device=device)[:, None, None, None]
-        channel = torch.arange(3, device=device)[:, None, None]
-        images = F.pad(images, (pad, pad, pad, pad))[
-            which, channel, rows[:, None, :, None], columns[:, None, None, :]
-        ]
-    if recipe.flip:
-        mirrored = (torch.rand(count, generator=rng) < 0.5).to(device)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    return images
+def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
+    """Return images cropped at random and mirrored, as the recipe says."""
+    if recipe.augment == "resized_crop":
+        images = resized_crop(images, recipe.crop, rng)
+    else:
+        images = shift(images, recipe.crop, recipe.crop_padding, rng)
+    return mirror(images, rng) if recipe.flip else images
 
 
 def cosine_lr(step: int, steps: int, lr: float) -> float:
@@ -70,14 +79,31 @@ def cosine_lr(step: int, steps: int, lr: float) -> float:
     return LAST_LR + (lr - LAST_LR) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
+@lru_cache(maxsize=4)  # the steps of one pass ask again and again
+def _pass(total: int, *stream: int | str) -> np.ndarray:
+    return seeds.generator(*stream).permutation(total)
+
+
 def outlier_rows(start: int, count: int, total: int, *stream: int | str) -> np.ndarray:
     """Return `count` rows of an endless sequence of reshuffled passes over `total` outliers."""
-    position = np.arange(start, start + count)
-    passes = {
-        index: seeds.generator(*stream, "outliers", int(index)).permutation(total)
-        for index in np.unique(position // total)
-    }
-    return np.array([passes[p // total][p % total] for p in position])
+    number, place = np.divmod(np.arange(start, start + count), total)
+    parts = [
+        _pass(total, *stream, "outliers", int(index))[place[number == index]]
+        for index in np.unique(number)
+    ]
+    return np.concatenate(parts)
+
+
+def id_rows(first: int, steps: int, count: int, per_epoch: int, *stream) -> Iterator[np.ndarray]:
+    """Yield the rows of steps first..steps: a new order each epoch, no row left out.
+
+    Batches of one epoch differ in size by at most one row.
+    """
+    for epoch in range(first // per_epoch, math.ceil(steps / per_epoch)):
+        parts = np.array_split(
+            seeds.generator(*stream, "epoch", epoch).permutation(count), per_epoch
+        )
+        yield from parts[max(0, first - epoch * per_epoch) :]
 
 
 def _save(path: Path, model: nn.Module, optimiser: torch.optim.SGD, step: int, curve: list) -> None:
@@ -109,89 +135,163 @@ def _resume(path: Path, model: nn.Module, optimiser: torch.optim.SGD) -> tuple[i
     return int(header["step"]), json.loads(header["curve"])
 
 
+def compiled(function: Callable, device: torch.device | str) -> Callable:
+    """Return the function, compiled if run.compile says so (`auto`: on GPUs)."""
+    wanted = run_setting("compile")
+    if wanted is True or (wanted == "auto" and torch.device(device).type == "cuda"):
+        return torch.compile(function, dynamic=False)  # an epoch has at most two batch sizes
+    return function
+
+
+class _Recorder:
+    """Collects losses on the device and reads them once a point."""
+
+    def __init__(self, stage: str, curve: list, lr: float):
+        self.stage, self.curve, self.lr = stage, curve, lr
+        self.recent: list[dict[str, Tensor]] = []
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        self.recent.append({name: value.detach() for name, value in terms.items()})
+
+    def read(self, step: int, epoch: float, lr: float) -> str:
+        """Append a point of means; raise ValueError if a loss is not finite."""
+        names = list(self.recent[0])
+        rows = [torch.stack([terms[name].float() for name in names]) for terms in self.recent]
+        values = torch.stack(rows).double().cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(values[:, names.index("loss")]))
+        if len(bad):
+            raise ValueError(
+                f"{self.stage}: the loss is {values[bad[0], names.index('loss')]} at step "
+                f"{step - len(values) + int(bad[0])}; lower {self.stage}.lr (now {self.lr:g})"
+            )
+        means = {name: float(np.mean(values[:, k])) for k, name in enumerate(names)}
+        self.curve.append({"step": step, "epoch": epoch, **means, "lr": lr})
+        self.recent = []
+        return f"loss {means['loss']:.3f}"
+
+
 def fit(
     model: nn.Module,
     loss: Loss,
-    images: Pixels,
+    images: Held | Streamed,
     labels: Int64[Tensor, " n"],
     recipe: Recipe,
     *,
     stage: str,
     seed: int,
     checkpoint: Path,
-    outliers: UInt8[Tensor, "m 3 h w"] | None = None,
-) -> list[dict[str, float]]:
-    """Train `model` in place and return its loss curve, one mean every STEPS_PER_POINT steps.
+    outliers: Held | Streamed | None = None,
+) -> tuple[list[dict[str, float]], float]:
+    """Train `model` in place; return its loss curve and how many pictures a second it saw.
 
     `loss(model, x, y)` gets x [b + o, 3, h, w] with the b ID rows first, o = b with outliers,
-    else 0, and returns named terms of which "loss" is minimised. Batches of one epoch differ in
-    size by at most one row, so no row is ever dropped.
+    else 0, and returns named terms of which "loss" is minimised; the curve has one mean every
+    STEPS_PER_POINT steps. Raises ValueError for a loss that is not finite, and for a batch that
+    the GPU cannot hold: its size is part of the recipe.
     """
     device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
+    torch.backends.cudnn.benchmark = on_gpu
     optimiser = torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,
         momentum=MOMENTUM,
         nesterov=True,
         weight_decay=recipe.weight_decay,
+        fused=on_gpu or None,
     )
     per_epoch = math.ceil(len(images) / recipe.batch_size)
     steps = per_epoch * recipe.epochs
     first, curve = _resume(checkpoint, model, optimiser)
-    order: list[np.ndarray] = []
-    recent: list[dict[str, float]] = []
+    record = _Recorder(stage, curve, recipe.lr)
+    step_loss, labels = compiled(loss, device), labels.to(device)
+
+    def orders() -> Iterator[np.ndarray]:
+        return id_rows(first, steps, len(images), per_epoch, seed, stage)
+
+    batches = images.batches(orders(), device)
+    if outliers is not None:
+        also = outliers.batches(
+            (
+                outlier_rows(step * recipe.batch_size, len(rows), len(outliers), seed, stage)
+                for step, rows in enumerate(orders(), first)
+            ),
+            device,
+        )
+    seen, began, saved, cost = 0, time.monotonic(), time.monotonic(), 0.0
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
-        for step in range(first, steps):
-            epoch, turn = divmod(step, per_epoch)
-            if turn == 0 or not order:
-                shuffled = seeds.generator(seed, stage, "epoch", epoch).permutation(len(images))
-                order = np.array_split(shuffled, per_epoch)
-            rows = torch.from_numpy(order[turn]).to(images.device)
-            x, y = images[rows], labels[rows].to(device)
+        for step, rows in enumerate(orders(), first):
+            x, y = next(batches), labels[to_device(torch.from_numpy(rows), device)]
             if outliers is not None:
-                chosen = outlier_rows(
-                    step * recipe.batch_size, len(rows), len(outliers), seed, stage
-                )
-                x = torch.cat([x, outliers[torch.from_numpy(chosen).to(outliers.device)]])
+                x = torch.cat([x, next(also)])
             rng = torch.Generator().manual_seed(seeds.stream(seed, stage, "step", step))
             for group in optimiser.param_groups:
                 group["lr"] = cosine_lr(step, steps, recipe.lr)
-            terms = loss(model, to_input(augment(x.to(device), recipe, rng)), y)
-            optimiser.zero_grad()
-            terms["loss"].backward()
+            try:
+                x = to_input(augment(x, recipe, rng))
+                with torch.autocast(
+                    device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
+                ):
+                    terms = step_loss(model, x, y)
+                optimiser.zero_grad()
+                terms["loss"].backward()
+            except torch.cuda.OutOfMemoryError as error:
+                raise ValueError(
+                    f"{stage}.batch_size must fit into the GPU's memory, got {recipe.batch_size} "
+                    f"({len(x)} pictures a step); lower it, or take a GPU with more memory"
+                ) from error
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimiser.step()
-            recent.append({name: value.item() for name, value in terms.items()})
-            if not math.isfinite(recent[-1]["loss"]):
-                raise ValueError(
-                    f"{stage}: the loss is {recent[-1]['loss']} at step {step}; lower {stage}.lr "
-                    f"(now {recipe.lr:g})"
-                )
-            if len(recent) == STEPS_PER_POINT or step == steps - 1:
-                means = {name: float(np.mean([r[name] for r in recent])) for name in recent[0]}
-                curve.append({"step": step + 1, "epoch": epoch + (turn + 1) / per_epoch, **means})
-                curve[-1]["lr"] = cosine_lr(step, steps, recipe.lr)
-                recent = []
-            if (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps:
+            record.add(terms)
+            seen, note = seen + len(x), ""
+            point = len(record.recent) == STEPS_PER_POINT or step == steps - 1
+            if point:
+                epoch = (step + 1) / per_epoch
+                note = record.read(step + 1, epoch, cosine_lr(step, steps, recipe.lr))
+            due = point and (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps
+            due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
+            if due:
+                saved = time.monotonic()
                 _save(checkpoint, model, optimiser, step + 1, curve)
-            advance(1, f"loss {terms['loss'].item():.3f}")
+                cost = time.monotonic() - saved
+            advance(1, note)
     model.eval()
-    return curve
-
-
-def to_pixels(images: np.ndarray, device: str) -> Pixels:
-    """Return [n, 3, h, w] uint8 on the device from [n, h, w, 3]."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+    return curve, seen / max(time.monotonic() - began, 1e-9)
 
 
 @torch.inference_mode()
 def predict(
-    function: Callable[[Tensor], Tensor], images: np.ndarray, *, batch_size: int, device: str
+    function: Callable[[Tensor], Tensor],
+    images: np.ndarray | zarr.Array,
+    *,
+    batch_size: int,
+    device: str,
+    crop: int | None = None,
 ) -> Tensor:
-    """Return function(network input) for every image [n, h, w, 3], batch by batch, on the CPU."""
-    parts = [
-        function(to_input(to_pixels(images[start : start + batch_size], device))).float().cpu()
-        for start in range(0, len(images), batch_size)
-    ]
-    return torch.cat(parts)
+    """Return function(network input) for every image [n, h, w, 3], on the CPU, float32.
+
+    The next pictures are read while the device works. A batch that the GPU cannot hold is halved.
+    """
+    starts = range(0, images.shape[0], ROWS_READ_AHEAD)
+    parts = []
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(lambda: images[0:ROWS_READ_AHEAD])
+        for start in starts:
+            block = coming.result()
+            following = slice(start + ROWS_READ_AHEAD, start + 2 * ROWS_READ_AHEAD)
+            coming = reader.submit(images.__getitem__, following)
+            row = 0
+            while row < len(block):
+                try:
+                    pixels = to_pixels(block[row : row + batch_size], device)
+                    parts.append(function(to_input(centre_crop(pixels, crop))).float())
+                    row += batch_size
+                except torch.cuda.OutOfMemoryError as error:
+                    if batch_size == 1:
+                        raise ValueError(
+                            "the network must fit into the GPU's memory with one picture, and "
+                            "does not; free the GPU or lower its width"
+                        ) from error
+                    batch_size //= 2
+    return torch.cat(parts).cpu()

@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bood_tasks.cosine import cosine_logits, perturb
-from bood_tasks.diffusion import encode_prompt, latent_shape, load_pipeline
+from bood_tasks.diffusion import encode_prompt, latent_shape
 from bood_tasks.environment import pick_device
-from bood_tasks.images import decode_vectors, item_noise
+from bood_tasks.images import decode_vectors, item_noise, open_pipeline
 from bood_tasks.ood_features import rescale_vectors
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import write_json
 
-VERSION = 1
+VERSION = 2
 STEPS_WANTED = 6
 
 
@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> None:
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:])
     names = job.inputs["anchors"].json("anchors.json")["classes"]
     steps = distances["steps"][:]
-    row = choose_row(steps, distances["crossed"][:])
+    known = distances["exact"][:] if "exact" in distances else True  # else a lower bound
+    row = choose_row(steps, distances["crossed"][:] & known)
     label = int(features["labels"][row])
     feature = torch.from_numpy(features["features"][row : row + 1])
     if settings["feature_space"] == "unit":
@@ -75,23 +76,18 @@ def main(argv: list[str] | None = None) -> None:
     vectors = rescale_vectors(
         path, anchors[label].norm().expand(len(path)), rescale=settings["rescale"]
     )
-    pipe = load_pipeline(
-        job.inputs["generator"].folder / "pipeline",
-        device=device,
-        scheduler=settings["scheduler"],
-    )
-    noise = item_noise(latent_shape(pipe), settings["seed"], [names[label]], np.array([0]))
+    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
+    shape = latent_shape(pipe, settings["resolution"])
+    noise = item_noise(shape, settings["seed"], [names[label]], np.array([0]))
     images = decode_vectors(
         pipe,
         vectors,
         noise.expand(len(path), -1, -1, -1),
-        prompt=settings["prompt"],
+        settings,
         uncond=encode_prompt(pipe, "", None),
-        steps=settings["steps"],
-        guidance=settings["guidance"],
     )
     with job.draft() as draft:
-        draft.save("images", images)
+        draft.save("images", images.cpu().numpy())
         draft.save("probabilities", probabilities.numpy())
         draft.save("predictions", probabilities.argmax(1).numpy())
         write_json(

@@ -1,6 +1,12 @@
+import json
+import re
+
 import pytest
 
+from bood_tasks import anchors
 from bood_tasks.anchors import class_words, pick_tokens
+from bood_tasks.sources import DATA
+from tests import fake_artifacts
 
 
 class Tokenizer:
@@ -37,3 +43,21 @@ def test_aliases_replace_names_and_must_be_classes():
     assert class_words(["a", "b"], {"b": "boy"}) == {"a": "a", "b": "boy"}
     with pytest.raises(ValueError, match=r"anchors.words.c must be a class"):
         class_words(["a", "b"], {"c": "boy"})
+
+
+def test_id_data_of_one_class_are_refused_before_anything_trains(tmp_path):
+    inputs = {
+        "dataset": fake_artifacts.make(
+            tmp_path, "dataset", files={"dataset.json": {"name": "mine", "classes": ["red"]}}
+        ),
+        "generator": fake_artifacts.make(tmp_path, "generator", files={"x": "y"}),
+    }
+    with pytest.raises(ValueError, match=r"datasets.mine must have at least two .* got 1: red"):
+        fake_artifacts.run_stage(tmp_path, anchors.main, "anchors", {"words": {}}, inputs)
+
+
+@pytest.mark.parametrize("name", ["cifar100", "imagenet100"])
+def test_shipped_aliases_are_one_word_for_each_class_and_differ(name):
+    aliases = json.loads((DATA / "class_aliases.json").read_text())[name]
+    assert len(aliases) == len(set(aliases.values())) == 100
+    assert all(re.fullmatch("[a-z]+", word) for word in aliases.values())

@@ -171,7 +171,8 @@ def test_config_prints_the_effective_settings(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("distances: {step_size: 0.5}\nseeds: [3]")
     main(["config", "config.yaml", "mine.yaml"])
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["distances"] == {"step_size": 0.5, "max_steps": 100, "feature_space": "unit"}
+    expected = {"step_size": 0.5, "max_steps": 100, "feature_space": "unit", "rows": "all"}
+    assert shown["distances"] == expected
     assert shown["seeds"] == [3]
 
 

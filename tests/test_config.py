@@ -98,7 +98,7 @@ def test_default_values_keep_their_own_rules(raw):
         ("id", "cloths", r"id must name a data set, got 'cloths'; did you mean 'clothes'\?"),
         ("id", "digits", r"id must name a data set with training images, got 'digits'"),
         ("datasets.clothes.train", None, r"id must name .*; give datasets\.clothes\.train"),
-        ("datasets.x", {"kind": "corrupted", "of": "x"}, r"x\.of must .* npz or folder, got 'x'"),
+        ("datasets.x", {"kind": "corrupted", "of": "x"}, r"x\.of must .* read from files, got 'x'"),
         ("test", ["mnist"], r"test must name a data set, got 'mnist'; known: clothes, digits"),
         ("test", [], r"test must have at least 1 item"),
         ("validation", ["digit"], r"validation must name a data set, .* mean 'digits'"),

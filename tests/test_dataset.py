@@ -1,11 +1,48 @@
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import PIL.Image
 import pytest
 
-from bood_tasks.dataset import CORRUPTIONS, corrupt, fit_picture, make_dataset, resample
+from bood_tasks import dataset
+from bood_tasks.dataset import block_shape, open_dataset, require_readable
+from bood_tasks.derived import CORRUPTIONS, corrupt, resample
+from bood_tasks.pictures import fit_picture, read_picture
 from bood_tasks.sources import DATA
+from bood_tasks.spec import Spec, to_json
+from bood_tasks.store import Artifact
 
-IMAGE = {"size": 32, "fit": "pad"}
+IMAGE = {"size": 32, "fit": "pad", "kernel": "bilinear"}
+
+
+def make_dataset(settings, source=None):
+    """Open a data set and read it whole."""
+    splits, classes = open_dataset(settings, source)
+    image = {"fit": "pad"} | settings["image"]
+    found = {}
+    for name, rows in splits.items():
+        pictures = [read_picture(rows, i, **image) for i in range(len(rows.labels))]
+        require_readable([item for item in pictures if isinstance(item, str)], settings)
+        found[name] = SimpleNamespace(
+            images=np.stack(pictures), labels=rows.labels, index=rows.index
+        )
+    return found, classes
+
+
+def materialise(tmp_path, monkeypatch, settings, source):
+    """Run the stage by its command line, the artifact tree below tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    spec = Spec("dataset", settings["name"], settings, source=str(source))
+    dataset.main(
+        ["--out", spec.manifest, "--spec", to_json(spec.identity()), "--source", str(source)]
+    )
+    return Artifact(spec.manifest)
 
 
 def npz(tmp_path, **more):
@@ -119,6 +156,108 @@ def test_a_class_without_pictures_in_a_split_is_named(tmp_path):
         make_dataset(settings, tmp_path)
 
 
+def test_split_folders_are_kept_and_the_missing_split_is_cut_out_of_training(tmp_path):
+    for split, count in (("train", 40), ("val", 3)):
+        (tmp_path / split).mkdir()
+        folder(tmp_path / split, count=count)
+    settings = {"kind": "folder", "name": "f", "image": {"size": 8}, "validation": 0.2, "test": 0.2}
+    splits, classes = make_dataset(settings, tmp_path)
+    assert classes == ["blue", "red"]
+    assert len(splits["validation"].labels) == 6
+    assert len(splits["train"].labels) + len(splits["test"].labels) == 80
+    assert len(splits["test"].labels) > 6
+    (tmp_path / "val" / "green").mkdir()
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "val" / "green" / "1.png")
+    with pytest.raises(ValueError, match="same classes in every split, got green in val alone"):
+        make_dataset(settings, tmp_path)
+
+
+def test_unreadable_pictures_within_the_limit_are_left_out_and_counted(tmp_path, monkeypatch):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    settings = folder(pictures) | {"max_unreadable": 2}
+    for name in ("red/3.png", "blue/4.png"):
+        (pictures / name).write_bytes((pictures / name).read_bytes()[:40])
+    artifact = materialise(tmp_path, monkeypatch, settings, pictures)
+    facts = artifact.json("dataset.json")
+    assert facts["unreadable"] == 2
+    assert sum(facts["counts"].values()) == 78
+    names = sorted(f"{name}/{k}.png" for name in ("blue", "red") for k in range(40))
+    for split, count in facts["counts"].items():
+        index, images = artifact[f"{split}/index"][:], artifact[f"{split}/images"][:]
+        assert len(images) == len(index) == count
+        for row, image in zip(index, images, strict=True):
+            assert names[row] not in ("red/3.png", "blue/4.png")
+            assert np.array_equal(image, np.asarray(PIL.Image.open(pictures / names[row])))
+    with pytest.raises(ValueError, match=r"2 unreadable.*max_unreadable \(now 1\)"):
+        materialise(tmp_path, monkeypatch, settings | {"max_unreadable": 1}, pictures)
+
+
+def test_mended_pictures_are_read_by_the_next_try(tmp_path, monkeypatch):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    settings = folder(pictures) | {"max_unreadable": 0}
+    whole = (pictures / "red/3.png").read_bytes()
+    (pictures / "red/3.png").write_bytes(whole[:40])
+    with pytest.raises(ValueError, match="1 unreadable"):
+        materialise(tmp_path, monkeypatch, settings, pictures)
+    (pictures / "red/3.png").write_bytes(whole)
+    artifact = materialise(tmp_path, monkeypatch, settings, pictures)
+    assert sum(artifact.json("dataset.json")["counts"].values()) == 80
+
+
+def test_a_killed_reader_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    settings = {
+        "kind": "noise", "name": "n", "image": {"size": 32, "fit": "pad", "kernel": "bilinear"},
+        "count": 12_000, "distribution": "uniform",
+    }  # fmt: skip
+    whole = materialise(tmp_path, monkeypatch, settings, "")
+    other = tmp_path / "other"
+    other.mkdir()
+    spec = Spec("dataset", "n", settings)
+    command = [sys.executable, "-m", "bood_tasks.dataset", "--out", spec.manifest]
+    command += ["--spec", to_json(spec.identity())]
+    note = other / spec.manifest.replace("manifest.json", ".progress/test.json")
+    job = subprocess.Popen(command, cwd=other, env={"PYTHONPATH": str(DATA.parents[1])})
+    while job.poll() is None and not note.is_file():
+        time.sleep(0.02)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert json.loads(note.read_text())["read"] == 10_000
+    monkeypatch.chdir(other)
+    dataset.main(command[3:])
+    assert Artifact(spec.manifest).files == whole.files
+
+
+def test_content_names_pixels_and_labels(tmp_path, monkeypatch):
+    _, settings = npz(tmp_path)
+    first = materialise(tmp_path, monkeypatch, settings, tmp_path / "d.npz")
+    content = first.json("dataset.json")["content"]
+    images, labels = first["test/images"][:], first["test/labels"][:]
+    block = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    assert content["test"] == hashlib.sha256(block.encode()).hexdigest()
+    assert len(set(content.values())) == 3
+
+
+@pytest.mark.parametrize("size", [8, 32, 224, 256, 1024])
+def test_blocks_hold_whole_chunks_and_fit_in_memory(size):
+    chunk, block = block_shape(size)
+    assert block % chunk == 0
+    assert chunk == 1 or chunk * 3 * size**2 <= 2**19
+    assert block == chunk or block * 3 * size**2 <= 2**28
+
+
+@pytest.mark.parametrize("kernel", ["bicubic", "lanczos", "box"])
+def test_kernels_differ_and_keep_the_mean(kernel):
+    picture = PIL.Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    )
+    plain = fit_picture(picture, size=32, fit="resize").astype(float)
+    other = fit_picture(picture, size=32, fit="resize", kernel=kernel).astype(float)
+    assert abs(plain.mean() - other.mean()) < 1
+    assert not np.array_equal(plain, other)
+
+
 @pytest.mark.parametrize(("side", "fit", "inside"), [(28, "pad", 28), (28, "resize", 32)])
 def test_fit_pads_or_scales(side, fit, inside):
     out = fit_picture(PIL.Image.new("L", (side, side), 200), size=32, fit=fit)
@@ -143,12 +282,35 @@ def test_digits_are_scaled_up_inside_the_border():
 
 
 def test_noise_is_uniform_and_item_by_item():
-    settings = {"kind": "noise", "name": "noise", "image": IMAGE, "count": 20}
+    settings = {
+        "kind": "noise", "name": "noise", "image": IMAGE, "count": 20, "distribution": "uniform"
+    }  # fmt: skip
     few = make_dataset(settings)[0]["test"].images
     more = make_dataset(settings | {"count": 30})[0]["test"].images
     assert np.array_equal(few, more[:20])
     counts = np.bincount(few.ravel(), minlength=256)
     assert counts.min() > 0.7 * few.size / 256
+
+
+def test_gaussian_noise_has_its_mean_and_deviation():
+    settings = {
+        "kind": "noise", "name": "noise", "image": IMAGE, "count": 20, "distribution": "gaussian"
+    }  # fmt: skip
+    values = make_dataset(settings)[0]["test"].images.astype(float)
+    assert abs(values.mean() - 127.5) < 1
+    assert 58 < values.std() < 63.75  # a twentieth is clipped
+
+
+def test_shipped_pictures_are_unchanged_by_the_reader():
+    settings = {
+        "kind": "npz", "name": "near", "image": IMAGE, "train": None, "test": ["x_test", "y_test"],
+        "classes": {"dress": 3, "shirt": 6}, "train_per_class": None, "validation_per_class": 0,
+    }  # fmt: skip
+    splits, _ = make_dataset(settings, DATA / "fashion_mnist.npz")
+    with np.load(DATA / "fashion_mnist.npz") as file:
+        expected = file["x_test"][np.isin(file["y_test"], (3, 6))]
+    assert np.array_equal(splits["test"].images[:, 2:30, 2:30, 1], expected)
+    assert splits["test"].images.sum() == 3 * expected.astype(np.int64).sum()
 
 
 def test_corruptions_by_hand():

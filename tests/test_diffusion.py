@@ -17,7 +17,7 @@ from bood_tasks.diffusion import (
 )
 from bood_tasks.tiny_sd import TEXT_WIDTH, build_pipeline, save_pipeline
 
-# diffusers 0.42's DPM-Solver and UniPC schedulers under numpy 2
+# diffusers 0.42's DPM-Solver and UniPC schedulers under numpy 2, called by the peer
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 PROMPT = "A high-quality image of the {class}"
@@ -227,3 +227,58 @@ def test_tensor_names_of_the_published_v1_4_folder_load_to_the_same_model(folder
 def test_an_unknown_scheduler_is_refused_with_the_choices(folder):
     with pytest.raises(ValueError, match=r"must be one of pndm, ddim.*got 'euler'"):
         load_pipeline(folder, scheduler="euler")
+
+
+# --- options ---
+
+
+def test_half_precision_gives_nearly_the_same_images(folder, pipe):
+    half = load_pipeline(folder, dtype="bfloat16")
+    assert {half.unet.dtype, half.vae.dtype, half.text_encoder.dtype} == {torch.bfloat16}
+    images = [
+        decode(
+            each, encode_prompt(each, PROMPT, _vectors(2)), encode_prompt(each, "", None),
+            _noise(each, 2), steps=4, guidance=2.0,
+        )
+        for each in (pipe, half)
+    ]  # fmt: skip
+    difference = (images[0].int() - images[1].int()).abs().float()
+    assert 0 < difference.mean() < 4
+
+
+def test_resolution_and_saved_size_are_pixels(pipe):
+    unit = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    shape = latent_shape(pipe, 2 * unit)
+    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    cond, uncond = encode_prompt(pipe, PROMPT, _vectors(1)), encode_prompt(pipe, "", None)
+    given = {"steps": 2, "guidance": 1.0}
+    whole = decode(pipe, cond, uncond, noise, **given)
+    assert whole.shape == (1, 2 * unit, 2 * unit, 3)
+    for kernel in ("bilinear", "bicubic", "area"):
+        small = decode(pipe, cond, uncond, noise, saved_size=unit, kernel=kernel, **given)
+        assert small.shape == (1, unit, unit, 3)
+        assert abs(small.float().mean() - whole.float().mean()) < 1.5
+    with pytest.raises(ValueError, match=rf"images.resolution must be a multiple of {unit}"):
+        latent_shape(pipe, unit + 1)
+
+
+def test_area_resize_is_the_mean_of_blocks_before_rounding():
+    from bood_tasks.diffusion import to_uint8
+
+    picture = torch.tensor([[-1.0, 1.0], [-1.0, -1.0]]).expand(1, 3, 2, 2)
+    assert to_uint8(picture, 1, "area").flatten().tolist() == [64, 64, 64]  # 255 / 4 = 63.75
+    assert to_uint8(picture, None, "area")[0, 0, :, 0].tolist() == [0, 255]
+
+
+def test_memory_savers_change_no_image(folder, pipe):
+    saving = load_pipeline(folder, attention="sliced", vae_slicing=True)
+    cond, uncond = encode_prompt(pipe, PROMPT, _vectors(3)), encode_prompt(pipe, "", None)
+    given = {"steps": 3, "guidance": 7.5}
+    plain = decode(pipe, cond, uncond, _noise(pipe, 3), **given).int()
+    for other in (
+        decode(saving, cond, uncond, _noise(pipe, 3), **given),
+        decode(pipe, cond, uncond, _noise(pipe, 3), vae_rows=2, **given),
+    ):
+        different = (plain - other.int()).abs()
+        assert different.max() <= 1
+        assert (different > 0).float().mean() < 1e-3

@@ -182,7 +182,9 @@ def test_main_writes_what_count_steps_returns(tmp_path):
     settings = {
         "step_size": 0.015, "max_steps": 20, "feature_space": "unit", "temperature": TEMPERATURE,
     }  # fmt: skip
-    found = fake_artifacts.run_stage(tmp_path, distances.main, "distances", settings, inputs)
+    found = fake_artifacts.run_stage(
+        tmp_path, distances.main, "distances", settings | {"rows": "all"}, inputs
+    )
     steps, crossed, margin = count_steps(values.float(), labels, anchors.float(), **settings)
     for name, expected, dtype in (
         ("steps", steps, np.int32),
@@ -192,3 +194,11 @@ def test_main_writes_what_count_steps_returns(tmp_path):
         assert found[name].dtype == dtype
         np.testing.assert_array_equal(found[name][:], expected.numpy())
     assert found.rows == {"steps": len(labels)}
+    assert found["exact"][:].all()
+    how = {"rate": 0.2, "scope": "per_class", "misclassified": "drop"}
+    pruned = fake_artifacts.run_stage(
+        tmp_path, distances.main, "distances", settings | {"rows": "nearest"} | how, inputs
+    )
+    exact = pruned["exact"][:]
+    assert 0.2 <= exact.mean() <= 1
+    np.testing.assert_array_equal(pruned["steps"][:][exact], steps.numpy()[exact])

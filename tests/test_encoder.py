@@ -28,7 +28,7 @@ def train(tmp_path, anchors):
 
 def test_features_align_with_the_anchors_of_their_classes(tmp_path):
     anchors = np.eye(2, 5, dtype=np.float32) * 0.4
-    model, curve = train(tmp_path, anchors)
+    model, curve, _ = train(tmp_path, anchors)
     images, labels = halves()
     features, predictions = extract_features(model, images, anchors, batch_size=50, device="cpu")
     assert features.shape == (64, 5)
@@ -40,7 +40,7 @@ def test_features_align_with_the_anchors_of_their_classes(tmp_path):
 
 def test_features_keep_their_raw_norms(tmp_path):
     anchors = np.eye(2, 5, dtype=np.float32)
-    model, _ = train(tmp_path, anchors)
+    model, _, _ = train(tmp_path, anchors)
     features, _ = extract_features(model, halves()[0], anchors, batch_size=9, device="cpu")
     assert np.linalg.norm(features, axis=1).std() > 1e-3
 
@@ -50,13 +50,13 @@ def test_loss_is_cross_entropy_over_cosines_by_hand(tmp_path):
     anchors = np.array([[3.0, 0.0], [0.0, 0.2]], np.float32)
     still = Recipe(1, 64, 1e-9, 0, crop_padding=0, flip=False, clip_norm=1)
     images, labels = halves()
-    model, curve = train_encoder(
+    model, curve, _ = train_encoder(
         images, labels, anchors, still, depth=18, width=2, stem="strided", temperature=0.5,
         seed=0, checkpoint=tmp_path / "c", device="cpu",
     )  # fmt: skip
     model.train()  # the recorded loss used the batch's own statistics
+    from bood_tasks.loading import to_pixels
     from bood_tasks.networks import to_input
-    from bood_tasks.training import to_pixels
 
     z = model(to_input(to_pixels(images, "cpu"))).detach().double().numpy()
     unit = z / np.linalg.norm(z, axis=1, keepdims=True)  # anchors are the two axes

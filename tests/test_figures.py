@@ -78,7 +78,7 @@ def inputs(root):
         ),
         "features": fake_artifacts.make(root, "features", arrays={"labels": np.arange(10) % 2}),
         "distances": fake_artifacts.make(
-            root, "distances", arrays={"steps": steps, "crossed": steps < 100}
+            root, "distances", arrays={"steps": steps, "crossed": steps < 100, "exact": steps >= 0}
         ),
         "ood_features": fake_artifacts.make(
             root, "ood_features",

@@ -13,8 +13,8 @@ import bood_tasks
 from bood_tasks import world
 from bood_tasks.config import GeneratorTraining
 from bood_tasks.diffusion import decode, encode_prompt, latent_shape, load_pipeline
-from bood_tasks.generator import LOG_FILE, copy_pipeline, main, train_generator
-from bood_tasks.spec import Spec
+from bood_tasks.generator import LOG_FILE, copy_pipeline, fetch_pipeline, main, train_generator
+from bood_tasks.spec import Spec, to_json
 from bood_tasks.store import Artifact
 from bood_tasks.tiny_sd import ANCHOR_NORM, LEAN, PROMPT, build_tokenizer, byte_pair_vocabulary
 from tests import fake_artifacts
@@ -257,3 +257,49 @@ def test_main_trains_a_pipeline_that_loads(tmp_path):
     pipe = load_pipeline(made.folder / "pipeline")
     assert all(len(pipe.tokenizer(word).input_ids) == 3 for word in ("coat", "shoe"))
     assert "pipeline/training_log.csv" in made.files
+
+
+# --- the hub ---
+
+
+def test_a_pinned_commit_is_fetched_whole_and_nothing_else(tmp_path, monkeypatch):
+    import fnmatch
+
+    import huggingface_hub
+
+    asked = {}
+
+    def snapshot(repo, *, revision, local_dir, allow_patterns, ignore_patterns):
+        asked.update(repo=repo, revision=revision)
+        shutil.copytree(SHIPPED, local_dir)
+        for extra in ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/a.bin", "sd.ckpt"):
+            (local_dir / extra).write_bytes(b"x")
+        for path in [item for item in local_dir.rglob("*") if item.is_file()]:
+            name = path.relative_to(local_dir).as_posix()
+            if not any(fnmatch.fnmatch(name, p) for p in allow_patterns) or any(
+                fnmatch.fnmatch(name, p) for p in ignore_patterns
+            ):
+                path.unlink()
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.chdir(tmp_path)
+    settings = {"source": "hub", "repo": "some/model", "revision": "a" * 40}
+    spec = Spec("generator", "some_model", settings)
+    main(["--out", spec.manifest, "--spec", to_json(spec.identity())])
+    artifact = Artifact(spec.manifest)
+    assert asked == {"repo": "some/model", "revision": "a" * 40}
+    kept = (".json", ".txt", "model.safetensors")
+    assert not [name for name in artifact.files if not name.endswith(kept)]
+    assert any(name.startswith("pipeline/unet/") for name in artifact.files)
+    load_pipeline(artifact.folder / "pipeline")
+
+
+def test_a_commit_that_cannot_be_had_is_named_with_the_cure(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def fails(*_args, **_more):
+        raise OSError("We couldn't connect")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
+    with pytest.raises(ValueError, match=r"some/model aaaa: .*connect.*source: local"):
+        fetch_pipeline("some/model", "aaaa", tmp_path / "p")

@@ -62,6 +62,63 @@ def test_jobs_at_once_never_share_a_device(start, machine, tmp_path):
     assert [job.wait(timeout=60) for job in jobs] == [0] * len(sizes)
 
 
+def test_sixteen_mixed_jobs_of_two_starters_never_share_one_of_four_devices(
+    start, machine, tmp_path
+):
+    room = tmp_path / "room"
+    room.mkdir()
+    four = machine | {"BOOD_FAKE_GPUS": "u0,u1,u2,u3"}
+    jobs = [start(1 + turn % 2, ["sh", "-c", OCCUPY, str(room)], four) for turn in range(15)]
+    victim = start(1, ["sleep", "60"], four)  # killed as by -9 while the others wait
+    time.sleep(0.5)
+    victim.kill()
+    assert [job.wait(timeout=60) for job in jobs] == [0] * 15
+    # nothing leaked: all four devices are free at once
+    assert run(4, SHOW, four).stdout == "[u0,u1,u2,u3]\n"
+
+
+SNAKEFILE = """
+rule all:
+    input: expand("{name}.done", name=[f"{config['who']}{k}" for k in range(4)])
+
+rule job:
+    output: "{name}.done"
+    resources: gpu=lambda wildcards: 1 + int(wildcards.name[-1]) % 2
+    shell: "python -m bood_tasks.gpu {resources.gpu} -- sh occupy.sh && touch {output}"
+"""
+
+
+def test_two_snakemake_runs_at_once_share_the_devices(machine, tmp_path):
+    """Each believes that it has all four devices; the leases keep their jobs apart."""
+    room = tmp_path / "room"
+    room.mkdir()
+    body = OCCUPY.replace("$0", str(room))
+    environment = machine | {
+        "BOOD_FAKE_GPUS": "u0,u1,u2,u3",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{machine['PATH']}",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    runs = []
+    for who in ("a", "b"):
+        folder = tmp_path / who
+        folder.mkdir()
+        (folder / "Snakefile").write_text(SNAKEFILE)
+        (folder / "occupy.sh").write_text(body)
+        command = ["snakemake", "--cores", "8", "--resources", "gpu=4", "--config", f"who={who}"]
+        runs.append(
+            subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True,
+            )
+        )  # fmt: skip
+    for run_of_one in runs:
+        output, _ = run_of_one.communicate(timeout=120)
+        assert run_of_one.returncode == 0, output
+    assert len(list(tmp_path.glob("*/*.done"))) == 8
+    assert not list(room.iterdir())
+
+
 def test_two_devices_come_as_two_different_ones(machine):
     shown = run(2, SHOW, machine).stdout.strip().strip("[]").split(",")
     assert len(set(shown)) == 2

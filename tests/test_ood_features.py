@@ -124,7 +124,8 @@ def test_rescale_by_hand(rescale, expected):
 # --- from files to files ---
 
 SETTINGS = {
-    "select": "boundary", "rate": 0.2, "scope": "per_class", "misclassified": "drop",
+    "sampler": "bood", "select": "boundary", "rate": 0.2, "scope": "per_class",
+    "misclassified": "drop",
     "perturb": "adversarial", "extra_steps": 2, "rescale": "anchor",
     "feature_space": "raw", "seed": 0, **STEPPING,
 }  # fmt: skip
@@ -140,7 +141,12 @@ def run(tmp_path, **changes):
         "distances": fake_artifacts.make(
             tmp_path,
             "distances",
-            arrays={"steps": steps.numpy(), "crossed": crossed.numpy(), "margin": margin.numpy()},
+            arrays={
+                "steps": steps.numpy(),
+                "crossed": crossed.numpy(),
+                "margin": margin.numpy(),
+                "exact": np.ones(len(steps), bool),
+            },
         ),
         "features": fake_artifacts.make(
             tmp_path, "features", arrays={"features": features.numpy(), "labels": labels.numpy()}

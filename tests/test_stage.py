@@ -1,13 +1,14 @@
 """The command line that every stage shares."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bood_tasks.environment import inference_batch
 from bood_tasks.spec import digest_of
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact
@@ -84,18 +85,29 @@ def test_traceback_comes_when_asked_for(monkeypatch):
         run(fails)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_ends_with_the_file_and_the_cure(number):
+    def fails():
+        raise OSError(number, os.strerror(number), "artifacts/x")
+
+    with pytest.raises(SystemExit, match=r"artifacts/x'; free some space and run again"):
+        run(fails)
+
+
+def test_other_system_errors_keep_their_traceback():
+    def fails():
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        run(fails)
+
+
 def test_bug_keeps_its_traceback():
     def fails():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         run(fails)
-
-
-@pytest.mark.parametrize(("text", "expected"), [("64", 64), ("0", 1)])
-def test_inference_batch_comes_from_the_environment(monkeypatch, text, expected):
-    monkeypatch.setenv("BOOD_INFERENCE_BATCH", text)
-    assert inference_batch() == expected
 
 
 def test_stage_import_is_light():

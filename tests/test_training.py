@@ -1,13 +1,17 @@
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import zarr
 
-from bood_tasks import training
+from bood_tasks import loading, training
+from bood_tasks.loading import Held, Streamed, place
 from bood_tasks.networks import ResNet, initialised
-from bood_tasks.training import Recipe, augment, cosine_lr, fit, outlier_rows, predict
+from bood_tasks.training import Recipe, augment, cosine_lr, fit, id_rows, outlier_rows, predict
 
 RECIPE = Recipe(
     epochs=2,
@@ -28,19 +32,28 @@ def cross_entropy(net, x, y):
     return {"loss": F.cross_entropy(net(x), y)}
 
 
-def pictures(count=21):
+def pictures(count=21, side=8):
     rng = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, 8, 8), generator=rng, dtype=torch.uint8)
+    images = torch.randint(0, 256, (count, 3, side, side), generator=rng, dtype=torch.uint8)
     return images, torch.arange(count) % 2
 
 
 def run(checkpoint, loss=cross_entropy, recipe=RECIPE, **more):
     model = tiny()
     images, labels = pictures()
-    curve = fit(
-        model, loss, images, labels, recipe, stage="encoder", seed=0, checkpoint=checkpoint, **more
+    rows = more.pop("rows", Held(images))
+    curve, _ = fit(
+        model, loss, rows, labels, recipe, stage="encoder", seed=0, checkpoint=checkpoint, **more
     )
     return model, curve
+
+
+def stored(path):
+    """The pictures as a zarr array of small chunks, and as an array in memory."""
+    images = pictures()[0].permute(0, 2, 3, 1).numpy()
+    array = zarr.create_array(path, shape=images.shape, chunks=(2, 8, 8, 3), dtype="uint8")
+    array[...] = images
+    return array, images
 
 
 def same_weights(a, b):
@@ -97,12 +110,17 @@ def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
         shapes.append((len(x), len(y)))
         return cross_entropy(lambda z: net(z)[: len(y)], x, y)
 
-    run(tmp_path / "c", loss, outliers=pictures(5)[0])
+    run(tmp_path / "c", loss, outliers=Held(pictures(5)[0]))
     assert set(shapes) == {(14, 7)}
 
 
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
-    whole, curve = run(tmp_path / "a")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, precision):
+    monkeypatch.setattr(training, "STEPS_PER_POINT", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
+    recipe = replace(RECIPE, precision=precision)
+    large = Held(pictures(side=16)[0])  # bf16 overflows behind a batch norm over single pixels
+    whole, curve = run(tmp_path / "a", recipe=recipe, rows=large)
     monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 2)
     calls = 0
 
@@ -114,12 +132,109 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
         return cross_entropy(net, x, y)
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "b", dies)
+        run(tmp_path / "b", dies, recipe, rows=large)
     calls = 6
-    resumed, again = run(tmp_path / "b", dies)
+    resumed, again = run(tmp_path / "b", dies, recipe, rows=large)
     assert calls == 8  # steps 5 and 6 of 6: one lost step is done again, four are not
     assert same_weights(whole, resumed)
-    assert [point["step"] for point in curve] == [point["step"] for point in again]
+    assert curve == again
+
+
+def test_bf16_changes_the_passes_and_keeps_float32_weights(tmp_path):
+    seen = []
+
+    def loss(net, x, y):
+        logits = net(x)
+        seen.append(logits.dtype)
+        return {"loss": F.cross_entropy(logits, y)}
+
+    large = Held(pictures(side=16)[0])
+    model, _ = run(tmp_path / "a", loss, replace(RECIPE, precision="bf16"), rows=large)
+    assert set(seen) == {torch.bfloat16}
+    assert {w.dtype for w in model.parameters()} == {torch.float32}
+    plain, _ = run(tmp_path / "b", rows=large)
+    assert not same_weights(model, plain)
+
+
+def test_streamed_rows_give_the_same_weights_as_held_ones(tmp_path):
+    array, _ = stored(tmp_path / "x.zarr")
+
+    def loss(net, x, y):
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y)
+
+    outliers = Held(pictures(5)[0])
+    held, _ = run(tmp_path / "a", loss, outliers=outliers)
+    streamed, _ = run(tmp_path / "b", loss, rows=Streamed(array), outliers=outliers)
+    assert same_weights(held, streamed)
+
+
+def test_pictures_that_fit_are_held_and_others_stay_on_disk(tmp_path, monkeypatch):
+    array, images = stored(tmp_path / "x.zarr")
+    assert torch.equal(place(array, "cpu").images, place(images, "cpu").images)
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 2 * images.size - 2)
+    assert isinstance(place(array, "cpu"), Streamed)
+    assert isinstance(place(images, "cpu"), Held)  # it is in memory already
+
+
+def test_orders_go_on_from_any_step():
+    whole = list(id_rows(0, 9, 7, 3, 0, "encoder"))
+    assert sorted(np.concatenate(whole[:3])) == sorted(np.concatenate(whole[3:6])) == list(range(7))
+    for first in range(9):
+        part = list(id_rows(first, 9, 7, 3, 0, "encoder"))
+        assert all(np.array_equal(a, b) for a, b in zip(part, whole[first:], strict=True))
+
+
+def test_a_batch_beyond_the_gpu_is_named_not_halved(tmp_path):
+    def loss(net, x, y):
+        raise torch.cuda.OutOfMemoryError("injected")
+
+    with pytest.raises(ValueError, match=r"encoder.batch_size must fit .* got 8"):
+        run(tmp_path / "c", loss)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
+def test_compiled_step_gives_the_same_curve(tmp_path, monkeypatch):
+    def loss(net, x, y):
+        return {"loss": F.cross_entropy(net(x), y)}
+
+    def line():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+
+    curves = []
+    images, labels = pictures()
+    for wanted in (False, True):
+        monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": wanted}))
+        curve, rate = fit(
+            line(), loss, Held(images), labels, RECIPE, stage="encoder", seed=0,
+            checkpoint=tmp_path / "c",
+        )  # fmt: skip
+        curves.append([point["loss"] for point in curve])
+        assert rate > 0
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
+def test_predict_reads_zarr_takes_the_centre_and_halves_what_does_not_fit(tmp_path, monkeypatch):
+    array, images = stored(tmp_path / "x.zarr")
+    monkeypatch.setattr(training, "ROWS_READ_AHEAD", 6)
+    sizes = []
+
+    def means(x):
+        if len(x) > 2:
+            raise torch.cuda.OutOfMemoryError("injected")
+        sizes.append(len(x))
+        return x.mean((1, 2, 3))
+
+    found = predict(means, array, batch_size=5, device="cpu", crop=4)
+    expected = (images[:, 2:6, 2:6].mean((1, 2, 3)) / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert set(sizes) == {2, 1}
+
+    def never(x):
+        raise torch.cuda.OutOfMemoryError("injected")
+
+    with pytest.raises(ValueError, match="with one picture"):
+        predict(never, array, batch_size=4, device="cpu")
 
 
 def test_seed_changes_the_order_and_nothing_global_does(tmp_path):
@@ -149,7 +264,8 @@ def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
 
     labels = torch.zeros(1, dtype=torch.long)
     fit(
-        model, loss, images, labels, recipe, stage="encoder", seed=0, checkpoint=tmp_path / "c"
+        model, loss, Held(images), labels, recipe, stage="encoder", seed=0,
+        checkpoint=tmp_path / "c",
     )  # fmt: skip
     gradient = torch.zeros(2, 12)
     gradient[0] = 2.0  # network input of pixel 255

@@ -20,7 +20,7 @@ def outlier_images(work, overlay=None):
 
 
 def test_shards_and_batches_change_no_image(fresh):
-    overlay = {"images": {"shard": 13}, "run": {"inference_batch": 7}}
+    overlay = {"images": {"shard": 13}, "run": {"inference_batch": 7, "image_batch": 7}}
     shards = [s for s in fresh.specs("images", overlay) if "boundary" in s.name]
     assert len(shards) == 4
     done = fresh.snakemake(*[s.manifest for s in shards], overlay=overlay)

@@ -20,7 +20,14 @@ try:
 except (ValueError, FileNotFoundError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
-prepare(workflow.basedir, inference_batch=CONFIG.run.inference_batch)
+prepare(workflow.basedir, CONFIG.run.model_dump())
+
+
+def require_data(config):
+    """Stop before the first job if a published data set is not there; a dry run needs none."""
+    absent = planning.absent(config)
+    if absent:
+        raise WorkflowError("\n".join(absent))
 
 
 def published(kind):

@@ -1,0 +1,196 @@
+"""Our training step against a plain PyTorch loop with PIL pictures, in one process.
+
+    PYTHONPATH=. python benchmarks/training.py                  # CPU, small
+    PYTHONPATH=. python benchmarks/training.py --device cuda    # ResNet-34, 50,000 x 32 pixels
+
+The peer: a Dataset of PIL pictures with torchvision's RandomCrop, flip, ToTensor and Normalize, a
+DataLoader with workers, float32, SGD, `.item()` at every step. Same network, rows and batch. On a
+GPU ours is bf16 and compiled (so precision is part of the ratio, which is said). --outliers adds
+equally many OOD rows to every batch of ours and times Eq. 7's loss. Epochs are measured (at least
+three of ours on a GPU) and extrapolated to --total-epochs. The last line is JSON.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+
+from bood_tasks.detector import Detector, energy, ood_loss
+from bood_tasks.flops import classifier_flops
+from bood_tasks.loading import place
+from bood_tasks.networks import MEAN, STD, ResNet, initialised
+from bood_tasks.training import Recipe, fit
+
+BACKWARD = 3  # operations of a step, in forward passes
+
+
+def pictures(rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random pictures and labels: speed does not depend on them."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (rows, 32, 32, 3), dtype=np.uint8)
+    return images, random.integers(0, classes, rows)
+
+
+class PilPictures(torch.utils.data.Dataset):
+    """What a plain training script has: PIL pictures and torchvision's transforms."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        from torchvision import transforms
+
+        self.pictures = [PIL.Image.fromarray(image) for image in images]
+        self.labels = labels
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize([MEAN] * 3, [STD] * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, row: int):
+        return self.transform(self.pictures[row]), int(self.labels[row])
+
+
+def peer_epoch_seconds(
+    images: np.ndarray, labels: np.ndarray, shape: dict, batch: int, device: str, workers: int
+) -> float:
+    """Return the seconds of one epoch of the plain loop, its first steps left out."""
+    model = ResNet(**shape).to(device)
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
+    loader = torch.utils.data.DataLoader(
+        PilPictures(images, labels), batch, shuffle=True, num_workers=workers,
+        pin_memory=device == "cuda",
+    )  # fmt: skip
+    warm, steps, start = 3, 0, time.perf_counter()
+    for step, (x, y) in enumerate(loader):
+        if step == warm:
+            start = time.perf_counter()
+        loss = F.cross_entropy(model(x.to(device)), y.to(device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+        steps += step >= warm
+    return (time.perf_counter() - start) / max(steps, 1) * len(loader)
+
+
+def our_epoch_seconds(
+    images: np.ndarray, labels: np.ndarray, shape: dict, recipe: Recipe, device: str, ood: bool
+) -> tuple[float, float]:
+    """Return the seconds of one epoch of ours, compiling left out, and those of the first run."""
+    classes = shape["outputs"]
+    model = initialised(lambda: Detector(**shape, phi="mlp" if ood else None), 0).to(device)
+
+    def loss(net, x, y):
+        logits = net(x)
+        ce = F.cross_entropy(logits[: len(y)], y)
+        if not ood:
+            return {"loss": ce}
+        is_id = (torch.arange(len(x), device=x.device) < len(y)).long()
+        return {
+            "loss": ce + 2.5 * ood_loss(net.phi(energy(logits)[:, None]), is_id, reduction="mean")
+        }
+
+    held = place(images, device)
+    outliers = place(images[::-1].copy(), device) if ood else None
+
+    def run(rows: int, epochs: int) -> float:
+        from dataclasses import replace
+
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            fit(
+                model, loss, type(held)(held.images[:rows]), torch.from_numpy(labels[:rows]),
+                replace(recipe, epochs=epochs), stage="detector", seed=0,
+                checkpoint=Path(folder) / "c", outliers=outliers,
+            )  # fmt: skip
+            if device == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter() - start
+
+    assert classes > labels.max()
+    first = run(4 * recipe.batch_size, 1)  # compiles
+    return run(len(images), recipe.epochs) / recipe.epochs, first
+
+
+def measure(
+    *, device: str, rows: int, depth: int, width: int, batch: int, epochs: int, total_epochs: int,
+    ood: bool, workers: int,
+) -> dict:  # fmt: skip
+    """Return seconds of a whole training of ours and of the peer, extrapolated."""
+    images, labels = pictures(rows, 100)
+    shape = {"depth": depth, "width": width, "stem": "cifar", "outputs": 100}
+    recipe = Recipe(
+        epochs=epochs, batch_size=batch, lr=0.1, weight_decay=5e-4, crop_padding=4, flip=True,
+        clip_norm=1.0, precision="bf16" if device == "cuda" else "fp32",
+    )  # fmt: skip
+    ours, first = our_epoch_seconds(images, labels, shape, recipe, device, ood)
+    peer = peer_epoch_seconds(images, labels, shape, batch, device, workers)
+    passes = rows * (2 if ood else 1)
+    flops = BACKWARD * passes * classifier_flops(**shape, size=32)
+    return {
+        "benchmark": "detector training" if ood else "encoder training",
+        "seconds": round(ours * total_epochs, 2),
+        "peer": "plain loop with PIL loader on the ID rows alone, float32",
+        "peer_seconds": round(peer * total_epochs, 2),
+        "ratio": round(peer * (2 if ood else 1) / ours, 2),
+        "ratio_counts": "the peer's time doubled for the OOD rows" if ood else "equal rows",
+        "extrapolated": f"from {epochs} epochs to {total_epochs}",
+        "epoch_seconds": round(ours, 3),
+        "first_run_seconds": round(first, 2),
+        "images_per_second": round(passes / ours, 1),
+        "tflops": round(flops / ours / 1e12, 4),
+        "precision": recipe.precision,
+        "settings": {"rows": rows, "depth": depth, "width": width, "batch": batch},
+    }
+
+
+def main() -> None:
+    from machine import machine
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rows", type=int, help="default 50,000 on a GPU, 1,024 on the CPU")
+    parser.add_argument("--width", type=int, help="default 64 on a GPU, 8 on the CPU")
+    parser.add_argument("--depth", type=int, help="default 34 on a GPU, 18 on the CPU")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--total-epochs", type=int, default=200)
+    parser.add_argument("--outliers", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="of the peer's loader")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.filterwarnings("ignore")
+    on_gpu = options.device == "cuda"
+    record = measure(
+        device=options.device,
+        rows=options.rows or (50_000 if on_gpu else 1024),
+        depth=options.depth or (34 if on_gpu else 18),
+        width=options.width or (64 if on_gpu else 8),
+        batch=options.batch,
+        epochs=options.epochs,
+        total_epochs=options.total_epochs,
+        ood=options.outliers,
+        workers=options.workers,
+    )
+    print(json.dumps(record | {"machine": machine(options.device)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The published data sets: what each is called, where it lies, what it should hold.
+
+Standard library only: configuration and plan read it before any data is at hand.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set.
+
+    `edition` stands for the published content in an artifact's identity; `roots` are the folders
+    below the data set's own where its files may lie, the first that exists counts; `counts` are
+    those published (None: there are several subsets). Splits are named as here: `test` is the
+    part that figures are read from (ImageNet's is its validation folder).
+    """
+
+    title: str
+    family: Literal["cifar", "svhn", "tree", "pictures", "npy"]
+    layout: str
+    published_at: str
+    counts: Mapping[str, int | None]
+    edition: str = "1"
+    classes: int = 1
+    roots: tuple[str, ...] = ("",)
+    files: tuple[str, ...] = field(default=())
+    downloadable: bool = False
+
+
+def _ood(title: str, layout: str, published_at: str, count: int | None, *roots: str) -> Entry:
+    return Entry(
+        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, "")
+    )  # fmt: skip
+
+
+_IMAGENET = "train/<WordNet id>/*.JPEG and val/<WordNet id>/*.JPEG"
+_MOS = "https://github.com/deeplearning-wisc/large_scale_ood"
+_ODIN = "https://github.com/facebookresearch/odin"
+CATALOGUE = {
+    "cifar10": Entry(
+        "CIFAR-10",
+        "cifar",
+        "cifar-10-batches-py/ (data_batch_1..5, test_batch, batches.meta) or cifar-10-batches-bin/",
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        {"train": 50_000, "test": 10_000},
+        classes=10,
+        roots=("cifar-10-batches-bin", "cifar-10-batches-py", ""),
+        files=("test_batch.bin", "test_batch"),
+        downloadable=True,
+    ),
+    "cifar100": Entry(
+        "CIFAR-100",
+        "cifar",
+        "cifar-100-python/ (train, test, meta) or cifar-100-binary/ (train.bin, test.bin, "
+        "fine_label_names.txt)",
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        {"train": 50_000, "test": 10_000},
+        classes=100,
+        roots=("cifar-100-binary", "cifar-100-python", ""),
+        files=("test.bin", "test"),
+        downloadable=True,
+    ),
+    "imagenet100": Entry(
+        "ImageNet-100 (BOOD's and DreamOOD's 100 classes)",
+        "tree",
+        f"{_IMAGENET} of the 100 classes; others are left out",
+        "https://www.image-net.org",
+        {"train": 128_117, "test": 5_000},  # training: the mean of ImageNet-1K's classes
+        classes=100,
+        files=("train", "val"),
+    ),
+    "imagenet1k": Entry(
+        "ImageNet-1K",
+        "tree",
+        _IMAGENET,
+        "https://www.image-net.org",
+        {"train": 1_281_167, "test": 50_000},
+        classes=1000,
+        files=("train", "val"),
+    ),
+    "svhn": Entry(
+        "SVHN",
+        "svhn",
+        "test_32x32.mat (and train_32x32.mat to use it as ID data)",
+        "http://ufldl.stanford.edu/housenumbers",
+        {"train": 73_257, "test": 26_032},
+        classes=10,
+        files=("test_32x32.mat",),
+        downloadable=True,
+    ),
+    "places365": _ood(
+        "Places365",
+        "the pictures of the subset you use (names differ: val_256, test_256, 10,000 of them)",
+        "http://places2.csail.mit.edu",
+        None,
+        "val_256",
+        "test_256",
+        "places365_standard/val",
+    ),
+    "lsun_c": _ood("LSUN (crop)", "test/*.png", _ODIN, 10_000, "LSUN", "test"),
+    "lsun_r": _ood("LSUN (resize)", "test/*.png", _ODIN, 10_000, "LSUN_resize", "test"),
+    "isun": _ood("iSUN", "iSUN_patches/*.jpeg", _ODIN, 8_925, "iSUN", "iSUN_patches"),
+    "dtd": Entry(
+        "Textures (DTD)",
+        "pictures",
+        "images/<texture>/*.jpg",
+        "https://www.robots.ox.ac.uk/~vgg/data/dtd",
+        {"test": 5_640},
+        classes=47,
+        roots=("dtd/images", "images", ""),
+        downloadable=True,
+    ),
+    "inaturalist": _ood("iNaturalist (MOS)", "images/*.jpg", _MOS, 10_000, "iNaturalist", "images"),
+    "sun": _ood("SUN (MOS)", "images/*.jpg", _MOS, 10_000, "SUN", "images"),
+    "places": _ood("Places (MOS)", "images/*.jpg", _MOS, 10_000, "Places", "images"),
+    "ninco": _ood(
+        "NINCO",
+        "NINCO_OOD_classes/<class>/*",
+        "https://github.com/j-cb/NINCO",
+        5_879,
+        "NINCO/NINCO_OOD_classes",
+        "NINCO_OOD_classes",
+    ),
+    "ssb_hard": _ood(
+        "SSB-hard",
+        "<class>/*.JPEG",
+        "https://github.com/Jingkang50/OpenOOD",
+        49_000,
+        "ssb_hard",
+    ),
+    "tinyimagenet_crop": _ood("TinyImageNet (crop)", "test/*.png", _ODIN, 10_000, "Imagenet"),
+    "tinyimagenet_resize": _ood(
+        "TinyImageNet (resize)", "test/*.png", _ODIN, 10_000, "Imagenet_resize"
+    ),
+    "imagenet_a": _ood(
+        "ImageNet-A",
+        "<WordNet id>/*.jpg",
+        "https://github.com/hendrycks/natural-adv-examples",
+        7_500,
+        "imagenet-a",
+    ),
+    "imagenet_r": _ood(
+        "ImageNet-R",
+        "<WordNet id>/*.jpg",
+        "https://github.com/hendrycks/imagenet-r",
+        30_000,
+        "imagenet-r",
+    ),
+    "imagenet_o": _ood(
+        "ImageNet-O",
+        "<WordNet id>/*.JPEG",
+        "https://github.com/hendrycks/natural-adv-examples",
+        2_000,
+        "imagenet-o",
+    ),
+    "random_images": Entry(
+        "300K random images",
+        "npy",
+        "300K_random_images.npy",
+        "https://github.com/hendrycks/outlier-exposure",
+        {"test": 300_000},
+        files=("300K_random_images.npy",),
+    ),
+}
+
+
+def find_root(kind: str, folder: Path) -> Path | None:
+    """Return the folder below `folder` that holds the data set's files; None if there is none."""
+    entry = CATALOGUE[kind]
+    for root in (folder / name for name in entry.roots):
+        if entry.family == "pictures":
+            found = any(
+                Path(name).suffix.lower() in IMAGE_SUFFIXES
+                for _, _, names in os.walk(root, followlinks=True)
+                for name in names
+            )
+        else:
+            present = [(root / name).exists() for name in entry.files]
+            found = all(present) if entry.family == "tree" else any(present)
+        if found:
+            return root
+    return None
+
+
+def holds(kind: str, folder: Path) -> bool:
+    """Whether a folder looks like the data set; its files are read later."""
+    return find_root(kind, folder) is not None
+
+
+def missing(name: str, kind: str, folder: Path) -> str:
+    """Return what to say when the data set is not there."""
+    entry = CATALOGUE[kind]
+    cure = " or set run.download: true" if entry.downloadable else ""
+    return (
+        f"datasets.{name} ({entry.title}) must lie in {folder}, which holds none of it; expected "
+        f"there: {entry.layout}; published at {entry.published_at}; put it there{cure}, or name "
+        f"its folder by datasets.{name}.path or run.data"
+    )

@@ -1,0 +1,269 @@
+"""What a configuration will cost before it runs, and what it did cost: `bood plan`, `bood cost`.
+
+Operations are counted on networks without weights (flops.py). Hours follow from what the stated
+device sustains; those shares are assumptions until `bood cost` says what was measured.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bood_tasks.catalogue import CATALOGUE
+from bood_tasks.plan import Plan
+from bood_tasks.spec import Spec
+
+# Dense TFLOP/s that large matrix products sustain, in half and in full precision.
+DEVICES = {"h200": (790, 50), "h100": (600, 50), "a100": (250, 18), "cpu": (0.1, 0.1)}
+SHARE = {"images": 0.5, "encoder": 0.25, "detector": 0.25}  # of that, assumed; others 0.25
+BACKWARD = 3  # a training step's operations, in forward passes
+ANCHOR_SIZE = 768  # of a generator that is not here yet: Stable Diffusion v1
+HUB_BYTES = 4.3e9  # its weights in full precision
+MEAN_STEPS = 0.3  # of K, until a row crosses
+WEIGHTS_BYTES = 8.5e7  # ResNet-34
+
+
+@dataclass
+class Cost:
+    """One stage: jobs, items, operations, hours on one device, bytes on disk; None: unknown."""
+
+    jobs: int = 0
+    items: int | None = 0
+    flops: float | None = 0.0
+    hours: float | None = 0.0
+    disk: float | None = 0.0
+    notes: set[str] = field(default_factory=set)
+
+    def add(self, items, flops, hours, disk) -> None:
+        self.jobs += 1
+        for name, value in (("items", items), ("flops", flops), ("hours", hours), ("disk", disk)):
+            known = getattr(self, name)
+            setattr(self, name, None if known is None or value is None else known + value)
+
+
+@cache
+def _facts(manifest: str) -> dict:
+    path = Path(manifest).with_name("dataset.json")
+    return json.loads(path.read_text(encoding="utf-8")) if Path(manifest).is_file() else {}
+
+
+def counts_of(spec: Spec) -> dict[str, int | None]:
+    """Return a data set's pictures per split: from its artifact, else from what is known of it."""
+    settings, known = spec.settings, _facts(spec.manifest).get("counts")
+    if known:
+        return known
+    kind = settings["kind"]
+    if kind in CATALOGUE:
+        counts = dict(CATALOGUE[kind].counts)
+        held = settings["validation_per_class"] * CATALOGUE[kind].classes
+        if held and counts.get("train"):
+            counts |= {"train": counts["train"] - held, "validation": held}
+        if settings["train_per_class"] and counts.get("train"):
+            most = settings["train_per_class"] * CATALOGUE[kind].classes
+            counts["train"] = min(counts["train"], most)
+        return counts
+    if kind in ("corrupted", "resampled"):
+        split = "validation" if kind == "corrupted" else "test"
+        return {"test": counts_of(spec.inputs["of"]).get(split)}
+    if kind == "noise":
+        return {"test": settings["count"]}
+    from bood_tasks.dataset import open_dataset
+
+    splits, _ = open_dataset(settings, Path(spec.source) if spec.source else None)
+    return {name: len(rows.labels) for name, rows in splits.items()}
+
+
+def classes_of(spec: Spec) -> int:
+    """Return the number of classes of a data set."""
+    known = _facts(spec.manifest).get("classes")
+    if known:
+        return len(known)
+    if spec.settings["kind"] in CATALOGUE:
+        return CATALOGUE[spec.settings["kind"]].classes
+    from bood_tasks.dataset import open_dataset
+
+    return len(open_dataset(spec.settings, Path(spec.source) if spec.source else None)[1])
+
+
+def _forward(network: Mapping, image: Mapping, crop: int | None, outputs: int) -> float:
+    from bood_tasks.flops import classifier_flops
+
+    shape = {key: network[key] for key in ("depth", "width", "stem")}
+    return classifier_flops(**shape, outputs=outputs, size=crop or image["size"])
+
+
+@cache
+def _image(source: str, resolution: int | None, evaluations: int, guided: bool) -> tuple:
+    """Return operations and pixels a side of one generated image."""
+    from bood_tasks.flops import SD14_UNET, SD14_VAE, image_flops
+
+    unet, vae = SD14_UNET, SD14_VAE
+    if source:
+        unet, vae = (
+            json.loads((Path(source) / part / "config.json").read_text(encoding="utf-8"))
+            for part in ("unet", "vae")
+        )
+    side = resolution or unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    flops = image_flops(unet, vae, resolution=side, evaluations=evaluations, guided=guided)
+    return flops, side
+
+
+def _outliers(spec: Spec, classes: int) -> int | None:
+    if "images" in spec.inputs:
+        shards = spec.inputs["images"]
+        return sum(_made(shard, classes) for shard in shards)
+    if "outliers" in spec.inputs:
+        return counts_of(spec.inputs["outliers"]).get("test")
+    return 0
+
+
+def _made(shard: Spec, classes: int) -> int:
+    words = shard.settings.get("words")
+    return (shard.settings["stop"] - shard.settings["start"]) * (len(words) if words else classes)
+
+
+def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
+    """Return items, operations and bytes of one artifact."""
+    settings = spec.settings
+    match spec.stage:
+        case "dataset":
+            counts = counts_of(spec).values()
+            items = None if None in counts else sum(counts)
+            return items, 0.0, items and items * 3 * settings["image"]["size"] ** 2
+        case "generator":
+            hub = settings["source"] == "hub"
+            files = Path(spec.source).rglob("*.safetensors") if spec.source else ()
+            size = HUB_BYTES if hub else sum(item.stat().st_size for item in files)
+            return 1, None if settings["source"] == "train" else 0.0, size
+        case "encoder":
+            data = spec.inputs["dataset"]
+            rows, image = counts_of(data)["train"], data.settings["image"]
+            each = _forward(settings, image, settings["crop"], ANCHOR_SIZE)
+            seen = rows and rows * settings["epochs"]
+            return seen, seen and BACKWARD * seen * each, WEIGHTS_BYTES
+        case "features":
+            encoder = spec.inputs["encoder"]
+            rows = counts_of(spec.inputs["dataset"])["train"]
+            image = spec.inputs["dataset"].settings["image"]
+            each = _forward(encoder.settings, image, settings["crop"], ANCHOR_SIZE)
+            return rows, rows and rows * each, rows and rows * ANCHOR_SIZE * 4
+        case "distances":
+            data = spec.inputs["features"].inputs["dataset"]
+            rows, classes = counts_of(data)["train"], classes_of(data)
+            steps = MEAN_STEPS * settings["max_steps"]
+            return rows, rows and rows * steps * 4 * ANCHOR_SIZE * classes, rows and rows * 10
+        case "ood_features":
+            data = spec.inputs["features"].inputs["dataset"]
+            rows, classes = counts_of(data)["train"], classes_of(data)
+            if settings["sampler"] == "dreamood":
+                items = settings["vectors"] * classes
+                drawn = settings["candidates"] * math.ceil(settings["vectors"] / 100)
+                return items, rows and 2 * drawn * rows * ANCHOR_SIZE, items * ANCHOR_SIZE * 4
+            items = rows and round(rows * settings["rate"])
+            return items, 0.0, items and items * ANCHOR_SIZE * 4
+        case "images" | "trajectory":
+            from bood_tasks.flops import evaluations
+
+            runs = evaluations(settings["scheduler"], settings["steps"])
+            guided, source = settings["guidance"] != 1, spec.inputs["generator"].source
+            each, side = _image(source, settings["resolution"], runs, guided)
+            items = 10
+            if spec.stage == "images":
+                items = _made(spec, classes_of(spec.inputs["anchors"].inputs["dataset"]))
+            return items, items * each, items * 3 * (settings["saved_size"] or side) ** 2
+        case "detector":
+            data = spec.inputs["dataset"]
+            rows, classes = counts_of(data)["train"], classes_of(data)
+            each = _forward(settings, data.settings["image"], settings["crop"], classes)
+            seen = rows and rows * settings["epochs"] * (2 if _outliers(spec, classes) else 1)
+            return seen, seen and BACKWARD * seen * each, WEIGHTS_BYTES
+        case "scores":
+            detector = spec.inputs["detector"]
+            data = detector.inputs["dataset"]
+            each = _forward(
+                detector.settings, data.settings["image"], settings["crop"], classes_of(data)
+            )
+            parts = [counts_of(item).get("test") for item in spec.inputs["datasets"]]
+            rows = None if None in parts else sum(parts)
+            return rows, rows and rows * each, rows and rows * 8
+    return 1, 0.0, 0.0
+
+
+def hours_of(spec: Spec, flops: float | None, device: str) -> float | None:
+    """Return the hours of an artifact's operations on one device."""
+    if flops is None:
+        return None
+    half, full = DEVICES[device]
+    settings = spec.settings
+    fast = settings.get("precision") == "bf16" or settings.get("dtype") in ("float16", "bfloat16")
+    return flops / ((half if fast else full) * 1e12 * SHARE.get(spec.stage, 0.25)) / 3600
+
+
+def planned(plan: Plan, device: str) -> dict[str, Cost]:
+    """Return each stage's cost, those with results from before left out of the hours."""
+    stages: dict[str, Cost] = {}
+    for spec in plan.specs.values():
+        items, flops, disk = estimate(spec)
+        cost = stages.setdefault(spec.stage, Cost())
+        if Path(spec.manifest).is_file():
+            cost.notes.add("in part there already")
+            flops = 0.0
+        cost.add(items, flops, hours_of(spec, flops, device), disk)
+    return stages
+
+
+def measured(plan: Plan) -> dict[str, Cost]:
+    """Return what each stage's artifacts took, from run.json and the files' sizes.
+
+    Hours are wall time of the jobs that finished; a resumed job counts its last try alone.
+    """
+    stages: dict[str, Cost] = {}
+    for spec in plan.specs.values():
+        manifest = Path(spec.manifest)
+        if not manifest.is_file():
+            continue
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        size = sum(item["size"] for item in content["files"].values())
+        facts = {}
+        if manifest.with_name("run.json").is_file():
+            facts = json.loads(manifest.with_name("run.json").read_text(encoding="utf-8"))
+        cost = stages.setdefault(spec.stage, Cost())
+        seconds = facts.get("seconds")
+        items = sum(content["rows"].values()) if content["rows"] else 1
+        tflops = facts.get("tflops")
+        flops = tflops and tflops * 1e12 * items / max(facts["images_per_second"], 1e-9)
+        cost.add(items, flops or 0.0, None if seconds is None else seconds / 3600, size)
+        cost.notes |= {str(facts["device"])} if "device" in facts else set()
+        if facts.get("resumed"):
+            cost.notes.add("resumed")
+    return stages
+
+
+def lines(stages: Mapping[str, Cost]) -> list[tuple[str, ...]]:
+    """Return the table's rows, the sum last."""
+    total = Cost()
+    rows = []
+
+    def shown(cost: Cost) -> tuple[str, ...]:
+        flops = "?" if cost.flops is None else f"{cost.flops / 1e12:,.3g}" if cost.flops else ""
+        hours = "?" if cost.hours is None else f"{cost.hours:,.2f}"
+        disk = "?" if cost.disk is None else f"{cost.disk / 1e9:,.3f}"
+        items = "?" if cost.items is None else f"{cost.items:,}"
+        return (f"{cost.jobs:,}", items, flops, hours, disk, ", ".join(sorted(cost.notes)))
+
+    for stage, cost in stages.items():
+        rows.append((stage, *shown(cost)))
+        total.jobs += cost.jobs
+        for name in ("flops", "hours", "disk"):
+            known = np.nansum([getattr(total, name), getattr(cost, name) or 0.0])
+            setattr(total, name, float(known))
+    unknown = [s for s, c in stages.items() if c.hours is None or c.disk is None]
+    if unknown:
+        total.notes.add(f"without what is unknown of {', '.join(unknown)}")
+    total.items = 0
+    jobs, _, *rest = shown(total)
+    return [*rows, ("sum", jobs, "", *rest)]
