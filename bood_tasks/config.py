@@ -395,6 +395,11 @@ class Config(Section):
                 f"id must name a data set with training images, got {self.id!r}; "
                 f"give datasets.{self.id}.train"
             )
+        if self.validation and getattr(self.datasets[self.id], "validation_per_class", 1) == 0:
+            raise ValueError(
+                f"validation must be empty while datasets.{self.id}.validation_per_class is 0: "
+                f"{', '.join(self.validation)} would have no ID pictures beside them; hold some out"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {self.seeds}")
         labels = [(row.method, row.variant) for row in self.rows.values()]

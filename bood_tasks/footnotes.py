@@ -10,7 +10,6 @@ FITS = {
     "pad": "smaller pictures keep their pixels on a black border, larger ones are shrunk",
     "resize": "the short side is scaled, the centre cut out",
 }
-KERNEL = "antialiased bilinear"  # dataset.fit_picture, for generated images too
 SELECTIONS = {
     "boundary": "those with the fewest steps to the decision boundary",
     "random": "drawn at random",
@@ -42,8 +41,9 @@ def _sentence(settings: Mapping, parts: Iterable[tuple[str, str, Mapping | None]
     """Fill each part's words with its setting, if it has one; other settings follow as they are."""
     told, left = [], dict(settings)
     for key, words, meaning in parts:
-        if key in left:
-            told.append(words.format(_said(left.pop(key), meaning)))
+        value = left.pop(key, None)
+        if value is not None:
+            told.append(words.format(_said(value, meaning)))
     told.extend(
         f"{key.replace('_', ' ')} {_said(value)}"
         for key, value in left.items()
@@ -65,7 +65,15 @@ NETWORK = (
     ("flip", "{}", {"True": "random flips", "False": "no flips"}),
 )
 SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
-    "image": ("Pictures", (("size", "{0} × {0} pixels", None), ("fit", f"{{}} ({KERNEL})", FITS))),
+    "image": (
+        "Pictures",
+        (
+            ("size", "{0} × {0} pixels", None),
+            ("fit", "{}", FITS),
+            ("kernel", "every resize {}, antialiased", None),
+            ("crop", "networks see {0} × {0} of them", None),
+        ),
+    ),
     "detector": (
         "Detector",
         (
@@ -105,7 +113,11 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
     "images": (
         "Decoding",
         (
-            ("per_class", f"{{}} images a class, shrunk once ({KERNEL})", None),
+            ("per_class", "{} images a class", None),
+            ("resolution", "generated at {} pixels", None),
+            ("saved_size", "saved at {} pixels", None),
+            ("kernel", "{} resizing to that size", None),
+            ("dtype", "networks in {}", None),
             ("decode", "of {}", DECODED),
             ("prompt", "prompt “{}”", None),
             (

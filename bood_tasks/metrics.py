@@ -126,6 +126,8 @@ def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
     name = settings["id"]
     common = {key: label[key] for key in ("method", "variant", "seed")} | {"id_dataset": name}
     for split in ("test", "validation"):
+        if f"{name}/{split}/correct" not in scores:  # a data set without a validation split
+            continue
         correct = scores[f"{name}/{split}/correct"][:]
         yield common | {
             "score": "", "ood_dataset": "", "split": split, "metric": "id_acc", "convention": "",
@@ -133,6 +135,8 @@ def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
         }  # fmt: skip
     for score in label["scores"]:
         for split in ("test", "validation", "control"):
+            if not settings[split]:
+                continue
             reference = "validation" if split == "validation" else "test"
             inside = scores[f"{name}/{reference}/{score}"][:]
             for dataset in settings[split]:
