@@ -2,133 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from bood_tasks.catalogue import CATALOGUE
+from bood_tasks.config_datasets import READ_KINDS, Dataset, has_training
+from bood_tasks.config_fields import (
+    Count,
+    Name,
+    Natural,
+    NonNegative,
+    Positive,
+    Prompt,
+    Revision,
+    ScoreName,
+    Section,
+    Share,
+)
 from bood_tasks.explain import closest, explain
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message says which key and how to mend it."""
-
-
-def _integral(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _share(value: float) -> float:
-    if value > 1:
-        raise ValueError(f"must be in (0, 1], got {value:g}; write {value:g} % as {value / 100:g}")
-    return value
-
-
-def _one_placeholder(prompt: str) -> str:
-    if prompt.count("{class}") != 1:
-        raise ValueError("must hold {class} exactly once: the outlier vector goes there")
-    return prompt
-
-
-Whole = Annotated[int, BeforeValidator(_integral)]
-Count = Annotated[Whole, Field(ge=1)]
-Natural = Annotated[Whole, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
-Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-ScoreName = Literal["msp", "energy"]
-
-
-class Section(BaseModel):
-    """A part of the configuration: strict types, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
-
-
-class NpzDataset(Section):
-    """Images [n, h, w] in an .npz file; the shipped files are named `embedded:<file>`."""
-
-    kind: Literal["npz"]
-    file: str
-    train: Pair | None = Field(None, description="keys of training images and labels")
-    test: Pair = Field(description="keys of test images and labels")
-    classes: dict[str, Natural] | None = Field(
-        None, description="class name: label in the file; other labels are left out"
-    )
-    train_per_class: Count | None = Field(None, description="use the first so many; null = all")
-    validation_per_class: Natural = Field(200, description="held out from the end of training")
-
-
-class FolderDataset(Section):
-    """A folder of images: `class_name/*.png|jpg|webp`, or flat for an OOD set."""
-
-    kind: Literal["folder"]
-    path: str
-    validation: Share = Field(0.1, description="share of each class held out for validation")
-    test: Share = Field(0.2, description="share of each class held out for testing")
-    max_unreadable: Natural = Field(0, description="damaged pictures that may be left out")
-
-
-class PublishedDataset(Section):
-    """A published data set in its usual layout on disk, below `run.data` unless `path` is given."""
-
-    kind: Literal[tuple(CATALOGUE)]
-    path: str | None = Field(None, description="folder; null = <run.data>/<kind>")
-    train_per_class: Count | None = Field(None, description="use the first so many; null = all")
-    validation_per_class: Natural = Field(0, description="held out from the end of training")
-    max_unreadable: Natural = Field(0, description="damaged pictures that may be left out")
-
-
-class DigitsDataset(Section):
-    """scikit-learn's 8 x 8 handwritten digits, up-sampled."""
-
-    kind: Literal["digits"]
-
-
-class NoiseDataset(Section):
-    """Noise images: independent pixels."""
-
-    kind: Literal["noise"]
-    distribution: Literal["uniform", "gaussian"] = "uniform"
-    count: Count = 1600
-
-
-class CorruptedDataset(Section):
-    """Validation outliers made from an ID data set's validation split, never from test data."""
-
-    kind: Literal["corrupted"]
-    of: Name
-
-
-class ResampledDataset(Section):
-    """Control: an ID data set's test images, down-sampled to `size` and back up."""
-
-    kind: Literal["resampled"]
-    of: Name
-    size: Count = 8
-
-
-Dataset = Annotated[
-    NpzDataset
-    | FolderDataset
-    | PublishedDataset
-    | DigitsDataset
-    | NoiseDataset
-    | CorruptedDataset
-    | ResampledDataset,
-    Field(discriminator="kind"),
-]
-READ_KINDS = ("npz", "folder", *CATALOGUE)  # pictures from files: what others can be made from
 
 
 class Image(Section):
@@ -266,7 +159,7 @@ class Images(Section):
 
     per_class: Count = 200
     shard: Count = Field(100, description="images of every class in one shard")
-    prompt: Annotated[str, AfterValidator(_one_placeholder)] = "A high-quality image of the {class}"
+    prompt: Prompt = "A high-quality image of the {class}"
     decode: Literal["outliers", "anchors", "words"] = Field(
         "outliers", description="outlier vectors, the plain class anchors, or `words`"
     )
@@ -390,7 +283,7 @@ class Config(Section):
                 raise ValueError(
                     f"datasets.{name}.of must name a data set read from files, got {item.of!r}"
                 )
-        if not _has_training(self.datasets[self.id]):
+        if not has_training(self.datasets[self.id]):
             raise ValueError(
                 f"id must name a data set with training images, got {self.id!r}; "
                 f"give datasets.{self.id}.train"
@@ -447,13 +340,6 @@ class Config(Section):
                 lines = explain(error, type(model), f"rows.{name}.set.{section}")
                 raise ValueError("; ".join(lines)) from None
         return self.model_copy(update=changed)
-
-
-def _has_training(item: BaseModel) -> bool:
-    """Whether a data set can be the ID data set."""
-    if item.kind in CATALOGUE:
-        return "train" in CATALOGUE[item.kind].counts
-    return item.kind == "folder" or getattr(item, "train", None) is not None
 
 
 def _merged(base: dict, changes: dict) -> dict:
