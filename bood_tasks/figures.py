@@ -36,9 +36,11 @@ def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[st
 
 
 def _first(shards: list[Artifact], label: int, count: int) -> UInt8[ndarray, "n h w 3"]:
-    """The first `count` images of a class by item index, from as few shards as hold them."""
+    """The first `count` images of a class by item index; shards are in the order of theirs."""
     found: list[tuple[int, ndarray]] = []
     for shard in shards:
+        if len(found) >= count:
+            break
         rows = np.flatnonzero(shard["labels"][:] == label)
         items = shard["item"][:][rows]
         for place in np.argsort(items)[:count]:
