@@ -71,7 +71,7 @@ class Streamed:
             _Rows(self.images),
             sampler=orders,
             batch_size=None,
-            num_workers=min(run_setting("workers"), len(os.sched_getaffinity(0))),
+            num_workers=min(run_setting("workers"), os.cpu_count() or 1),
             multiprocessing_context="forkserver",  # zarr's threads do not survive a fork
             pin_memory=torch.device(device).type == "cuda",
         )
