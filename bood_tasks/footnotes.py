@@ -63,6 +63,8 @@ NETWORK = (
     ("clip_norm", "gradients clipped at length {}", None),
     ("crop_padding", "random crops of pictures padded by {}", None),
     ("flip", "{}", {"True": "random flips", "False": "no flips"}),
+    ("augment", "{}", {"shift": "crops keep their scale", "resized_crop": "crops resized"}),
+    ("precision", "passes in {}", None),
 )
 SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
     "image": (

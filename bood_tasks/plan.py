@@ -256,9 +256,11 @@ def notes(config: Config) -> dict:
         "threshold": config.metrics.threshold,
         "image": config.image.model_dump(),
         "encoder": config.encoder.model_dump(),
-        "distances": config.distances.model_dump(),
+        "distances": config.distances.model_dump(exclude={"rows"}),  # the same selection
         "ood_features": sampling(config),
-        "images": config.images.model_dump(exclude={"shard"}),
+        "images": config.images.model_dump(
+            exclude={"shard"} | (set() if config.images.saved_size else {"kernel"})
+        ),
         "detector": config.detector.model_dump(),
         "rows": {name: row.set for name, row in config.rows.items()},
     }
