@@ -84,7 +84,6 @@ def count_steps(
         step_size=step_size,
         max_steps=max_steps,
         feature_space=feature_space,
-        temperature=temperature,
         advance=advance,
     )
     return steps, crossed, initial_margin(classifier, features, labels)
@@ -99,7 +98,6 @@ def step_rows(
     step_size: float,
     max_steps: int,
     feature_space: FeatureSpace,
-    temperature: float,
     cuts: Int[Tensor, " n"] | None = None,
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Bool[Tensor, " n"]]:

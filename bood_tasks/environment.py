@@ -52,6 +52,12 @@ def inference_batch() -> int:
     return run_setting("inference_batch")
 
 
+def compiles(device_type: str) -> bool:
+    """Return whether networks are compiled on a device: run.compile, `auto` meaning on GPUs."""
+    wanted = run_setting("compile")
+    return wanted is True or (wanted == "auto" and device_type == "cuda")
+
+
 def pick_device() -> str:
     """Return torch's device: the leased GPU if there is one, else the CPU."""
     import torch

@@ -23,7 +23,7 @@ from bood_tasks.diffusion import (
     latent_shape,
     load_pipeline,
 )
-from bood_tasks.environment import pick_device, run_setting
+from bood_tasks.environment import compiles, pick_device, run_setting
 from bood_tasks.flops import evaluations, image_flops
 from bood_tasks.generation import Batches, BlockWriter, fitting_batch
 from bood_tasks.progress import progress
@@ -148,11 +148,9 @@ def main(argv: list[str] | None = None) -> None:
         size = fitting_batch(
             lambda n: decode_rows(np.arange(n) % count, steps=2), torch.device(device)
         )
-    faster = run_setting("compile")
-    faster = faster is True or (faster == "auto" and device == "cuda")
-    if faster:
+    if compiles(device):
         compile_networks(pipe)
-    batches = Batches(decode_rows, size, pad=faster)
+    batches = Batches(decode_rows, size, pad=compiles(device))
     done_path = job.out.parent / ".progress" / "rows"
     with job.draft() as draft:
         images = draft.array(

@@ -40,10 +40,7 @@ def nearest_steps(
     cut, and `crossed` is True.
     """
     classifier = CosineClassifier(anchors, temperature=temperature)
-    given = {
-        "step_size": step_size, "max_steps": max_steps, "feature_space": feature_space,
-        "temperature": temperature,
-    }  # fmt: skip
+    given = {"step_size": step_size, "max_steps": max_steps, "feature_space": feature_space}
     group = labels if scope == "per_class" else torch.zeros_like(labels)
     groups = int(group.max()) + 1 if len(group) else 0
     wanted = [round(rate * int(size)) for size in torch.bincount(group, minlength=groups)]

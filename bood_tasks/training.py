@@ -35,7 +35,7 @@ from bood_tasks.augmentation import (
     shift,
     to_device,
 )
-from bood_tasks.environment import run_setting
+from bood_tasks.environment import compiles
 from bood_tasks.loading import Held, Streamed, to_pixels
 from bood_tasks.networks import to_input
 from bood_tasks.progress import progress
@@ -137,8 +137,7 @@ def _resume(path: Path, model: nn.Module, optimiser: torch.optim.SGD) -> tuple[i
 
 def compiled(function: Callable, device: torch.device | str) -> Callable:
     """Return the function, compiled if run.compile says so (`auto`: on GPUs)."""
-    wanted = run_setting("compile")
-    if wanted is True or (wanted == "auto" and torch.device(device).type == "cuda"):
+    if compiles(torch.device(device).type):
         return torch.compile(function, dynamic=False)  # an epoch has at most two batch sizes
     return function
 
