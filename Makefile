@@ -1,7 +1,10 @@
 # `make demo` runs the embedded default, `make test` runs every check. Both first make .venv from
 # the pinned requirements in envs/; a stamp named after their content makes that a no-op later.
 
-.PHONY: demo test check-format check-workflow check-tests environment
+# `make test-cluster` runs the workflow on a Slurm of its own; it needs root on Debian or Ubuntu,
+# once, for Slurm's packages.
+
+.PHONY: demo test test-cluster check-format check-workflow check-tests environment
 .DEFAULT_GOAL := demo
 
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
@@ -33,6 +36,19 @@ check-workflow: environment
 
 check-tests: environment
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
+
+test-cluster: environment
+	@command -v slurmctld >/dev/null || command -v /usr/sbin/slurmctld >/dev/null || { \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster --cluster -q
+
+# The conda environment holds the same pins: Snakemake copies the file away before it is read.
+envs/environment.yaml: envs/requirements.txt
+	@{ printf '%s\n' "# Made from requirements.txt by \`make $@\`; do not edit." channels: \
+	"  - conda-forge" "  - nodefaults" dependencies: "  - python=3.11" "  - pip" "  - pip:"; \
+	sed -n "s/^[A-Za-z].*==.*/      - '&'/p" $<; } > $@
 
 environment: $(STAMP)
 

@@ -17,7 +17,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     name=r"[A-Za-z0-9.+=_-]+",
     digest=r"[0-9a-f]{16}",
-    kind="metrics|tables|figures|report",
+    kind="metrics|tables|figures|gallery|report",
 
 
 localrules:
@@ -25,6 +25,7 @@ localrules:
     metrics,
     tables,
     figures,
+    gallery,
     report,
     publish,
 
@@ -35,6 +36,7 @@ rule all:
         published("metrics"),
         published("tables"),
         published("figures"),
+        published("gallery"),
         published("report"),
 
 
@@ -51,6 +53,11 @@ rule tables:
 rule figures:
     input:
         published("figures"),
+
+
+rule gallery:
+    input:
+        published("gallery"),
 
 
 rule report:
@@ -72,6 +79,7 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/gallery.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/publish.smk"
 

@@ -6,37 +6,20 @@ The Snakefile imports this module, so zarr (by `store`) and rich are imported wh
 import argparse
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
-from bood_tasks.config import Config, load
-from bood_tasks.spec import ROOT, digest_of
+from bood_tasks.config import Config
+from bood_tasks.overlays import effective_config
+from bood_tasks.spec import ROOT
+from bood_tasks.upkeep import gc, manifests_below, repair, verify
 
+DEFAULT = Path("config.yaml")
 RESULTS = Path("results")
-
-
-def manifests_below(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the manifests in folders, sorted; a path to a manifest yields itself.
-
-    Raises FileNotFoundError for a path that is not there.
-    """
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"no such artifact or folder: {path}")
-        if path.is_file():
-            yield path
-            continue
-        for folder, children, files in os.walk(path):
-            if "manifest.json" in files:
-                children.clear()  # an artifact holds no artifacts, but maybe many zarr files
-                yield Path(folder, "manifest.json")
-            elif ".progress" in children:
-                children.clear()
-            children.sort()
 
 
 def _run_facts(manifest: Path) -> dict:
@@ -120,27 +103,6 @@ def ls(paths: list[Path]) -> None:
     _print_table(rows, dict(zip(headings, sides, strict=True)))
 
 
-def verify(paths: list[Path], jobs: int) -> list[str]:
-    """Re-hash the artifacts in `paths` and return one line per damage."""
-    from bood_tasks.store import DamagedArtifact, damaged_files, read_manifest
-
-    def problems(manifest: Path) -> list[str]:
-        try:
-            content = read_manifest(manifest)
-        except (DamagedArtifact, FileNotFoundError) as error:
-            return [str(error)]
-        found = damaged_files(manifest.parent, content["files"], rehash=True)
-        if digest_of(content["spec"]) != manifest.parent.name:
-            found.append(f"is the artifact {digest_of(content['spec'])}, moved or edited")
-        return [f"{manifest.parent}: {line}" for line in found]
-
-    manifests = list(manifests_below(paths))
-    with ThreadPoolExecutor(jobs) as pool:  # hashing lets go of the interpreter lock
-        damage = [line for lines in pool.map(problems, manifests) for line in lines]
-    print("\n".join([*damage, f"{len(manifests)} artifacts read, {len(damage)} damages found"]))
-    return damage
-
-
 def summary(manifests: Iterable[Path], results: Path) -> None:
     """Print the time that each stage took for these artifacts, and the files in `results`."""
     from bood_tasks.store import read_manifest
@@ -159,36 +121,6 @@ def summary(manifests: Iterable[Path], results: Path) -> None:
 def summarise(plan) -> None:
     """Print the summary at the end of a workflow: `plan` knows every artifact asked for."""
     summary((Path(spec.manifest) for spec in plan.specs.values()), RESULTS)
-
-
-def merged(base: dict, overlay: dict) -> dict:
-    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
-
-    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
-    {'a': {'b': 1, 'c': 3}}
-    """
-    both = dict(base)
-    for key, value in overlay.items():
-        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
-        both[key] = merged(both[key], value) if nested else value
-    return both
-
-
-def effective_config(files: list[Path]) -> Config:
-    """Return the configuration that the files make, each an overlay on those before.
-
-    Raises ConfigError for settings, ValueError for YAML that cannot be used.
-    """
-    raw: dict = {}
-    for path in files:
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {error}") from None
-        if not isinstance(content, dict | None):
-            raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
-        raw = merged(raw, content or {})
-    return load(raw)
 
 
 def cost(files: list[Path], device: str | None) -> None:
@@ -221,6 +153,12 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2)
 
 
+def _take_overlays(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--configfile", nargs="+", type=Path, default=[], help="overlays, as Snakemake's"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bood",
@@ -235,25 +173,38 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("verify", help="re-hash artifacts, name damaged files")
     command.add_argument("--jobs", type=int, default=os.cpu_count(), help="files read at once")
+    command.add_argument("--repair", action="store_true", help="remake what is damaged")
+    _take_overlays(command)
+    command.add_argument("--snakemake", default="", help="further arguments for --repair, one text")
     command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+
+    command = commands.add_parser("gc", help="list artifacts that no configuration reaches")
+    command.add_argument("--delete", action="store_true", help="and remove them")
+    command.add_argument(
+        "overlays",
+        nargs="*",
+        help="keep what these reach, too: overlays on config.yaml, a.yaml+b.yaml for both at once",
+    )
+
+    for name, text in (
+        ("doctor", "is this machine fit for a run?"),
+        ("fetch", "fetch weights and data that a run needs, before nodes without a network run it"),
+    ):
+        _take_overlays(commands.add_parser(name, help=text))
 
     command = commands.add_parser("summary", help="time of each stage, and the outputs")
     command.add_argument("--results", type=Path, default=RESULTS)
     command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
 
     command = commands.add_parser("config", help="check settings and print them with defaults")
-    command.add_argument(
-        "files", nargs="*", type=Path, default=[Path("config.yaml")], help="later ones win"
-    )
+    command.add_argument("files", nargs="*", type=Path, default=[DEFAULT], help="later ones win")
 
     for name, text in (("plan", "what a configuration will cost"), ("cost", "what it did cost")):
         command = commands.add_parser(name, help=text)
         command.add_argument(
-            "files", nargs="*", type=Path, default=[Path("config.yaml")], help="later ones win"
+            "files", nargs="*", type=Path, default=[DEFAULT], help="later ones win"
         )
-        command.add_argument(
-            "--configfile", nargs="+", type=Path, default=[], help="overlays, as Snakemake's"
-        )
+        _take_overlays(command)
         if name == "plan":
             devices = ("h200", "h100", "a100", "cpu")
             command.add_argument("--device", choices=devices, default="h200")
@@ -270,7 +221,27 @@ def main(argv: list[str] | None = None) -> None:
             case "ls":
                 ls(arguments.paths)
             case "verify":
-                sys.exit(1 if verify(arguments.paths, max(1, arguments.jobs)) else 0)
+                damaged = verify(arguments.paths, max(1, arguments.jobs))
+                if damaged and arguments.repair:
+                    files = arguments.configfile
+                    config = effective_config([DEFAULT, *files])
+                    sys.exit(repair(damaged, files, config, shlex.split(arguments.snakemake)))
+                sys.exit(1 if damaged else 0)
+            case "gc":
+                overlays = [[Path(f) for f in item.split("+")] for item in arguments.overlays]
+                gc(
+                    [effective_config([DEFAULT, *o]) for o in ([], *overlays)],
+                    delete=arguments.delete,
+                )
+            case "doctor":
+                from bood_tasks.doctor import doctor
+
+                sys.exit(0 if doctor(effective_config([DEFAULT, *arguments.configfile])) else 1)
+            case "fetch":
+                from bood_tasks.fetch import fetch
+
+                by_hand = fetch(effective_config([DEFAULT, *arguments.configfile]))
+                sys.exit("\n".join(by_hand) if by_hand else 0)
             case "summary":
                 summary(manifests_below(arguments.paths), arguments.results)
             case "config":

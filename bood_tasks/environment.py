@@ -6,10 +6,13 @@ Snakemake sets OMP_NUM_THREADS to a rule's `threads`, and torch takes its thread
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from bood_tasks.claim import STARTED
 
 RUN = "BOOD_RUN"
 DEFAULTS = {  # of a stage run by hand: the same as config.Run's
@@ -35,6 +38,7 @@ def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ[RUN] = json.dumps(dict(run))
+    os.environ.setdefault(STARTED, str(time.time()))  # cluster jobs keep that of the first process
 
 
 @cache
@@ -47,9 +51,17 @@ def run_setting(name: str) -> Any:
     return _given(os.environ.get(RUN, "{}"))[name]
 
 
+halvings = 0  # of batches outside training: how often this job ran out of memory before
+
+
+def halved(batch: int) -> int:
+    """Return a batch size made smaller after failed tries, at least 1."""
+    return max(1, batch >> halvings)
+
+
 def inference_batch() -> int:
     """Return the number of images that a classifier sees at once outside training."""
-    return run_setting("inference_batch")
+    return halved(run_setting("inference_batch"))
 
 
 def compiles(device_type: str) -> bool:

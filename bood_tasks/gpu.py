@@ -66,7 +66,7 @@ def allowed_devices(devices: list[str], visible: str | None) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _lease_folder(environment: Mapping[str, str]) -> Path:
+def lease_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder of lock files that all users of this machine share."""
     folder = Path(environment.get("BOOD_LEASE_DIR") or "/tmp/bood-leases")
     if not folder.is_dir():
@@ -172,7 +172,7 @@ def prepare(count: int, command: list[str], environment: Mapping[str, str]) -> d
             "lower the rule's gpu resource or widen CUDA_VISIBLE_DEVICES"
         )
     note = f"process {os.getpid()} of {_user()}, {shlex.join(command)[:200]}"
-    held = lease(_lease_folder(environment), devices, count, note)
+    held = lease(lease_folder(environment), devices, count, note)
     for descriptor in held.values():
         os.set_inheritable(descriptor, True)
     # torch takes UUIDs; an index would mean another device inside another visible set

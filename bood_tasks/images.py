@@ -23,7 +23,7 @@ from bood_tasks.diffusion import (
     latent_shape,
     load_pipeline,
 )
-from bood_tasks.environment import compiles, pick_device, run_setting
+from bood_tasks.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.flops import evaluations, image_flops
 from bood_tasks.generation import Batches, BlockWriter, fitting_batch
 from bood_tasks.progress import progress
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     if compiles(device):
         compile_networks(pipe)
-    batches = Batches(decode_rows, size, pad=compiles(device))
+    batches = Batches(decode_rows, halved(size), pad=compiles(device))
     done_path = job.out.parent / ".progress" / "rows"
     with job.draft() as draft:
         images = draft.array(
@@ -181,6 +181,7 @@ def main(argv: list[str] | None = None) -> None:
             "tflops": round(rate * each / 1e12, 3),
             "batch": batches.size,
             "halvings": batches.halvings,
+            "resumed_at": done,
         }
         draft.finish(rows={"images": count}, facts=facts)
 

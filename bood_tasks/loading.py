@@ -4,8 +4,10 @@ On the device if they fit, else in the host's memory, else they stay in their za
 processes read each batch ahead of time. The rows of a batch are the same in every case.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -79,11 +81,22 @@ class Streamed:
             yield images.to(device, non_blocking=True)
 
 
+def _left_in_cgroup() -> float:
+    """Return what a batch system's limit (cgroup v2) leaves this process; infinity without one."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
+        folder = Path("/sys/fs/cgroup", group)
+        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+        return float(limit) - float(used)
+    except (OSError, ValueError):  # "max", or another kind of cgroup
+        return math.inf
+
+
 def free_bytes(device: torch.device | str) -> int:
     """Return how much memory a device, or the host, has left."""
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return int(min(psutil.virtual_memory().available, _left_in_cgroup()))
 
 
 def place(images: np.ndarray | zarr.Array, device: torch.device | str) -> Held | Streamed:

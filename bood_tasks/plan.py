@@ -18,7 +18,7 @@ CONTACT_COLUMNS = 8
 
 @dataclass
 class Plan:
-    """All specs by digest, and the four things that people read."""
+    """All specs by digest, and the things that people read."""
 
     specs: dict[str, Spec] = field(default_factory=dict)
     targets: dict[str, Spec] = field(default_factory=dict)
@@ -313,15 +313,12 @@ def make(config: Config) -> Plan:
     )
     tables = Spec("tables", readable(config.id), {"notes": notes(config)}, {"metrics": metrics})
     seed = config.seeds[0]
-    figures = Spec(
-        "figures",
+    named = {"rows": labels, "id": config.id}
+    figures = Spec("figures", readable(config.id), named | {"test": config.test}, {"scores": found})
+    gallery = Spec(
+        "gallery",
         readable(config.id),
-        {
-            "rows": labels,
-            "test": config.test,
-            "id": config.id,
-            "contact_columns": CONTACT_COLUMNS,
-        },
+        named | {"contact_columns": CONTACT_COLUMNS},
         {
             "dataset": dataset(config, config.id),
             "anchors": anchors(config),
@@ -331,12 +328,12 @@ def make(config: Config) -> Plan:
             "features": features(config, seed),
             "distances": distances(config, seed),
             "ood_features": ood_features(config, seed),
-            "scores": found,
             "encoder": encoder(config, seed),
             "detectors": tuple(spec.inputs["detector"] for spec in found),
         },
     )
-    for spec in (metrics, tables, figures):
+    shown_there = {"metrics": metrics, "tables": tables, "figures": figures, "gallery": gallery}
+    for spec in shown_there.values():
         plan.add(spec)
     provenance = [
         {"stage": spec.stage, "name": spec.name, "digest": spec.digest}
@@ -346,8 +343,8 @@ def make(config: Config) -> Plan:
         "report",
         readable(config.id),
         {"config": shown(config), "provenance": provenance},
-        {"metrics": metrics, "tables": tables, "figures": figures},
+        shown_there,
     )
     plan.add(report)
-    plan.targets = {"metrics": metrics, "tables": tables, "figures": figures, "report": report}
+    plan.targets = shown_there | {"report": report}
     return plan

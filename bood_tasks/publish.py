@@ -14,7 +14,13 @@ from bood_tasks.sources import require_writable
 from bood_tasks.stage import run
 from bood_tasks.store import Artifact, damaged_files, payload_files, write_json
 
-PLACES = {"metrics": ".", "tables": ".", "figures": "figures", "report": "."}
+PLACES = {
+    "metrics": ".",
+    "tables": ".",
+    "figures": "figures",
+    "gallery": "gallery",
+    "report": ".",
+}
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -47,7 +53,7 @@ def publish(artifact: Artifact, record: Path, *, kind: str) -> list[Path]:
         raise ValueError(f"--out must be named {expected}, got {record.name}")
     damage = damaged_files(artifact.folder, artifact.files, rehash=True)
     if damage:
-        raise ValueError(f"{artifact.folder}: {damage[0]}; delete that folder and run again")
+        raise ValueError(f"{artifact.folder}: {damage[0]}; run `bood verify --repair`")
     results, place = record.parent.parent, Path(PLACES[kind])
     require_writable(record.parent)
     require_writable(results / place)

@@ -12,7 +12,7 @@ from bood_tasks.metrics import read_rows
 from bood_tasks.stage import read_job, run
 from bood_tasks.tables import AVERAGE, Lookup, percent, read_table, row_name, score_name
 
-VERSION = 1
+VERSION = 2
 TEMPLATE = Path(__file__).parent / "data" / "report.html.j2"
 FEW_SAMPLES = 200
 FOLDED = "contact_"  # a sheet per class would bury the rest
@@ -129,17 +129,21 @@ def render(
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    metrics, tables, figures = (job.inputs[role] for role in ("metrics", "tables", "figures"))
-    gallery = figures.json("captions.json")
-    pictures = [
-        item | {"data": (figures.folder / item["file"]).read_bytes()} for item in gallery["figures"]
-    ]
+    metrics, tables = job.inputs["metrics"], job.inputs["tables"]
+    pictures, warnings = [], []
+    for album in (job.inputs["gallery"], job.inputs["figures"]):
+        captions = album.json("captions.json")
+        warnings += captions["warnings"]
+        pictures += [
+            item | {"data": (album.folder / item["file"]).read_bytes()}
+            for item in captions["figures"]
+        ]
     page = render(
         read_table(tables.folder / "table1.csv"),
         read_rows(metrics.folder / "metrics.csv"),
         tables.settings["notes"],
         pictures=pictures,
-        warnings=gallery["warnings"],
+        warnings=warnings,
         config=job.settings["config"],
         provenance=job.settings["provenance"],
     )

@@ -8,7 +8,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bood_tasks.store import Artifact, Draft
+from bood_tasks import environment
+from bood_tasks.claim import claim, made_meanwhile
+from bood_tasks.store import TWIN, Artifact, Draft, restore
+
+_OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
+_OUT: list[Path] = []
+SHORT_OF_MEMORY = "out_of_memory"  # in .progress: how often this artifact's job ran out of it
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class Job:
 def read_job(argv: list[str] | None = None) -> Job:
     """Parse a stage's command line and open its inputs.
 
-    Each input manifest finds its role by the digest in the spec, so their order is free.
+    Each input manifest finds its role by the digest in the spec, so their order is free. Waits for
+    another process that makes the same artifact, and ends this one if that has finished it. A job
+    that ran out of the GPU's memory before gets its batches outside training halved.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--in", dest="inputs", nargs="*", default=[], type=Path)
@@ -46,21 +54,65 @@ def read_job(argv: list[str] | None = None) -> Job:
     def opened(digest: str) -> Artifact:
         if digest not in given:
             parser.error(f"--in lacks the artifact {digest} that --spec names")
-        return Artifact(given[digest])
+        artifact = Artifact(given[digest])
+        _OPENED.append(artifact)
+        return artifact
 
+    _OPENED.clear()
     inputs = {
         role: [opened(item) for item in digests] if isinstance(digests, list) else opened(digests)
         for role, digests in arguments.spec["inputs"].items()
     }
+    out = arguments.out
+    claim(out.parent)
+    if made_meanwhile(out.with_name(TWIN)) and restore(out, arguments.spec):
+        print(f"{out.parent} was finished by another process meanwhile", file=sys.stderr)
+        sys.exit(0)
+    note = out.parent / ".progress" / SHORT_OF_MEMORY
+    environment.halvings = int(note.read_text()) if note.is_file() else 0
+    _OUT[:] = [out]
     return Job(arguments.spec["settings"], inputs, arguments.out, arguments.spec, arguments.source)
 
 
+def _note_memory(error: BaseException) -> None:
+    """Tell the next try that the GPU's memory ran out, so that it halves its batches."""
+    torch, cause = sys.modules.get("torch"), error
+    while torch is not None and cause is not None and _OUT:
+        if isinstance(cause, torch.OutOfMemoryError):
+            note = _OUT[0].parent / ".progress" / SHORT_OF_MEMORY
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(str(environment.halvings + 1), encoding="utf-8")
+            return
+        cause = cause.__cause__ or cause.__context__
+
+
+def _end_if_inputs_are_damaged() -> None:
+    """An error while reading may mean a damaged input: say which file, and how to mend it."""
+    damage = [f"{item.folder}: {line}" for item in _OPENED for line in item.damaged(rehash=True)]
+    if damage:
+        lines = "\n".join(damage)
+        sys.exit(f"error: an input is damaged; run `bood verify --repair`\n{lines}")
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Also of safetensors, whose errors carry the number in their text alone."""
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    said = any(f"(os error {code})" in str(error) for code in codes)
+    return said or getattr(error, "errno", None) in codes
+
+
 def run(main) -> None:
-    """Run a stage's main; a user's mistake ends with its message, not with a traceback."""
+    """Run a stage's main; a user's mistake ends with its message, not with a traceback.
+
+    After an error the inputs are hashed: damage there explains it.
+    """
     try:
         main()
-    except (ValueError, OSError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    except Exception as error:
+        _note_memory(error)
+        full = _disk_is_full(error)
+        if not full and not isinstance(error, FileNotFoundError | PermissionError):
+            _end_if_inputs_are_damaged()
         expected = isinstance(error, ValueError | FileNotFoundError | PermissionError) or full
         if os.environ.get("BOOD_TRACEBACK") or not expected:
             raise

@@ -3,7 +3,8 @@
 A folder is an artifact if and only if it holds `manifest.json`: format, identity, row counts,
 and size and SHA-256 of every payload file. What varies from run to run (host, versions, time)
 stands beside it in `run.json`. Until the manifest exists, `.progress/` holds what a killed job
-needs to go on.
+needs to go on. `.finished.json` is the manifest's twin: Snakemake removes a manifest before it
+starts a job, also one that another process finished in the meantime.
 """
 
 import hashlib
@@ -27,6 +28,9 @@ from bood_tasks.spec import digest_of, to_json
 
 FORMAT = 1
 ROWS_PER_CHUNK = 1024
+TWIN = ".finished.json"
+NO_PAYLOAD = ("manifest.json", "run.json", TWIN, ".progress")
+SMALL_BYTES = 2**16  # files up to here are hashed whenever an artifact is opened
 UNFINISHED_SUFFIXES = (".tmp", ".partial")  # what a kill inside write_json or zarr leaves
 
 
@@ -45,8 +49,7 @@ def payload_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file()
-        and path.relative_to(folder).parts[0] not in ("manifest.json", "run.json", ".progress")
+        if path.is_file() and path.relative_to(folder).parts[0] not in NO_PAYLOAD
     )
 
 
@@ -106,6 +109,7 @@ class Draft:
             note.write_text(to_json(self.identity), encoding="utf-8")
         else:
             self.manifest.unlink(missing_ok=True)
+            (self.folder / TWIN).unlink(missing_ok=True)
             for path in self.folder.rglob("*"):
                 if path.suffix in UNFINISHED_SUFFIXES:
                     path.unlink()
@@ -170,10 +174,11 @@ class Draft:
                 "size": path.stat().st_size,
             }
         write_json(self.folder / "run.json", self._run_facts(facts or {}))
-        write_json(
-            self.manifest,
-            {"format": FORMAT, "spec": self.identity, "rows": dict(rows or {}), "files": files},
-        )
+        content = {
+            "format": FORMAT, "spec": self.identity, "rows": dict(rows or {}), "files": files
+        }  # fmt: skip
+        write_json(self.folder / TWIN, content)
+        write_json(self.manifest, content)
         shutil.rmtree(self.progress)
 
     def _run_facts(self, facts: Mapping) -> dict:
@@ -185,6 +190,8 @@ class Draft:
             "process_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
             "resumed": self.resumed,
+            "started": round(psutil.Process().create_time(), 3),
+            "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
             **facts,
         }
         torch = sys.modules.get("torch")
@@ -202,20 +209,42 @@ def read_manifest(manifest: Path) -> dict:
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         found = {key: content[key] for key in ("format", "spec", "rows", "files")}
+        digest_of(found["spec"])
+        dict(found["rows"])
+        for name, item in found["files"].items():
+            inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+            if not inside or not isinstance(item["size"], int) or len(item["sha256"]) != 64:
+                raise ValueError(f"{name!r} is no payload file")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{manifest.parent} holds no manifest.json, so it is no finished artifact; "
             "ask Snakemake for it by name"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedArtifact(f"{manifest} is damaged: {error!r}") from error
     if found["format"] != FORMAT:
         raise DamagedArtifact(f"{manifest} has format {found['format']}, this code reads {FORMAT}")
     return found
 
 
+def restore(manifest: Path, identity: Mapping) -> bool:
+    """Put a removed manifest back from its twin if the payload is whole; return whether it was."""
+    try:
+        content = read_manifest(manifest.with_name(TWIN))
+    except (FileNotFoundError, DamagedArtifact):
+        return False
+    whole = content["spec"] == json.loads(to_json(identity))
+    if whole := whole and not damaged_files(manifest.parent, content["files"], rehash=True):
+        write_json(manifest, content)
+    return whole
+
+
 def damaged_files(folder: Path, files: Mapping[str, Mapping], *, rehash: bool) -> list[str]:
-    """Return one line per file that is missing, of another size or (rehash) other content."""
+    """Return one line per file that is missing, of another size or of other content.
+
+    The content of small files (a damaged zarr.json would change an array's meaning) is always
+    checked, that of all others if `rehash`; each chunk of an array has a CRC-32C of its own.
+    """
     problems = []
     for name, expected in files.items():
         path = folder / name
@@ -225,7 +254,7 @@ def damaged_files(folder: Path, files: Mapping[str, Mapping], *, rehash: bool) -
             problems.append(
                 f"{name} has {path.stat().st_size} bytes, should have {expected['size']}"
             )
-        elif rehash and sha256(path) != expected["sha256"]:
+        elif (rehash or expected["size"] <= SMALL_BYTES) and sha256(path) != expected["sha256"]:
             problems.append(f"{name} has other content than its manifest says")
     return problems
 
@@ -240,7 +269,9 @@ class Artifact:
         self.spec, self.files, self.rows = content["spec"], content["files"], content["rows"]
         damaged = self.damaged(rehash=False)
         if damaged:
-            raise DamagedArtifact(f"{self.folder}: {damaged[0]}; run `bood verify`")
+            raise DamagedArtifact(f"{self.folder}: {damaged[0]}; run `bood verify --repair`")
+        if self.folder.name != self.digest:
+            raise DamagedArtifact(f"{self.folder} holds artifact {self.digest}, moved or edited")
 
     def damaged(self, *, rehash: bool) -> list[str]:
         """Return one line per damaged file, see damaged_files."""

@@ -203,7 +203,7 @@ def test_config_names_a_missing_file():
 def test_overlays_merge_as_snakemake_merges_them():
     from snakemake.utils import update_config
 
-    from bood_tasks.cli import merged
+    from bood_tasks.overlays import merged
 
     base = {"a": {"b": 1, "c": {"d": 2}}, "e": [1], "f": 3}
     overlay = {"a": {"c": {"x": 9}, "b": None}, "e": [2], "f": {"g": 1}}

@@ -2,7 +2,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bood_tasks import figures, plots, sheets
+from bood_tasks import figures, gallery, plots, sheets
 from tests import fake_artifacts
 
 CLASSES = ["cat", "big dog"]
@@ -12,7 +12,8 @@ ROWS = [
     {"method": "bood", "variant": "", "seed": 0, "scores": ["energy"]},
     {"method": "bood", "variant": "", "seed": 1, "scores": ["energy"]},
 ]
-SETTINGS = {"rows": ROWS, "test": ["near", "far"], "id": "pets", "contact_columns": COLUMNS}
+SETTINGS = {"rows": ROWS, "id": "pets", "contact_columns": COLUMNS}
+TESTED = {"rows": ROWS, "test": ["near", "far"], "id": "pets"}
 
 
 def pictures(seed, count):
@@ -99,7 +100,7 @@ def inputs(root):
 def drawn(tmp_path_factory):
     root = tmp_path_factory.mktemp("figures")
     given = inputs(root)
-    return given, fake_artifacts.run_stage(root, figures.main, "figures", SETTINGS, given)
+    return given, fake_artifacts.run_stage(root, gallery.main, "gallery", SETTINGS, given)
 
 
 def pixels(path):
@@ -117,15 +118,31 @@ def holds(sheet, image):
     return False
 
 
-def test_figures_are_all_there_with_captions(drawn):
-    _, made = drawn
+@pytest.fixture(scope="module")
+def from_scores(drawn, tmp_path_factory):
+    given = {"scores": drawn[0]["scores"]}
+    root = tmp_path_factory.mktemp("scores")
+    return given, fake_artifacts.run_stage(root, figures.main, "figures", TESTED, given)
+
+
+@pytest.mark.parametrize(
+    ("which", "stems", "pixels_only"),
+    [
+        (
+            "drawn",
+            ["contact_all", "contact_cat", "contact_big_dog", "trajectory", "distances", "losses"],
+            4,
+        ),
+        ("from_scores", ["scores_near", "roc_near", "scores_far", "roc_far"], 0),
+    ],
+)
+def test_figures_are_all_there_with_captions(request, which, stems, pixels_only):
+    _, made = request.getfixturevalue(which)
     captions = made.json("captions.json")["figures"]
-    stems = ["contact_all", "contact_cat", "contact_big_dog", "trajectory", "distances",
-             "scores_near", "roc_near", "scores_far", "roc_far", "losses"]  # fmt: skip
     assert [item["file"] for item in captions] == [f"{stem}.png" for stem in stems]
     assert all(item["title"] and item["caption"] for item in captions)
     vectors = {name for name in made.files if name.endswith(".svg")}
-    assert vectors == {f"{stem}.svg" for stem in (*stems[4:],)}
+    assert vectors == {f"{stem}.svg" for stem in stems[pixels_only:]}
     for stem in stems:
         image = pixels(made.folder / f"{stem}.png")
         assert min(image.shape[:2]) > 100
@@ -150,9 +167,12 @@ def test_overview_begins_with_the_first_items(drawn):
     assert not holds(sheet, given["id_images"][0]["images"][0])
 
 
-def test_figures_are_the_same_bytes_in_a_second_run(drawn, tmp_path):
+def test_figures_are_the_same_bytes_in_a_second_run(drawn, from_scores, tmp_path):
     given, made = drawn
-    again = fake_artifacts.run_stage(tmp_path, figures.main, "figures", SETTINGS, given)
+    again = fake_artifacts.run_stage(tmp_path, gallery.main, "gallery", SETTINGS, given)
+    assert again.files == made.files
+    given, made = from_scores
+    again = fake_artifacts.run_stage(tmp_path, figures.main, "figures", TESTED, given)
     assert again.files == made.files
 
 
@@ -166,7 +186,7 @@ def test_warnings_count_ties_and_left_out_rows(drawn):
 def test_warnings_name_classes_without_outliers():
     facts = {"selected": {"cat": 0, "dog": 2}, "tie_mass": {}, "dropped_misclassified": {},
              "skipped_never_crossed": {"dog": 3}}  # fmt: skip
-    skipped, empty = figures.find_warnings(facts)
+    skipped, empty = gallery.find_warnings(facts)
     assert skipped.startswith("3 features never crossed")
     assert empty == "No outlier features at all for cat."
 

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from bood_tasks import plan as planning
-from bood_tasks.cli import merged
 from bood_tasks.config import load
+from bood_tasks.overlays import merged
 
 ROOT = Path(__file__).parents[1]
 

@@ -82,16 +82,26 @@ def test_report_warns(figures, words):
     assert words in page(figures)
 
 
-def test_report_stage_reads_its_three_inputs(tmp_path):
+def test_report_stage_reads_its_inputs(tmp_path):
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in ONE_SEED]
     text = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
     measured = fake_artifacts.make(tmp_path, "metrics", files={"metrics.csv": text})
     made = fake_artifacts.run_stage(
         tmp_path, tables.main, "tables", {"notes": SETTINGS}, {"metrics": measured}
     )
-    drawn = fake_artifacts.make(
+    plotted = fake_artifacts.make(
         tmp_path,
         "figures",
+        files={
+            "b.png": "curve",
+            "captions.json": {
+                "figures": [{"file": "b.png", "title": "B", "caption": "d"}], "warnings": []
+            },
+        },
+    )  # fmt: skip
+    drawn = fake_artifacts.make(
+        tmp_path,
+        "gallery",
         files={
             "a.png": "picture",
             "captions.json": {
@@ -104,8 +114,10 @@ def test_report_stage_reads_its_three_inputs(tmp_path):
         report.main,
         "report",
         {"config": {"id": "cats"}, "provenance": PROVENANCE},
-        {"metrics": measured, "tables": made, "figures": drawn},
+        {"metrics": measured, "tables": made, "figures": plotted, "gallery": drawn},
     )
     text = (found.folder / "report.html").read_text()
-    assert base64.b64encode(b"picture").decode() in text
+    assert text.index(base64.b64encode(b"picture").decode()) < text.index(
+        base64.b64encode(b"curve").decode()
+    )
     assert "30.0" in text

@@ -52,7 +52,7 @@ def test_manifest_names_every_payload_file_with_size_and_hash(whole):
     }
     on_disk = {str(path.relative_to(whole.folder)) for path in whole.folder.rglob("*")}
     files = {name for name in on_disk if (whole.folder / name).is_file()}
-    assert files == set(content["files"]) | {"manifest.json", "run.json"}
+    assert files == set(content["files"]) | {"manifest.json", ".finished.json", "run.json"}
 
 
 def test_manifest_of_the_same_payload_has_the_same_bytes(whole):
@@ -210,7 +210,7 @@ def test_progress_is_no_payload(manifest):
 
 def test_missing_file_is_named(whole):
     (whole.folder / "note.txt").unlink()
-    with pytest.raises(DamagedArtifact, match=r"note\.txt is missing; run `bood verify`"):
+    with pytest.raises(DamagedArtifact, match=r"note\.txt is missing; run `bood verify --repair`"):
         Artifact(whole.manifest)
 
 
@@ -220,20 +220,27 @@ def test_truncated_file_is_named_with_both_sizes(whole):
         Artifact(whole.manifest)
 
 
-def test_flipped_byte_is_found_by_hashing_only(whole):
-    (whole.folder / "note.txt").write_text("hellO")
-    again = Artifact(whole.manifest)
+def test_flipped_byte_of_a_small_file_is_found_at_once_of_a_large_one_by_hashing(manifest):
+    with Draft(manifest, IDENTITY) as draft:
+        (draft.folder / "small").write_text("hello")
+        (draft.folder / "large").write_text("hello" * 20_000)
+        draft.finish()
+    (manifest.parent / "large").write_text("hellO" * 20_000)
+    again = Artifact(manifest)
     assert again.damaged(rehash=False) == []
-    assert again.damaged(rehash=True) == ["note.txt has other content than its manifest says"]
+    assert again.damaged(rehash=True) == ["large has other content than its manifest says"]
+    (manifest.parent / "small").write_text("hellO")
+    with pytest.raises(DamagedArtifact, match="small has other content"):
+        Artifact(manifest)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_flipped_byte_in_a_chunk_does_not_read(manifest, dtype):
     """Each chunk has its own CRC-32C, so damage shows without re-hashing the file."""
     with Draft(manifest, IDENTITY) as draft:
-        draft.save("x", np.arange(50, dtype=dtype))
+        draft.save("x", np.random.default_rng(0).integers(0, 256, (999, 99)).astype(dtype))
         draft.finish()
-    (chunk,) = (manifest.parent / "data.zarr" / "x" / "c").iterdir()
+    (chunk,) = (p for p in (manifest.parent / "data.zarr/x/c").rglob("*") if p.is_file())
     content = bytearray(chunk.read_bytes())
     content[7] ^= 1
     chunk.write_bytes(content)

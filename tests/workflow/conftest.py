@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from bood_tasks import plan as planning
-from bood_tasks.cli import merged
 from bood_tasks.config import load
+from bood_tasks.overlays import merged
 from bood_tasks.spec import to_json
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,9 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+_MADE: list["Workdir"] = []
+
+
 class Workdir:
     """A folder in which the repository's Snakefile runs."""
 
@@ -77,11 +80,45 @@ class Workdir:
         ]  # fmt: skip
 
     def snakemake(
-        self, *arguments: str, overlay: dict | None = None, text: str | None = None
+        self,
+        *arguments: str,
+        overlay: dict | None = None,
+        text: str | None = None,
+        env: dict | None = None,
     ) -> subprocess.CompletedProcess:
         """Run Snakemake here; `overlay` or `text` is a further --configfile."""
         command = self.command_line(*arguments, overlay=overlay, text=text)
-        return subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | (env or {}),
+        )
+
+    def bood(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run the console command here, on this configuration."""
+        overlays = [str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml", "overlay.yaml"]
+        return self.bood_plain(*arguments, "--configfile", *overlays)
+
+    def bood_plain(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run the console command here."""
+        self.command_line(overlay=None, text=None)
+        shutil.copy(ROOT / "config.yaml", self.path)
+        return subprocess.run(
+            [sys.executable, "-m", "bood_tasks.cli", *arguments],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+
+    def manifests(self) -> dict[str, bytes]:
+        """Return every finished artifact's manifest."""
+        found = sorted(self.path.glob("artifacts/*/*/*/manifest.json"))
+        return {str(item.relative_to(self.path)): item.read_bytes() for item in found}
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start Snakemake in a process group of its own."""
@@ -135,11 +172,14 @@ class Workdir:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Workdir:
     """The finished run. Tests that change something take `fresh`."""
+    if _MADE:  # tests/faults shares it
+        return _MADE[0]
     path = tmp_path_factory.mktemp("work dir")  # with a space: nothing may depend on none
     write_pictures(path / "pictures")
     work = Workdir(path)
     done = work.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
+    _MADE.append(work)
     return work
 
 

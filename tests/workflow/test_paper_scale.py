@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from bood_tasks.cli import merged
+from bood_tasks.overlays import merged
 from bood_tasks.store import Artifact
 
 pytestmark = pytest.mark.xdist_group("paper")

@@ -6,7 +6,8 @@ import yaml
 pytestmark = pytest.mark.xdist_group("workflow")
 
 READ = {"metrics_artifact": 1, "tables_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
-END = READ | {"publish": 4, "all": 1}
+READ |= {"gallery_artifact": 1}
+END = READ | {"publish": 5, "all": 1}
 # One BOOD row: its images, the strip of Figure 2, its detector and scores.
 BOOD = {"images": 1, "trajectory": 1, "detector": 1, "scores": 1}
 
@@ -32,7 +33,7 @@ def test_finished_run_has_nothing_to_do(finished):
         # the figures are drawn from scores and show no metric that has a threshold
         (
             {"metrics": {"threshold": "nearest"}},
-            END | {"figures_artifact": 0, "publish": 3},
+            END | {"figures_artifact": 0, "gallery_artifact": 0, "publish": 3},
         ),
         (
             {"encoder": {"temperature": 0.2}},
@@ -44,7 +45,7 @@ def test_finished_run_has_nothing_to_do(finished):
             | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
             | {"detector": 3, "scores": 3},
         ),
-        ({"test": ["digits", "near"]}, END | {"scores": 3}),
+        ({"test": ["digits", "near"]}, END | {"scores": 3, "gallery_artifact": 0, "publish": 4}),
         (
             {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
             END | {"detector": 1, "scores": 1},

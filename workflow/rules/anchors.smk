@@ -10,10 +10,10 @@ rule anchors:
     priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=minutes,
     params:
         spec=identity,
     shell:

@@ -7,10 +7,12 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir)))
 
 from bood_tasks import plan as planning
+from bood_tasks.claim import take_over
 from bood_tasks.cli import summarise
 from bood_tasks.config import load
 from bood_tasks.sources import require_writable
 from bood_tasks.environment import prepare
+from bood_tasks.resources import needs
 from bood_tasks.spec import to_json
 
 try:
@@ -21,6 +23,8 @@ except (ValueError, FileNotFoundError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
 prepare(workflow.basedir, CONFIG.run.model_dump())
+if workflow.is_main_process:
+    take_over(Path.cwd())
 
 
 def require_data(config):
@@ -59,6 +63,21 @@ def identity(wildcards):
 def source(wildcards):
     """Return the outside file or folder that an artifact is made from, or an empty string."""
     return spec(wildcards).source
+
+
+def cores(wildcards):
+    """Return a job's threads."""
+    return needs(spec(wildcards)).threads
+
+
+def memory(wildcards, attempt):
+    """Return a job's memory in MB; a retry gets more."""
+    return needs(spec(wildcards)).mem_mb * attempt
+
+
+def minutes(wildcards, attempt):
+    """Return a job's time limit; what a try has done is kept, and the next one gets longer."""
+    return needs(spec(wildcards)).runtime * attempt
 
 
 def artifact(wildcards):

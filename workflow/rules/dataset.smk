@@ -9,10 +9,10 @@ rule dataset:
         "logs/dataset/{name}-{digest}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory,
+        runtime=minutes,
     params:
         spec=identity,
         source=source,

@@ -9,10 +9,10 @@ rule detector:
         "logs/detector/{name}-{digest}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory,
+        runtime=minutes,
         gpu=1,
     params:
         spec=identity,

@@ -10,10 +10,10 @@ rule encoder:
     priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory,
+        runtime=minutes,
         gpu=1,
     params:
         spec=identity,

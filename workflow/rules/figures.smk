@@ -9,10 +9,10 @@ rule figures_artifact:
         "logs/figures/{name}-{digest}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory,
+        runtime=minutes,
     params:
         spec=identity,
     shell:

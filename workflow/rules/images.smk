@@ -10,10 +10,10 @@ rule images:
     priority: 10  # the longest way to the table leads through here
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory,
+        runtime=minutes,
         gpu=1,
     params:
         spec=identity,

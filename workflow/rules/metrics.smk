@@ -9,10 +9,10 @@ rule metrics_artifact:
         "logs/metrics/{name}-{digest}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=minutes,
     params:
         spec=identity,
     shell:

@@ -9,10 +9,10 @@ rule trajectory:
         "logs/trajectory/{name}-{digest}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: 1
+    threads: cores
     resources:
-        mem_mb=8000,
-        runtime=10,
+        mem_mb=memory,
+        runtime=minutes,
         gpu=1,
     params:
         spec=identity,

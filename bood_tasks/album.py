@@ -1,0 +1,40 @@
+"""Figures saved one after the other, with the captions that the report shows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bood_tasks.store import write_json
+
+NO_DATES = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+
+def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[str]) -> None:
+    """Write a figure without anything that differs from run to run."""
+    FigureCanvasAgg(figure)
+    for kind in formats:
+        figure.savefig(folder / f"{name}.{kind}", metadata=NO_DATES[kind])
+        figure.set_layout_engine("none")  # laid out once, it holds for every format
+
+
+class Album:
+    """Saves figures and keeps their captions in reading order."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.captions: list[dict[str, str]] = []
+
+    def add(
+        self, name: str, figure: Figure, title: str, caption: str, *, formats: Sequence[str]
+    ) -> None:
+        """Write `name` in each format; the caption tells what the axes cannot."""
+        save_figure(figure, self.folder, name, formats=formats)
+        self.captions.append({"file": f"{name}.png", "title": title, "caption": caption})
+
+    def finish(self, warnings: Sequence[str] = ()) -> int:
+        """Write captions.json: each PNG's title and caption in reading order, and `warnings`."""
+        content = {"figures": self.captions, "warnings": list(warnings)}
+        write_json(self.folder / "captions.json", content)
+        return len(self.captions)

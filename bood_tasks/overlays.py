@@ -1,0 +1,37 @@
+"""Configuration files laid over each other, as Snakemake's --configfile does."""
+
+from pathlib import Path
+
+import yaml
+
+from bood_tasks.config import Config, load
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    both = dict(base)
+    for key, value in overlay.items():
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if nested else value
+    return both
+
+
+def effective_config(files: list[Path]) -> Config:
+    """Return the configuration that the files make, each an overlay on those before.
+
+    Raises ConfigError for settings, ValueError for YAML that cannot be used.
+    """
+    raw: dict = {}
+    for path in files:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {error}") from None
+        if not isinstance(content, dict | None):
+            raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
+        raw = merged(raw, content or {})
+    return load(raw)

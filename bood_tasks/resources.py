@@ -1,0 +1,128 @@
+"""What a job asks of its machine: memory, minutes, threads. Read for every job of every parse.
+
+Figures are limits, not estimates: about three times what the slowest supported device (A100)
+should need, so that a job ends before its batch system ends it. The embedded default's jobs lie
+far below all floors. A job that meets its limit goes on from its checkpoint in the next try.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from bood_tasks.catalogue import CATALOGUE
+from bood_tasks.spec import Spec
+
+UNKNOWN_PICTURES = 20_000  # of a folder or an .npz file: nothing is opened for a plan
+PICTURES_PER_MINUTE = 1200  # a thread decodes and writes
+TFLOPS = 20.0  # that a training step or a generation sustains, a third of an A100's
+SD_TFLOP = 0.8  # one evaluation of Stable Diffusion v1's U-Net at 512 pixels
+# Forward pass of one picture in GFLOP at width 64: CIFAR's stem at 32 pixels; ImageNet's at 224.
+FORWARD = {18: (1.1, 3.6), 34: (2.3, 7.3), 50: (2.6, 8.2)}
+FLOORS = {  # MB, minutes: PyTorch's libraries, a CUDA context and the shipped weights fit
+    "generator": (4000, 600),
+    "encoder": (4000, 120),
+    "detector": (4000, 240),
+    "images": (8000, 60),
+    "trajectory": (8000, 10),
+    "distances": (4000, 30),
+    "features": (4000, 20),
+    "scores": (4000, 30),
+    "ood_features": (4000, 20),
+    "gallery": (4000, 20),
+    "figures": (4000, 20),
+    "dataset": (2000, 30),
+}
+LARGE_BYTES = 2**30  # from here on pictures are streamed or read by several threads
+LARGEST_MB = 96_000
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class Needs:
+    """MB of memory, minutes, threads; of the first try."""
+
+    mem_mb: int = 2000
+    runtime: int = 10
+    threads: int = 1
+
+
+def pictures_of(dataset: Spec) -> int:
+    """Return how many pictures a data set has, all splits together, as far as a plan knows."""
+    entry = CATALOGUE.get(dataset.settings["kind"])
+    if entry is None:
+        return dataset.settings.get("count") or UNKNOWN_PICTURES
+    return sum(count or UNKNOWN_PICTURES for count in entry.counts.values())
+
+
+def bytes_of(dataset: Spec) -> int:
+    """Return the size of a data set's pixels."""
+    return pictures_of(dataset) * 3 * dataset.settings["image"]["size"] ** 2
+
+
+def forward_tflop(network: Spec, dataset: Spec) -> float:
+    """Return a classifier's forward pass over one picture."""
+    settings = network.settings
+    side = settings["crop"] or dataset.settings["image"]["size"]
+    small, large = FORWARD[settings["depth"]]
+    each = large * (side / 224) ** 2 if settings["stem"] == "imagenet" else small * (side / 32) ** 2
+    each /= 4 if settings["stem"] == "strided" else 1
+    return each * (settings["width"] / 64) ** 2 / 1000
+
+
+def _images(spec: Spec) -> int:
+    """Return how many pictures a shard holds, over all classes."""
+    words = spec.settings.get("words")
+    data = spec.inputs["anchors"].inputs["dataset"]
+    entry = CATALOGUE.get(data.settings["kind"])
+    classes = len(words) if words else entry.classes if entry else 10
+    return (spec.settings["stop"] - spec.settings["start"]) * classes
+
+
+def _training(spec: Spec) -> tuple[int, float, int]:
+    """Return bytes of pixels held, TFLOP, and bytes of ID pixels."""
+    data = spec.inputs["dataset"]
+    inside = bytes_of(data)
+    held, passes = inside, 1
+    for shard in spec.inputs.get("images", ()):
+        size = shard.settings["saved_size"] or shard.settings["resolution"] or 32
+        held += _images(shard) * 3 * size**2
+        passes = 2
+    if "outliers" in spec.inputs:
+        held, passes = held + bytes_of(spec.inputs["outliers"]), 2
+    seen = pictures_of(data) * spec.settings["epochs"] * passes
+    return held, 3 * seen * forward_tflop(spec, data), inside
+
+
+def needs(spec: Spec) -> Needs:
+    """Return what the job that makes an artifact may use."""
+    memory, minutes = FLOORS.get(spec.stage, (2000, 10))
+    settings, threads, held, tflop = spec.settings, 1, 0, 0.0
+    match spec.stage:
+        case "dataset":
+            held = min(bytes_of(spec), LARGE_BYTES)
+            threads = THREADS if bytes_of(spec) > LARGE_BYTES else 1
+            minutes = max(minutes, ceil(3 * pictures_of(spec) / PICTURES_PER_MINUTE / threads))
+        case "generator" if settings["source"] == "hub":
+            memory = 16_000
+        case "encoder" | "detector":
+            held, tflop, inside = _training(spec)
+            threads = THREADS if inside > LARGE_BYTES else 1
+        case "features" | "scores":
+            network = spec.inputs["encoder" if spec.stage == "features" else "detector"]
+            sets = spec.inputs.get("datasets") or (spec.inputs["dataset"],)
+            held = min(sum(map(bytes_of, sets)), LARGE_BYTES)
+            tflop = sum(pictures_of(item) * forward_tflop(network, item) for item in sets)
+            threads = THREADS if sum(map(bytes_of, sets)) > LARGE_BYTES else 1
+        case "distances" | "ood_features":
+            data = spec.inputs["features"].inputs["dataset"]
+            held = pictures_of(data) * 768 * 4 * 2
+            minutes = max(minutes, ceil(pictures_of(data) / 1000))
+        case "images" | "trajectory" if settings["resolution"]:
+            memory = 16_000 if settings["dtype"] != "float32" else 24_000
+            guided = 2 if settings["guidance"] != 1 else 1
+            each = SD_TFLOP * guided * (settings["steps"] + 1) * (settings["resolution"] / 512) ** 2
+            slow = 1 if settings["dtype"] != "float32" else 4
+            tflop = slow * each * (_images(spec) if spec.stage == "images" else 20) / 3
+        case "gallery" | "figures":
+            held = LARGE_BYTES
+    memory = min(memory + ceil(2.5 * held / 2**20), LARGEST_MB)
+    return Needs(memory, max(minutes, ceil(tflop / TFLOPS / 60)), threads)

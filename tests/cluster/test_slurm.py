@@ -1,0 +1,227 @@
+"""The smoke preset on a real Slurm, one machine with fake GPUs; jobs cancelled, a node lost."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from bood_tasks import plan as planning
+from bood_tasks.overlays import effective_config
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SMOKE = ROOT / "workflow/presets/smoke.yaml"
+PATIENCE = 600  # seconds; a status query that fails for good hangs the plugin
+
+
+class Cluster:
+    """A private Slurm in a folder."""
+
+    def __init__(self, folder: Path, nodes: int):
+        self.folder = folder
+        size = {"GPUS": "4", "CPUS": "8", "MEM_MB": "64000", "NODES": str(nodes)}
+        subprocess.run(
+            [HERE / "start-slurm.sh", folder], check=True, capture_output=True,
+            env=os.environ | size | {"SLURMD_TIMEOUT": "10"},
+        )  # fmt: skip
+        self.env = os.environ | {
+            "SLURM_CONF": str(folder / "etc/slurm.conf"),
+            "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "BOOD_FAKE_GPUS": "GPU-a,GPU-b,GPU-c,GPU-d",
+            "BOOD_LEASE_DIR": str(folder / "leases"),
+        }
+
+    def stop(self) -> None:
+        subprocess.run([HERE / "stop-slurm.sh", self.folder], check=True, capture_output=True)
+
+    def snakemake(self, workdir: Path, *arguments: str, overlay: dict | None = None):
+        """Start the workflow with its jobs on this cluster."""
+        (workdir / "overlay.yaml").write_text(yaml.safe_dump(overlay or {"seeds": [0]}))
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile",
+             "--directory", workdir, "--workflow-profile", ROOT / "profiles/slurm",
+             "--slurm-init-seconds-before-status-checks", "3",
+             "--seconds-between-status-checks", "3", "--latency-wait", "10",
+             "--configfile", SMOKE, "overlay.yaml", *arguments],
+            cwd=workdir, env=self.env, text=True,
+            stdout=(workdir / "snakemake.log").open("w"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def jobs(self) -> list[str]:
+        """Return the numbers of the jobs that run."""
+        command = ["squeue", "-h", "-t", "R", "-o", "%i"]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+
+@pytest.fixture(params=[1])
+def cluster(request, tmp_path):
+    made = Cluster(tmp_path / "slurm", request.param)
+    yield made
+    made.stop()
+
+
+def manifests(workdir: Path) -> dict[str, bytes]:
+    found = workdir.glob("artifacts/*/*/*/manifest.json")
+    return {str(path.relative_to(workdir)): path.read_bytes() for path in sorted(found)}
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory):
+    """The same preset run without a cluster."""
+    workdir = tmp_path_factory.mktemp("local")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory",
+         workdir, "--cores", "2", "--configfile", SMOKE],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workdir
+
+
+@pytest.fixture
+def workdir(local, tmp_path):
+    """A copy of the finished local run."""
+    shutil.copytree(local, tmp_path / "work", ignore=shutil.ignore_patterns(".snakemake"))
+    return tmp_path / "work"
+
+
+def spec_of(workdir, stage, which="", overlay=None):
+    files = [ROOT / "config.yaml", SMOKE]
+    if overlay:
+        (workdir / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+        files.append(workdir / "overlay.yaml")
+    here = Path.cwd()
+    os.chdir(workdir)
+    try:
+        specs = planning.make(effective_config(files)).specs.values()
+    finally:
+        os.chdir(here)
+    return [spec for spec in specs if spec.stage == stage and which in spec.name]
+
+
+def finish(process, workdir):
+    assert process.wait(PATIENCE) == 0, (workdir / "snakemake.log").read_text()[-5000:]
+
+
+def overlapping(runs):
+    """Return how many jobs ran at once at most, and on one device."""
+    runs = [
+        (run["started"], run["started"] + run["seconds"], run["visible_devices"]) for run in runs
+    ]
+    most = max(sum(b <= start < e for b, e, _ in runs) for start, _, _ in runs)
+    shared = max(
+        sum(b <= start < e and d == device for b, e, d in runs) for start, _, device in runs
+    )
+    return most, shared
+
+
+def test_smoke_runs_on_slurm_with_the_same_results(cluster, local, tmp_path):
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    finish(cluster.snakemake(workdir), workdir)
+    assert manifests(workdir) == manifests(local)
+    runs = [json.loads(p.read_text()) for p in workdir.glob("artifacts/*/*/*/run.json")]
+    on_gpu = [run for run in runs if run["visible_devices"]]
+    assert len(on_gpu) == 13
+    assert {run["visible_devices"] for run in on_gpu} <= {"0", "1", "2", "3"}
+    most, shared = overlapping(on_gpu)
+    assert most <= 4
+    assert shared == 1
+
+
+def wait_for_progress(workdir, spec, process):
+    folder = (workdir / spec.manifest).parent
+    for _ in range(1200):
+        if (folder / ".progress/spec").exists():
+            return
+        assert process.poll() is None, (workdir / "snakemake.log").read_text()[-3000:]
+        time.sleep(0.1)
+    raise AssertionError("the job never began")
+
+
+def processes_of(spec):
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if line[1:3] == ["-m", f"bood_tasks.{spec.stage}"] and spec.manifest in line:
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("how", ["scancel", "kill -9", "walltime"])
+def test_a_job_that_dies_is_submitted_again(cluster, workdir, how):
+    (spec,) = spec_of(workdir, "encoder")
+    before = manifests(workdir)
+    shutil.rmtree((workdir / spec.manifest).parent)
+    process = cluster.snakemake(workdir, "--", spec.manifest)
+    wait_for_progress(workdir, spec, process)
+    (job,) = cluster.jobs()
+    if how == "kill -9":
+        processes_of(spec)[0].kill()
+    else:
+        terminate = ["scancel", *(["--signal=TERM", "--full"] if how == "walltime" else []), job]
+        subprocess.run(terminate, env=cluster.env, check=True)
+    finish(process, workdir)
+    assert manifests(workdir) == before
+    assert (workdir / "snakemake.log").read_text().count("has been submitted with SLURM jobid") == 2
+
+
+@pytest.mark.parametrize("cluster", [2], indirect=True)
+def test_a_lost_node_loses_nothing(cluster, workdir):
+    (spec,) = spec_of(workdir, "encoder")
+    before = manifests(workdir)
+    shutil.rmtree((workdir / spec.manifest).parent)
+    process = cluster.snakemake(workdir, "--", spec.manifest)
+    wait_for_progress(workdir, spec, process)
+    where = subprocess.run(
+        ["squeue", "-h", "-t", "R", "-o", "%N"], env=cluster.env, capture_output=True, text=True
+    ).stdout.strip()
+    daemon = psutil.Process(int((cluster.folder / f"run/slurmd-{where}.pid").read_text()))
+    for victim in [daemon, *processes_of(spec)]:
+        victim.send_signal(signal.SIGSTOP)
+    for step in psutil.process_iter(["name"]):
+        if step.info["name"].startswith("slurmstepd"):
+            for child in step.children(recursive=True):
+                child.kill()
+            step.kill()
+    daemon.kill()
+    finish(process, workdir)
+    assert manifests(workdir) == before
+
+
+def test_snakemake_killed_with_9_finds_its_jobs_work(cluster, workdir):
+    (spec,) = spec_of(workdir, "encoder")
+    before = manifests(workdir)
+    shutil.rmtree((workdir / spec.manifest).parent)
+    process = cluster.snakemake(workdir, "--", spec.manifest)
+    wait_for_progress(workdir, spec, process)
+    process.kill()
+    process.wait()
+    finish(cluster.snakemake(workdir, "--", spec.manifest), workdir)
+    assert manifests(workdir) == before
+
+
+def test_packed_shards_have_a_device_each(cluster, workdir):
+    overlay = {"images": {"shard": 7}}
+    specs = spec_of(workdir, "images", "boundary", overlay)
+    assert len(specs) == 4
+    process = cluster.snakemake(
+        workdir, "--group-components", "shards=2", "--", *[spec.manifest for spec in specs],
+        overlay=overlay,
+    )  # fmt: skip
+    finish(process, workdir)
+    said = (workdir / "snakemake.log").read_text()
+    assert len(re.findall("has been submitted with SLURM jobid", said)) == 2
+    runs = [json.loads((workdir / s.manifest).with_name("run.json").read_text()) for s in specs]
+    assert {run["visible_devices"] for run in runs} <= {"GPU-a", "GPU-b", "GPU-c", "GPU-d"}
+    assert overlapping(runs)[1] == 1

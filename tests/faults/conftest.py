@@ -1,0 +1,5 @@
+"""Faults are tried on the finished run of tests/workflow."""
+
+from tests.workflow.conftest import finished, fresh
+
+__all__ = ["finished", "fresh"]
