@@ -7,9 +7,10 @@ import yaml
 
 from bood_tasks import cost
 from bood_tasks import plan as planning
-from bood_tasks.cli import main, merged
+from bood_tasks.cli import main
 from bood_tasks.config import load
 from bood_tasks.flops import classifier_flops
+from bood_tasks.overlays import merged
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "workflow/presets").glob("*.yaml"))
