@@ -1,6 +1,6 @@
 """Figures saved one after the other, with the captions that the report shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +17,11 @@ def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[st
     for kind in formats:
         figure.savefig(folder / f"{name}.{kind}", metadata=NO_DATES[kind])
         figure.set_layout_engine("none")  # laid out once, it holds for every format
+
+
+def runs_shown(rows: Sequence[Mapping]) -> list[int]:
+    """Return the places of the first seed's rows: what depends on one run shows that one."""
+    return [place for place, row in enumerate(rows) if row["seed"] == rows[0]["seed"]]
 
 
 class Album:

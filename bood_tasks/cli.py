@@ -123,6 +123,11 @@ def summarise(plan) -> None:
     summary((Path(spec.manifest) for spec in plan.specs.values()), RESULTS)
 
 
+def with_overlays(files: list[Path]) -> Config:
+    """Return config.yaml with overlays, as `snakemake --configfile` makes it."""
+    return effective_config([DEFAULT, *files])
+
+
 def cost(files: list[Path], device: str | None) -> None:
     """Print what a configuration will cost on a device, or (None) what its artifacts did cost."""
     from bood_tasks import cost as costs
@@ -224,23 +229,23 @@ def main(argv: list[str] | None = None) -> None:
                 damaged = verify(arguments.paths, max(1, arguments.jobs))
                 if damaged and arguments.repair:
                     files = arguments.configfile
-                    config = effective_config([DEFAULT, *files])
+                    config = with_overlays(files)
                     sys.exit(repair(damaged, files, config, shlex.split(arguments.snakemake)))
                 sys.exit(1 if damaged else 0)
             case "gc":
                 overlays = [[Path(f) for f in item.split("+")] for item in arguments.overlays]
                 gc(
-                    [effective_config([DEFAULT, *o]) for o in ([], *overlays)],
+                    [with_overlays(o) for o in ([], *overlays)],
                     delete=arguments.delete,
                 )
             case "doctor":
                 from bood_tasks.doctor import doctor
 
-                sys.exit(0 if doctor(effective_config([DEFAULT, *arguments.configfile])) else 1)
+                sys.exit(0 if doctor(with_overlays(arguments.configfile)) else 1)
             case "fetch":
                 from bood_tasks.fetch import fetch
 
-                by_hand = fetch(effective_config([DEFAULT, *arguments.configfile]))
+                by_hand = fetch(with_overlays(arguments.configfile))
                 sys.exit("\n".join(by_hand) if by_hand else 0)
             case "summary":
                 summary(manifests_below(arguments.paths), arguments.results)

@@ -3,7 +3,6 @@
 Each check returns its finding and whether that is fit; a finding that is not says how to mend it.
 """
 
-import fcntl
 import importlib.metadata
 import os
 import platform
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bood_tasks import plan as planning
+from bood_tasks.claim import try_lock
 from bood_tasks.config import Config
 from bood_tasks.gpu import lease_folder, machine_devices
 from bood_tasks.spec import ROOT
@@ -111,14 +111,12 @@ def check_locks(folder: Path) -> Finding:
                 if other.stdout.readline().strip() != "held":
                     return False, cure
                 with path.open("r+") as mine:
-                    try:
-                        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if try_lock(mine.fileno()):
                         return False, f"two processes hold one lock: {cure}"
-                    except BlockingIOError:
-                        pass
                     other.kill()
                     other.wait()
-                    fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if not try_lock(mine.fileno()):
+                        return False, f"a lock outlives its process: {cure}"
             except OSError as error:
                 return False, f"{error.strerror}: {cure}"
             finally:

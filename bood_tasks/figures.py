@@ -5,7 +5,7 @@ lies on the way there: gallery.py.
 """
 
 from bood_tasks import plots
-from bood_tasks.album import Album
+from bood_tasks.album import Album, runs_shown
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.tables import row_name, score_name
@@ -15,7 +15,7 @@ VERSION = 2
 
 def _draw_scores(album: Album, job: Job) -> None:
     name, rows = job.settings["id"], job.settings["rows"]
-    first = [place for place, row in enumerate(rows) if row["seed"] == rows[0]["seed"]]
+    first = runs_shown(rows)
     for dataset in job.settings["test"]:
         scored = {}
         for place in first:

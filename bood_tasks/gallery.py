@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from bood_tasks import plots, sheets
-from bood_tasks.album import Album
+from bood_tasks.album import Album, runs_shown
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact
@@ -139,7 +139,7 @@ def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
 
 def _draw_losses(album: Album, job: Job) -> None:
     rows, detectors = job.settings["rows"], job.inputs["detectors"]
-    first = [place for place, row in enumerate(rows) if row["seed"] == rows[0]["seed"]]
+    first = runs_shown(rows)
     panels: dict[str, dict[str, plots.Curve]] = {
         "encoder: cross-entropy": {"encoder": _curve(job.inputs["encoder"], "loss")},
         "detector: cross-entropy": {},

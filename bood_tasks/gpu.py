@@ -10,7 +10,6 @@ share /tmp; BOOD_FAKE_GPUS (comma-separated names) stands in for nvidia-smi in t
 """
 
 import argparse
-import fcntl
 import getpass
 import os
 import random
@@ -20,6 +19,8 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from bood_tasks.claim import try_lock
 
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
@@ -87,20 +88,12 @@ def _open(path: Path) -> int:
         return descriptor
 
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _lease_now(folder: Path, devices: list[str], count: int) -> dict[str, int]:
     """Return `count` devices with their locked files, or none at all."""
     held: dict[str, int] = {}
     for device in devices:
         descriptor = _open(folder / f"{device}.lock")
-        if not _try_lock(descriptor):
+        if not try_lock(descriptor):
             os.close(descriptor)
             continue
         held[device] = descriptor

@@ -68,6 +68,10 @@ def forward_tflop(network: Spec, dataset: Spec) -> float:
     return each * (settings["width"] / 64) ** 2 / 1000
 
 
+def _threads(pixels: int) -> int:
+    return THREADS if pixels > LARGE_BYTES else 1
+
+
 def _images(spec: Spec) -> int:
     """Return how many pictures a shard holds, over all classes."""
     words = spec.settings.get("words")
@@ -98,20 +102,20 @@ def needs(spec: Spec) -> Needs:
     settings, threads, held, tflop = spec.settings, 1, 0, 0.0
     match spec.stage:
         case "dataset":
-            held = min(bytes_of(spec), LARGE_BYTES)
-            threads = THREADS if bytes_of(spec) > LARGE_BYTES else 1
+            pixels = bytes_of(spec)
+            held, threads = min(pixels, LARGE_BYTES), _threads(pixels)
             minutes = max(minutes, ceil(3 * pictures_of(spec) / PICTURES_PER_MINUTE / threads))
         case "generator" if settings["source"] == "hub":
             memory = 16_000
         case "encoder" | "detector":
             held, tflop, inside = _training(spec)
-            threads = THREADS if inside > LARGE_BYTES else 1
+            threads = _threads(inside)
         case "features" | "scores":
             network = spec.inputs["encoder" if spec.stage == "features" else "detector"]
             sets = spec.inputs.get("datasets") or (spec.inputs["dataset"],)
-            held = min(sum(map(bytes_of, sets)), LARGE_BYTES)
+            pixels = sum(map(bytes_of, sets))
+            held, threads = min(pixels, LARGE_BYTES), _threads(pixels)
             tflop = sum(pictures_of(item) * forward_tflop(network, item) for item in sets)
-            threads = THREADS if sum(map(bytes_of, sets)) > LARGE_BYTES else 1
         case "distances" | "ood_features":
             data = spec.inputs["features"].inputs["dataset"]
             held = pictures_of(data) * 768 * 4 * 2

@@ -233,10 +233,12 @@ def restore(manifest: Path, identity: Mapping) -> bool:
         content = read_manifest(manifest.with_name(TWIN))
     except (FileNotFoundError, DamagedArtifact):
         return False
-    whole = content["spec"] == json.loads(to_json(identity))
-    if whole := whole and not damaged_files(manifest.parent, content["files"], rehash=True):
-        write_json(manifest, content)
-    return whole
+    if content["spec"] != json.loads(to_json(identity)):
+        return False
+    if damaged_files(manifest.parent, content["files"], rehash=True):
+        return False
+    write_json(manifest, content)
+    return True
 
 
 def damaged_files(folder: Path, files: Mapping[str, Mapping], *, rehash: bool) -> list[str]:

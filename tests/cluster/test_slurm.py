@@ -16,6 +16,7 @@ import yaml
 
 from bood_tasks import plan as planning
 from bood_tasks.overlays import effective_config
+from tests.workflow.conftest import jobs_that_make
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -149,25 +150,22 @@ def wait_for_progress(workdir, spec, process):
     raise AssertionError("the job never began")
 
 
-def processes_of(spec):
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if line[1:3] == ["-m", f"bood_tasks.{spec.stage}"] and spec.manifest in line:
-            found.append(process)
-    return found
-
-
-@pytest.mark.parametrize("how", ["scancel", "kill -9", "walltime"])
-def test_a_job_that_dies_is_submitted_again(cluster, workdir, how):
+def begun(cluster, workdir):
+    """Take the encoder away and start the workflow; return its spec, all manifests, the process."""
     (spec,) = spec_of(workdir, "encoder")
     before = manifests(workdir)
     shutil.rmtree((workdir / spec.manifest).parent)
     process = cluster.snakemake(workdir, "--", spec.manifest)
     wait_for_progress(workdir, spec, process)
+    return spec, before, process
+
+
+@pytest.mark.parametrize("how", ["scancel", "kill -9", "walltime"])
+def test_a_job_that_dies_is_submitted_again(cluster, workdir, how):
+    spec, before, process = begun(cluster, workdir)
     (job,) = cluster.jobs()
     if how == "kill -9":
-        processes_of(spec)[0].kill()
+        jobs_that_make(spec)[0].kill()
     else:
         terminate = ["scancel", *(["--signal=TERM", "--full"] if how == "walltime" else []), job]
         subprocess.run(terminate, env=cluster.env, check=True)
@@ -178,16 +176,12 @@ def test_a_job_that_dies_is_submitted_again(cluster, workdir, how):
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)
 def test_a_lost_node_loses_nothing(cluster, workdir):
-    (spec,) = spec_of(workdir, "encoder")
-    before = manifests(workdir)
-    shutil.rmtree((workdir / spec.manifest).parent)
-    process = cluster.snakemake(workdir, "--", spec.manifest)
-    wait_for_progress(workdir, spec, process)
+    spec, before, process = begun(cluster, workdir)
     where = subprocess.run(
         ["squeue", "-h", "-t", "R", "-o", "%N"], env=cluster.env, capture_output=True, text=True
     ).stdout.strip()
     daemon = psutil.Process(int((cluster.folder / f"run/slurmd-{where}.pid").read_text()))
-    for victim in [daemon, *processes_of(spec)]:
+    for victim in [daemon, *jobs_that_make(spec)]:
         victim.send_signal(signal.SIGSTOP)
     for step in psutil.process_iter(["name"]):
         if step.info["name"].startswith("slurmstepd"):
@@ -200,11 +194,7 @@ def test_a_lost_node_loses_nothing(cluster, workdir):
 
 
 def test_snakemake_killed_with_9_finds_its_jobs_work(cluster, workdir):
-    (spec,) = spec_of(workdir, "encoder")
-    before = manifests(workdir)
-    shutil.rmtree((workdir / spec.manifest).parent)
-    process = cluster.snakemake(workdir, "--", spec.manifest)
-    wait_for_progress(workdir, spec, process)
+    spec, before, process = begun(cluster, workdir)
     process.kill()
     process.wait()
     finish(cluster.snakemake(workdir, "--", spec.manifest), workdir)

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 
-from tests.workflow.conftest import ROOT, hear_interrupts
+from tests.workflow.conftest import ROOT, hear_interrupts, jobs_that_make
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -29,21 +28,18 @@ def wait_for(path, process):
     wait_until(path.exists, process)
 
 
-def jobs_that_make(spec):
-    """Return the process numbers of a stage at work on one artifact."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if line[1:3] == ["-m", f"bood_tasks.{spec.stage}"] and spec.manifest in line:
-            found.append(process.pid)
-    return found
+def take_away(work, spec):
+    """Remove a finished artifact; return its manifest and its folder."""
+    undisturbed, folder = work.manifest(spec), (work.path / spec.manifest).parent
+    shutil.rmtree(folder)
+    return undisturbed, folder
 
 
 def stop_job(spec, folder, process):
-    """Halt the stage that Snakemake runs as soon as it has begun; return its number."""
+    """Halt the stage that Snakemake runs as soon as it has begun; return its process."""
     wait_for(folder / ".progress" / "spec", process)
     (job,) = jobs_that_make(spec)
-    os.kill(job, signal.SIGSTOP)
+    job.suspend()
     return job
 
 
@@ -55,11 +51,7 @@ def kill_when(work, spec, condition, number=signal.SIGKILL):
     process = subprocess.Popen(
         work.command(spec), cwd=work.path, env=environment, preexec_fn=hear_interrupts
     )
-    for _ in range(1200):
-        if condition(folder / ".progress"):
-            break
-        assert process.poll() is None, "the stage ended before it could be killed"
-        time.sleep(0.05)
+    wait_until(lambda: condition(folder / ".progress"), process)
     process.send_signal(number)
     process.wait()
     assert not (folder / "manifest.json").exists()
@@ -99,15 +91,9 @@ def test_interrupt_leaves_no_artifact_and_the_next_run_finishes(fresh):
 
 def test_ctrl_c_stops_the_workflow_and_the_next_run_goes_on(fresh):
     spec = fresh.specs("encoder")[0]
-    undisturbed = fresh.manifest(spec)
-    folder = (fresh.path / spec.manifest).parent
-    shutil.rmtree(folder)
+    undisturbed, folder = take_away(fresh, spec)
     process = fresh.start(spec.manifest)
-    for _ in range(1200):
-        if (folder / ".progress").exists():
-            break
-        assert process.poll() is None, "the workflow ended before it could be interrupted"
-        time.sleep(0.05)
+    wait_for(folder / ".progress", process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     assert process.wait() != 0
     assert not (folder / "manifest.json").exists()
@@ -180,13 +166,11 @@ def test_a_damaged_artifact_is_never_read_as_a_result(fresh):
 
 def test_a_cancelled_job_is_tried_again(fresh):
     spec = fresh.specs("encoder")[0]
-    undisturbed = fresh.manifest(spec)
-    folder = (fresh.path / spec.manifest).parent
-    shutil.rmtree(folder)
+    undisturbed, folder = take_away(fresh, spec)
     process = fresh.start("--retries", "1", "--", spec.manifest)
     wait_for(folder / ".progress" / "spec", process)
     (job,) = jobs_that_make(spec)
-    os.kill(job, signal.SIGTERM)
+    job.terminate()
     assert process.wait() == 0
     assert fresh.manifest(spec) == undisturbed
 
@@ -194,18 +178,16 @@ def test_a_cancelled_job_is_tried_again(fresh):
 def test_snakemake_killed_with_9_and_run_again_needs_no_unlocking(fresh):
     """Its job lives on: the second run waits for it and takes over what it finished."""
     spec = fresh.specs("encoder")[0]
-    undisturbed = fresh.manifest(spec)
-    folder = (fresh.path / spec.manifest).parent
-    shutil.rmtree(folder)
+    undisturbed, folder = take_away(fresh, spec)
     process = fresh.start(spec.manifest)
     orphan = stop_job(spec, folder, process)
     process.kill()
     process.wait()
     second = fresh.start(spec.manifest)
     (log,) = (fresh.path / "logs/encoder").glob(f"*{spec.digest}.log")
-    words = f"waiting for process {orphan}"
+    words = f"waiting for process {orphan.pid}"
     wait_until(lambda: log.is_file() and words in log.read_text(), second)
-    os.kill(orphan, signal.SIGCONT)
+    orphan.resume()
     assert second.wait() == 0
     assert fresh.manifest(spec) == undisturbed
     assert "was finished by another process meanwhile" in log.read_text()  # nothing was lost
@@ -214,13 +196,11 @@ def test_snakemake_killed_with_9_and_run_again_needs_no_unlocking(fresh):
 
 def test_the_second_of_two_runs_is_refused_clearly_and_the_first_one_finishes(fresh):
     spec = fresh.specs("encoder")[0]
-    undisturbed = fresh.manifest(spec)
-    folder = (fresh.path / spec.manifest).parent
-    shutil.rmtree(folder)
+    undisturbed, folder = take_away(fresh, spec)
     process = fresh.start(spec.manifest)
     job = stop_job(spec, folder, process)
     second = fresh.snakemake(spec.manifest)
-    os.kill(job, signal.SIGCONT)
+    job.resume()
     assert second.returncode != 0
     assert "lock" in (second.stdout + second.stderr).lower()
     assert process.wait() == 0
@@ -245,9 +225,7 @@ runpy.run_module(f"bood_tasks.{stage}", run_name="__main__")
 def test_a_power_cut_between_payload_and_manifest_loses_nothing(fresh, name):
     """Payload written, no manifest; the manifest written beside its place, not yet renamed."""
     spec = next(item for item in fresh.specs("images") if "boundary" in item.name)
-    undisturbed = fresh.manifest(spec)
-    folder = (fresh.path / spec.manifest).parent
-    shutil.rmtree(folder)
+    undisturbed, folder = take_away(fresh, spec)
     command = [sys.executable, "-c", POWER_CUT, name, "images", *fresh.command(spec)[3:]]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     killed = subprocess.run(command, cwd=fresh.path, env=environment, capture_output=True)

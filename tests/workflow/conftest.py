@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import psutil
 import pytest
 import yaml
 
@@ -49,6 +50,16 @@ def write_pictures(folder: Path) -> None:
 def hear_interrupts() -> None:
     """A test run in the background of a shell ignores Ctrl-C, and so would its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def jobs_that_make(spec) -> list[psutil.Process]:
+    """Return a stage's processes at work on one artifact, without what they forked."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if line[1:3] == ["-m", f"bood_tasks.{spec.stage}"] and spec.manifest in line:
+            found.append(process)
+    return [process for process in found if process.ppid() not in {item.pid for item in found}]
 
 
 _MADE: list["Workdir"] = []
