@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -47,15 +48,16 @@ class Cluster:
     def snakemake(self, workdir: Path, *arguments: str, overlay: dict | None = None):
         """Start the workflow with its jobs on this cluster."""
         (workdir / "overlay.yaml").write_text(yaml.safe_dump(overlay or {"seeds": [0]}))
-        return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile",
-             "--directory", workdir, "--workflow-profile", ROOT / "profiles/slurm",
-             "--slurm-init-seconds-before-status-checks", "3",
-             "--seconds-between-status-checks", "3", "--latency-wait", "10",
-             "--configfile", SMOKE, "overlay.yaml", *arguments],
-            cwd=workdir, env=self.env, text=True,
-            stdout=(workdir / "snakemake.log").open("w"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with (workdir / "snakemake.log").open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile",
+                 "--directory", workdir, "--workflow-profile", ROOT / "profiles/slurm",
+                 "--slurm-init-seconds-before-status-checks", "3",
+                 "--seconds-between-status-checks", "3", "--latency-wait", "10",
+                 "--configfile", SMOKE, "overlay.yaml", *arguments],
+                cwd=workdir, env=self.env, text=True,
+                stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
 
     def jobs(self) -> list[str]:
         """Return the numbers of the jobs that run."""
@@ -65,10 +67,12 @@ class Cluster:
 
 
 @pytest.fixture(params=[1])
-def cluster(request, tmp_path):
-    made = Cluster(tmp_path / "slurm", request.param)
-    yield made
-    made.stop()
+def cluster(request):
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        Path(folder).chmod(0o755)  # munge refuses a socket below a private folder
+        made = Cluster(Path(folder), request.param)
+        yield made
+        made.stop()
 
 
 def manifests(workdir: Path) -> dict[str, bytes]:
