@@ -6,6 +6,17 @@ import yaml
 
 from bood_tasks.config import Config, load
 
+# PyYAML has an error of its own for syntax only: a value unlike its tag gives any of these.
+UNREADABLE = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 def merged(base: dict, overlay: dict) -> dict:
     """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
@@ -29,8 +40,8 @@ def effective_config(files: list[Path]) -> Config:
     for path in files:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {error}") from None
+        except UNREADABLE as error:
+            raise ValueError(f"{path} is no YAML: {error!r}") from None
         if not isinstance(content, dict | None):
             raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
         raw = merged(raw, content or {})

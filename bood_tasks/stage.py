@@ -42,7 +42,12 @@ def read_job(argv: list[str] | None = None) -> Job:
     Each input manifest finds its role by the digest in the spec, so their order is free. Waits for
     another process that makes the same artifact, and ends this one if that has finished it. A job
     that ran out of the GPU's memory before gets its batches outside training halved.
+    `--arguments FILE` in front stands for the lines of that file, where a command line is too
+    short: the system allows a shell 128 KiB, some 1,200 image shards.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["--arguments"]:
+        argv = [*Path(argv[1]).read_text(encoding="utf-8").splitlines(), *argv[2:]]
     parser = argparse.ArgumentParser()
     parser.add_argument("--in", dest="inputs", nargs="*", default=[], type=Path)
     parser.add_argument("--out", required=True, type=Path)

@@ -57,6 +57,17 @@ def test_input_that_the_spec_names_but_nobody_gave_is_refused(tmp_path, parts, c
     assert f"--in lacks the artifact {parts[1].digest} that --spec names" in capsys.readouterr().err
 
 
+def test_a_file_stands_for_a_long_command_line(tmp_path, parts):
+    identity = fake_artifacts.identity("toy", {"k": "a b"}, {"many": parts})
+    argv = arguments(tmp_path, identity, parts)
+    cut = argv.index("--out")
+    rest, argv[cut : cut + 2] = argv[cut : cut + 2], []
+    (tmp_path / "list").write_text("\n".join(argv))
+    job = read_job(["--arguments", str(tmp_path / "list"), *rest])
+    assert [item.digest for item in job.inputs["many"]] == [item.digest for item in parts]
+    assert job.settings == {"k": "a b"}
+
+
 def test_damaged_input_is_refused_before_work_starts(tmp_path, parts):
     (parts[0].folder / "n").write_text("longer")
     identity = fake_artifacts.identity("toy", {}, {"single": parts[0]})

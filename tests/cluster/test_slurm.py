@@ -17,10 +17,11 @@ import yaml
 
 from bood_tasks import plan as planning
 from bood_tasks.overlays import effective_config
-from tests.workflow.conftest import jobs_that_make
+from tests.workflow.conftest import job_at_work
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+PROFILE = ROOT / "profiles/slurm"
 SMOKE = ROOT / "workflow/presets/smoke.yaml"
 PATIENCE = 600  # seconds; a status query that fails for good hangs the plugin
 
@@ -31,10 +32,13 @@ class Cluster:
     def __init__(self, folder: Path, nodes: int):
         self.folder = folder
         size = {"GPUS": "4", "CPUS": "8", "MEM_MB": "64000", "NODES": str(nodes)}
-        subprocess.run(
-            [HERE / "start-slurm.sh", folder], check=True, capture_output=True,
+        done = subprocess.run(
+            [HERE / "start-slurm.sh", folder], capture_output=True, text=True,
             env=os.environ | size | {"SLURMD_TIMEOUT": "10"},
         )  # fmt: skip
+        if done.returncode:
+            self.stop()
+            raise RuntimeError(done.stdout + done.stderr)
         self.env = os.environ | {
             "SLURM_CONF": str(folder / "etc/slurm.conf"),
             "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -45,13 +49,15 @@ class Cluster:
     def stop(self) -> None:
         subprocess.run([HERE / "stop-slurm.sh", self.folder], check=True, capture_output=True)
 
-    def snakemake(self, workdir: Path, *arguments: str, overlay: dict | None = None):
+    def snakemake(
+        self, workdir: Path, *arguments: str, overlay: dict | None = None, profile: Path = PROFILE
+    ):
         """Start the workflow with its jobs on this cluster."""
         (workdir / "overlay.yaml").write_text(yaml.safe_dump(overlay or {"seeds": [0]}))
         with (workdir / "snakemake.log").open("w") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile",
-                 "--directory", workdir, "--workflow-profile", ROOT / "profiles/slurm",
+                 "--directory", workdir, "--workflow-profile", profile,
                  "--slurm-init-seconds-before-status-checks", "3",
                  "--seconds-between-status-checks", "3", "--latency-wait", "10",
                  "--configfile", SMOKE, "overlay.yaml", *arguments],
@@ -64,6 +70,13 @@ class Cluster:
         command = ["squeue", "-h", "-t", "R", "-o", "%i"]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
         return done.stdout.split()
+
+    def submitted(self) -> list[dict[str, str]]:
+        """Return what Slurm knows of every job, ended or not."""
+        command = ["scontrol", "show", "job", "--oneliner"]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("JobId=")]
+        return [dict(part.partition("=")[::2] for part in line.split(" ")) for line in lines]
 
 
 @pytest.fixture(params=[1])
@@ -133,7 +146,12 @@ def overlapping(runs):
 def test_smoke_runs_on_slurm_with_the_same_results(cluster, local, tmp_path):
     workdir = tmp_path / "work"
     workdir.mkdir()
-    finish(cluster.snakemake(workdir), workdir)
+    (tmp_path / "profile").mkdir()
+    settings = (PROFILE / "config.yaml").read_text()
+    assert settings.count("cpu_partition: gpu ") == 1
+    settings = settings.replace("cpu_partition: gpu ", "cpu_partition: cpu ")
+    (tmp_path / "profile/config.yaml").write_text(settings)
+    finish(cluster.snakemake(workdir, profile=tmp_path / "profile"), workdir)
     assert manifests(workdir) == manifests(local)
     runs = [json.loads(p.read_text()) for p in workdir.glob("artifacts/*/*/*/run.json")]
     on_gpu = [run for run in runs if run["visible_devices"]]
@@ -142,6 +160,8 @@ def test_smoke_runs_on_slurm_with_the_same_results(cluster, local, tmp_path):
     most, shared = overlapping(on_gpu)
     assert most <= 4
     assert shared == 1
+    wants_gpu = {job["Partition"]: "TresPerJob" in job for job in cluster.submitted()}
+    assert wants_gpu == {"gpu": True, "cpu": False}
 
 
 def wait_for_progress(workdir, spec, process):
@@ -169,13 +189,15 @@ def test_a_job_that_dies_is_submitted_again(cluster, workdir, how):
     spec, before, process = begun(cluster, workdir)
     (job,) = cluster.jobs()
     if how == "kill -9":
-        jobs_that_make(spec)[0].kill()
+        job_at_work(workdir, spec).kill()
     else:
         terminate = ["scancel", *(["--signal=TERM", "--full"] if how == "walltime" else []), job]
         subprocess.run(terminate, env=cluster.env, check=True)
     finish(process, workdir)
     assert manifests(workdir) == before
-    assert (workdir / "snakemake.log").read_text().count("has been submitted with SLURM jobid") == 2
+    first, second = cluster.submitted()
+    assert (first["TimeLimit"], second["TimeLimit"]) == ("02:00:00", "04:00:00")
+    assert first["MinMemoryNode"] != second["MinMemoryNode"]
 
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)
@@ -185,7 +207,7 @@ def test_a_lost_node_loses_nothing(cluster, workdir):
         ["squeue", "-h", "-t", "R", "-o", "%N"], env=cluster.env, capture_output=True, text=True
     ).stdout.strip()
     daemon = psutil.Process(int((cluster.folder / f"run/slurmd-{where}.pid").read_text()))
-    for victim in [daemon, *jobs_that_make(spec)]:
+    for victim in [daemon, job_at_work(workdir, spec)]:
         victim.send_signal(signal.SIGSTOP)
     for step in psutil.process_iter(["name"]):
         if step.info["name"].startswith("slurmstepd"):
@@ -205,7 +227,7 @@ def test_snakemake_killed_with_9_finds_its_jobs_work(cluster, workdir):
     assert manifests(workdir) == before
 
 
-def test_packed_shards_have_a_device_each(cluster, workdir):
+def test_packed_shards_run_one_after_the_other_on_one_device(cluster, workdir):
     overlay = {"images": {"shard": 7}}
     specs = spec_of(workdir, "images", "boundary", overlay)
     assert len(specs) == 4
@@ -214,8 +236,22 @@ def test_packed_shards_have_a_device_each(cluster, workdir):
         overlay=overlay,
     )  # fmt: skip
     finish(process, workdir)
-    said = (workdir / "snakemake.log").read_text()
-    assert len(re.findall("has been submitted with SLURM jobid", said)) == 2
+    submitted = cluster.submitted()
+    assert len(submitted) == 2
+    for job in submitted:
+        assert job["TresPerJob"] == "gres/gpu:1"
+        assert job["TimeLimit"] == "02:00:00"  # twice a shard's hour
     runs = [json.loads((workdir / s.manifest).with_name("run.json").read_text()) for s in specs]
-    assert {run["visible_devices"] for run in runs} <= {"GPU-a", "GPU-b", "GPU-c", "GPU-d"}
+    assert {run["visible_devices"] for run in runs} <= {"0", "1", "2", "3"}
     assert overlapping(runs)[1] == 1
+
+
+def test_jobs_without_a_gpu_are_those_that_the_profile_sends_to_the_cpu_partition():
+    variables = yaml.safe_load((PROFILE / "config.yaml").read_text())["__variables__"]
+    rules = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
+    found = {
+        re.search(r"^rule (\w+):", text, re.MULTILINE).group(1): "gpu=1" in text
+        for text in rules
+        if re.search(r"^rule ", text, re.MULTILINE) and "rule publish" not in text
+    }
+    assert set(variables["cpu_rules"]) == {name for name, gpu in found.items() if not gpu}

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.workflow.conftest import ROOT, hear_interrupts, jobs_that_make
+from tests.workflow.conftest import ROOT, hear_interrupts, job_at_work
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -35,10 +35,10 @@ def take_away(work, spec):
     return undisturbed, folder
 
 
-def stop_job(spec, folder, process):
+def stop_job(work, spec, process):
     """Halt the stage that Snakemake runs as soon as it has begun; return its process."""
-    wait_for(folder / ".progress" / "spec", process)
-    (job,) = jobs_that_make(spec)
+    wait_for((work.path / spec.manifest).parent / ".progress" / "spec", process)
+    job = job_at_work(work.path, spec)
     job.suspend()
     return job
 
@@ -169,8 +169,7 @@ def test_a_cancelled_job_is_tried_again(fresh):
     undisturbed, folder = take_away(fresh, spec)
     process = fresh.start("--retries", "1", "--", spec.manifest)
     wait_for(folder / ".progress" / "spec", process)
-    (job,) = jobs_that_make(spec)
-    job.terminate()
+    job_at_work(fresh.path, spec).terminate()
     assert process.wait() == 0
     assert fresh.manifest(spec) == undisturbed
 
@@ -180,7 +179,7 @@ def test_snakemake_killed_with_9_and_run_again_needs_no_unlocking(fresh):
     spec = fresh.specs("encoder")[0]
     undisturbed, folder = take_away(fresh, spec)
     process = fresh.start(spec.manifest)
-    orphan = stop_job(spec, folder, process)
+    orphan = stop_job(fresh, spec, process)
     process.kill()
     process.wait()
     second = fresh.start(spec.manifest)
@@ -196,9 +195,9 @@ def test_snakemake_killed_with_9_and_run_again_needs_no_unlocking(fresh):
 
 def test_the_second_of_two_runs_is_refused_clearly_and_the_first_one_finishes(fresh):
     spec = fresh.specs("encoder")[0]
-    undisturbed, folder = take_away(fresh, spec)
+    undisturbed, _ = take_away(fresh, spec)
     process = fresh.start(spec.manifest)
-    job = stop_job(spec, folder, process)
+    job = stop_job(fresh, spec, process)
     second = fresh.snakemake(spec.manifest)
     job.resume()
     assert second.returncode != 0

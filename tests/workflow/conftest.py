@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from bood_tasks import plan as planning
+from bood_tasks.claim import lock_path
 from bood_tasks.config import load
 from bood_tasks.overlays import merged
 from bood_tasks.spec import to_json
@@ -52,14 +53,10 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def jobs_that_make(spec) -> list[psutil.Process]:
-    """Return a stage's processes at work on one artifact, without what they forked."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if line[1:3] == ["-m", f"bood_tasks.{spec.stage}"] and spec.manifest in line:
-            found.append(process)
-    return [process for process in found if process.ppid() not in {item.pid for item in found}]
+def job_at_work(workdir: Path, spec) -> psutil.Process:
+    """Return the process that makes an artifact: it holds the artifact's lock."""
+    note = lock_path((workdir / spec.manifest).parent).read_text()
+    return psutil.Process(int(re.match(r"process (\d+) on", note).group(1)))
 
 
 _MADE: list["Workdir"] = []

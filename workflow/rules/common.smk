@@ -1,4 +1,6 @@
 # The configuration becomes specs, the specs become paths. No rules here.
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -58,6 +60,20 @@ def upstream(wildcards):
 def identity(wildcards):
     """Return an artifact's identity for the stage's command line."""
     return to_json(spec(wildcards).identity())
+
+
+def order(wildcards, input):
+    """Return a stage's --in and --spec, through a file where they are too long for a shell."""
+    arguments = ["--in", *input, "--spec", identity(wildcards)]
+    text = shlex.join(arguments)
+    if len(text) < 64_000:  # of the 128 KiB that one argument of a command may have
+        return text
+    path = Path(".snakemake", "bood", f"{wildcards.digest}.arguments")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_text("\n".join(arguments), encoding="utf-8")
+    scratch.replace(path)
+    return f"--arguments {path}"
 
 
 def source(wildcards):

@@ -15,8 +15,7 @@ rule detector:
         runtime=minutes,
         gpu=1,
     params:
-        spec=identity,
+        order=order,  # takes every image shard
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.detector --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.detector {params.order} --out {output} > {log} 2>&1"

@@ -14,7 +14,6 @@ rule gallery_artifact:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=identity,
+        order=order,  # takes every image shard
     shell:
-        "python -m bood_tasks.gallery --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.gallery {params.order} --out {output} > {log} 2>&1"
