@@ -4,7 +4,9 @@
 # `make test-cluster` runs the workflow on a Slurm of its own; it needs root on Debian or Ubuntu,
 # once, for Slurm's packages.
 
-.PHONY: demo test test-cluster check-format check-workflow check-tests environment
+# `make soak` runs thousands of small jobs and disturbs them: an hour or two.
+
+.PHONY: demo test test-cluster soak check-format check-workflow check-tests environment
 .DEFAULT_GOAL := demo
 
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
@@ -43,6 +45,9 @@ test-cluster: environment
 	@command -v slurmctld >/dev/null || command -v /usr/sbin/slurmctld >/dev/null || { \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster --cluster -q
+
+soak: environment
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)
 
 # The conda environment holds the same pins: Snakemake copies the file away before it is read.
 envs/environment.yaml: envs/requirements.txt

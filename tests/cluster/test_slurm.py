@@ -239,7 +239,7 @@ def test_packed_shards_run_one_after_the_other_on_one_device(cluster, workdir):
     submitted = cluster.submitted()
     assert len(submitted) == 2
     for job in submitted:
-        assert job["TresPerJob"] == "gres/gpu:1"
+        assert re.fullmatch(r"gres.gpu:1", job["TresPerJob"])
         assert job["TimeLimit"] == "02:00:00"  # twice a shard's hour
     runs = [json.loads((workdir / s.manifest).with_name("run.json").read_text()) for s in specs]
     assert {run["visible_devices"] for run in runs} <= {"0", "1", "2", "3"}

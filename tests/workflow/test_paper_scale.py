@@ -77,7 +77,7 @@ def write_svhn(folder):
 def test_a_dry_run_of_paper_scale_needs_no_data(tmp_path, preset):
     done = snakemake(tmp_path, preset, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^images +21$", done.stdout + done.stderr, re.MULTILINE)
+    assert re.search(r"^images +41$", done.stdout + done.stderr, re.MULTILINE)
     assert not (tmp_path / "artifacts").exists()
 
 

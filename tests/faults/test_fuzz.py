@@ -1,0 +1,360 @@
+"""Random settings, identities and damage: a named error or the right answer, nothing else."""
+
+import contextlib
+import copy
+import datetime
+import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bood_tasks import plan as planning
+from bood_tasks.config import Config, ConfigError, load
+from bood_tasks.config_fields import Section
+from bood_tasks.overlays import effective_config, merged
+from bood_tasks.spec import digest_of
+from bood_tasks.store import ROWS_PER_CHUNK, Artifact, Draft
+from tests import fake_artifacts
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+# --- the config loader ---
+
+NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 10**30, 1e308, 0.0, -0.0])
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["", "..", "/", "\0", "a\nb", "embedded:", "embedded:../../x", "$(id)", "{class}", "1e-3", "~"]
+)
+SCALARS = (
+    st.none() | st.booleans() | NUMBERS | TEXTS | st.binary(max_size=5)
+    | st.just(datetime.date(2026, 1, 1))
+)  # fmt: skip
+KEYS = TEXTS | st.integers() | st.none() | st.booleans()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def places(tree, path=()):
+    """Return every path in nested mappings and lists."""
+    found = [path] if path else []
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in items:
+        found.append((*path, key))
+        if isinstance(value, dict | list):
+            found += places(value, (*path, key))
+    return found
+
+
+@st.composite
+def broken(draw):
+    """Return the default configuration with one to three random edits."""
+    raw = copy.deepcopy(DEFAULT)
+    for _ in range(draw(st.integers(1, 3))):
+        *parents, last = draw(st.sampled_from(places(raw)))
+        node = raw
+        for key in parents:
+            node = node[key]
+        edit = draw(st.sampled_from(["replace", "remove", "add"]))
+        if edit == "replace":
+            node[last] = draw(VALUES)
+        elif edit == "remove":
+            del node[last]
+        elif isinstance(node, dict):
+            node[draw(KEYS)] = draw(VALUES)
+        if not places(raw):
+            break
+    return raw
+
+
+@given(broken())
+@settings(max_examples=300)
+def test_any_configuration_loads_and_plans_or_says_why_not(raw):
+    with contextlib.suppress(ConfigError):
+        config = load(raw)
+        assert load(config.model_dump()) == config
+        with contextlib.suppress(ValueError, OSError):  # the Snakefile makes a line of these
+            planning.make(config)
+
+
+@given(
+    st.text() | st.from_regex(r"!!(int|bool|float|timestamp|set|binary|omap) ?\S*", fullmatch=True)
+)
+@settings(max_examples=200)
+def test_any_text_is_a_configuration_or_a_named_error(text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.yaml")
+        path.write_text(text, encoding="utf-8", errors="replace")
+        with pytest.raises(ValueError, match=r"x\.yaml|config: "):
+            effective_config([path])
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"[" * 3000, b"a: !!bool x", b"a: !!int ''", b"a: !!timestamp x"]
+)
+def test_yaml_that_its_parser_stumbles_over_is_named(tmp_path, content):
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.yaml is no YAML"):
+        effective_config([tmp_path / "x.yaml"])
+
+
+# --- the spec digest ---
+
+STEPPING = {"distances", "ood_features", "trajectory"}
+TRAINED = {"encoder", "detector"}
+DECODING = {"images", "trajectory"}
+# Each setting, another value, and the stages whose own settings it enters. Everything that readers
+# see (tables, report) names all settings and is left out here.
+USES = {
+    "image.size": (40, {"dataset"}),
+    "image.fit": ("resize", {"dataset"}),
+    "image.kernel": ("box", {"dataset"}),
+    "image.crop": (28, {"encoder", "features", "detector", "scores"}),
+    "anchors.aliases": ("cifar100", {"anchors"}),
+    "anchors.words": ({"bag": "sack"}, {"anchors"}),
+    **{
+        f"{stage}.{key}": (value, {stage})
+        for stage in ("encoder", "detector")
+        for key, value in {
+            "precision": "bf16", "depth": 34, "width": 8, "stem": "cifar", "epochs": 3,
+            "batch_size": 32, "lr": 0.3, "weight_decay": 0.1, "crop_padding": 1, "flip": False,
+            "clip_norm": 9,
+        }.items()
+    },
+    "encoder.temperature": (0.2, {"encoder"} | STEPPING),
+    "distances.step_size": (0.5, STEPPING),
+    "distances.max_steps": (7, STEPPING),
+    "distances.feature_space": ("raw", STEPPING),
+    "distances.rows": ("nearest", {"distances"}),
+    "ood_features.sampler": ("dreamood", {"ood_features"}),
+    "ood_features.select": ("random", {"ood_features"}),
+    "ood_features.rate": (0.5, {"ood_features"}),
+    "ood_features.scope": ("global", {"ood_features"}),
+    "ood_features.misclassified": ("keep", {"ood_features"}),
+    "ood_features.perturb": ("none", {"ood_features"}),
+    "ood_features.extra_steps": (5, {"ood_features", "trajectory"}),
+    "ood_features.rescale": ("none", {"ood_features", "trajectory"}),
+    "ood_features.sigma": (0.5, set()),  # of another perturbation
+    "ood_features.shift": (0.7, set()),
+    **{
+        f"ood_features.dreamood.{key}": (value, set())  # of another sampler
+        for key, value in {
+            "neighbours": 3, "boundary": 3, "candidates": 3, "sigma": 0.9, "vectors": 3,
+            "reference_bug": True,
+        }.items()
+    },
+    "images.per_class": (150, {"images"}),  # another last shard
+    "images.shard": (50, {"images"}),
+    "images.prompt": ("a {class}", DECODING),
+    "images.decode": ("anchors", {"images"}),
+    "images.words": (["tshirt"], set()),  # of another kind of decoding
+    "images.scheduler": ("ddim", DECODING),
+    "images.steps": (3, DECODING),
+    "images.guidance": (2, DECODING),
+    "images.dtype": ("bfloat16", DECODING),
+    "images.resolution": (64, DECODING),
+    "images.saved_size": (16, DECODING),
+    "images.kernel": ("area", DECODING),
+    "detector.ood_weight": (1, {"detector"}),
+    "detector.reduction": ("sum", {"detector"}),
+    "detector.phi": ("linear", {"detector"}),
+    "metrics.threshold": ("nearest", {"metrics"}),
+    "generator.repo": ("some/thing", set()),  # of another source
+    "generator.revision": ("0" * 40, set()),
+    **{
+        f"generator.train.{key}": (value, set())
+        for key, value in {
+            "init_from": "x", "world_per_word": 1, "id_share": 0.9, "vae_steps": 1,
+            "unet_steps": 1, "batch_size": 1, "lr": 1, "caption_dropout": 0.5, "seed": 1,
+        }.items()
+    },
+    **{
+        f"run.{key}": (value, set())
+        for key, value in {
+            "inference_batch": 1, "image_batch": 1, "compile": True, "attention": "sliced",
+            "vae_slicing": True, "workers": 1, "data": "x", "download": True,
+        }.items()
+    },
+}  # fmt: skip
+NOT_LISTED = {  # they need another key as well, or say what rows there are
+    "seeds", "id", "test", "validation", "control", "datasets", "rows", "generator.source",
+    "generator.path", "encoder.augment", "detector.augment", "detector.start",
+}  # fmt: skip
+FOR_READERS = {"metrics", "tables", "figures", "gallery", "report"}
+
+
+def keys_of(model, path="") -> set[str]:
+    """Return the dotted name of every setting."""
+    found = set()
+    for name, item in model.model_fields.items():
+        kind = item.annotation
+        nested = isinstance(kind, type) and issubclass(kind, Section)
+        found |= keys_of(kind, f"{path}{name}.") if nested else {path + name}
+    return found
+
+
+def test_the_list_of_settings_is_whole():
+    assert keys_of(Config) == set(USES) | NOT_LISTED
+
+
+def overlay_of(keys) -> dict:
+    result: dict = {}
+    for key in keys:
+        inner = USES[key][0]
+        for name in reversed(key.split(".")):
+            inner = {name: inner}
+        result = merged(result, inner)
+    return result
+
+
+@cache
+def plan_of(keys: frozenset[str]) -> planning.Plan:
+    return planning.make(load(merged(DEFAULT, overlay_of(sorted(keys)))))
+
+
+def own_settings(plan) -> dict[str, set[str]]:
+    """Return each stage's settings, inputs left out, without those that name other settings."""
+    found: dict[str, set[str]] = {}
+    for spec in plan.specs.values():
+        chosen = dict(spec.settings)
+        if spec.stage == "metrics":
+            chosen.pop("rows")
+        text = json.dumps([spec.stage, chosen], sort_keys=True, default=str)
+        found.setdefault(spec.stage, set()).add(text)
+    return found
+
+
+@pytest.mark.parametrize("key", USES)
+def test_a_setting_enters_the_stages_that_use_it_and_no_other(key):
+    before, after = own_settings(plan_of(frozenset())), own_settings(plan_of(frozenset({key})))
+    left_out = FOR_READERS - {"metrics"}
+    changed = {stage for stage in before if before[stage] != after[stage]} - left_out
+    assert changed == USES[key][1]
+
+
+# Settings whose use does not hang on another setting of the list.
+FREE = sorted(
+    set(USES)
+    - {"ood_features.sampler", "ood_features.perturb", "ood_features.select", "distances.rows"}
+    - {"images.decode", "images.per_class", "images.shard"}
+)
+STAGES = ("dataset", "encoder", "features", "distances", "ood_features", "images", "detector")
+
+
+def last_of(plan, stage):
+    """Return one stage's spec of the row bood: the one with most behind it."""
+    specs = [item for item in plan.specs.values() if item.stage == stage]
+    return max(specs, key=lambda item: (len(stages_behind(item)), item.name))
+
+
+def stages_behind(spec) -> set[str]:
+    return {spec.stage}.union(*(stages_behind(item) for item in spec.upstream()), set())
+
+
+@given(st.sets(st.sampled_from(FREE), max_size=3), st.sets(st.sampled_from(FREE), max_size=3))
+@settings(max_examples=60)
+def test_equal_settings_that_count_and_equal_digests_are_the_same_thing(one, other):
+    plans = [plan_of(frozenset(one)), plan_of(frozenset(other))]
+    for stage in STAGES:
+        specs = [last_of(plan, stage) for plan in plans]
+        behind = stages_behind(specs[0])
+        count = [{key for key in keys if USES[key][1] & behind} for keys in (one, other)]
+        assert (specs[0].digest == specs[1].digest) == (count[0] == count[1])
+
+
+# --- the artifact reader ---
+
+ARRAYS = {
+    "floats": np.random.default_rng(0).standard_normal((3000, 12)).astype(np.float32),
+    "part/labels": np.arange(3000, dtype=np.int64),
+}
+PIXELS = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Artifact:
+    """Small and large chunks, a sharded array, a text and a JSON file."""
+    root = tmp_path_factory.mktemp("whole")
+    spec = fake_artifacts.identity("toy", {"k": 1})
+    manifest = root / "artifacts/toy/fake" / digest_of(spec) / "manifest.json"
+    with Draft(manifest, spec) as draft:
+        for name, values in ARRAYS.items():
+            draft.save(name, values)
+        draft.array("pixels", PIXELS.shape, "uint8", chunk=1, shard=30)[...] = PIXELS
+        (draft.folder / "facts.json").write_text('{"classes": ["a", "b"]}')
+        draft.finish(rows={"pixels": 40})
+    return Artifact(manifest)
+
+
+def damage(folder: Path, draw) -> None:
+    """Do one random harm to one random file of an artifact."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = draw(st.sampled_from(files))
+    content = path.read_bytes()
+    position = draw(st.integers(0, max(0, len(content) - 1)))
+    kinds = ["truncate", "flip", "delete", "append", "noise", "swap", "folder"]
+    match draw(st.sampled_from(kinds)):
+        case "truncate":
+            path.write_bytes(content[:position])
+        case "flip":
+            bit = 1 << draw(st.integers(0, 7))
+            flipped = bytes([content[position] ^ bit]) if content else b""
+            path.write_bytes(content[:position] + flipped + content[position + 1 :])
+        case "delete":
+            path.unlink()
+        case "append":
+            path.write_bytes(content + b"\0")
+        case "noise":
+            path.write_bytes(
+                draw(st.binary(min_size=len(content), max_size=len(content)))
+                if len(content) < 500
+                else bytes(len(content))
+            )
+        case "swap":
+            other = draw(st.sampled_from(files))
+            path.write_bytes(other.read_bytes())
+            other.write_bytes(content)
+        case "folder":
+            path.unlink()
+            path.mkdir()
+
+
+@given(st.data())
+@settings(max_examples=250)
+def test_a_damaged_artifact_gives_the_right_arrays_or_a_named_error(whole, data):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, whole.folder.name)
+        shutil.copytree(whole.folder, folder)
+        for _ in range(data.draw(st.integers(1, 2))):
+            damage(folder, data.draw)
+        try:
+            artifact = Artifact(folder / "manifest.json")
+            found = {name: artifact[name][...] for name in (*ARRAYS, "pixels")}
+            facts = artifact.json("facts.json")
+        except (ValueError, OSError):  # DamagedArtifact is a ValueError
+            return
+        for name, expected in (ARRAYS | {"pixels": PIXELS}).items():
+            assert found[name].dtype == expected.dtype
+            np.testing.assert_array_equal(found[name], expected)
+        assert facts == {"classes": ["a", "b"]}
+        assert artifact.rows == {"pixels": 40} or artifact.damaged(rehash=True) == []
+
+
+def test_zarr_itself_reads_a_missing_chunk_as_fill(whole, tmp_path):
+    """Why opening an artifact counts its files: without that a deleted chunk is NaN or 0."""
+    folder = tmp_path / whole.folder.name
+    shutil.copytree(whole.folder, folder)
+    (folder / "data.zarr/part/labels/c/1").unlink()
+    read = zarr.open_group(folder / "data.zarr", mode="r")["part/labels"][:]
+    assert (read[ROWS_PER_CHUNK : 2 * ROWS_PER_CHUNK] == 0).all()
+    with pytest.raises(ValueError, match="c/1 is missing"):
+        Artifact(folder / "manifest.json")
