@@ -86,6 +86,7 @@ include: "workflow/rules/publish.smk"
 
 onstart:
     require_data(CONFIG)
+    note_force(workflow.dag_settings)
 
 
 onsuccess:

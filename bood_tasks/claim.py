@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STARTED = "BOOD_STARTED"  # when this Snakemake began, seconds since 1970
+FORCED = "BOOD_FORCED"  # whether it was told to make finished things again
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
 _HELD: dict[Path, int | None] = {}  # this process's claims
@@ -88,6 +89,17 @@ def made_meanwhile(record: Path) -> bool:
         return record.stat().st_mtime > float(os.environ[STARTED])
     except (KeyError, ValueError, FileNotFoundError):
         return False
+
+
+def need_not_be_made(manifest: Path, record: Path) -> bool:
+    """Whether an artifact's record of having been finished may stand for making it.
+
+    Snakemake removes a manifest before it starts a job, and either may be killed then. So what is
+    finished counts, unless this run was forced (--forcerun) or a stage is run by hand on a
+    finished artifact; what another process finished since this run began counts even then.
+    """
+    made_again = manifest.exists() or bool(os.environ.get(FORCED))
+    return made_meanwhile(record) or not made_again
 
 
 def take_over(workdir: Path) -> None:

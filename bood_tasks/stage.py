@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bood_tasks import environment
-from bood_tasks.claim import claim, made_meanwhile
+from bood_tasks.claim import claim, need_not_be_made
 from bood_tasks.store import TWIN, Artifact, Draft, restore
 
 _OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
@@ -70,8 +70,8 @@ def read_job(argv: list[str] | None = None) -> Job:
     }
     out = arguments.out
     claim(out.parent)
-    if made_meanwhile(out.with_name(TWIN)) and restore(out, arguments.spec):
-        print(f"{out.parent} was finished by another process meanwhile", file=sys.stderr)
+    if need_not_be_made(out, out.with_name(TWIN)) and restore(out, arguments.spec):
+        print(f"{out.parent} was finished by another process", file=sys.stderr)
         sys.exit(0)
     note = out.parent / ".progress" / SHORT_OF_MEMORY
     environment.halvings = int(note.read_text()) if note.is_file() else 0

@@ -9,7 +9,15 @@ import time
 import pytest
 
 from bood_tasks import claim
-from bood_tasks.claim import STARTED, claimed, lock_path, made_meanwhile, take_over
+from bood_tasks.claim import (
+    FORCED,
+    STARTED,
+    claimed,
+    lock_path,
+    made_meanwhile,
+    need_not_be_made,
+    take_over,
+)
 
 HOLD = """
 import sys
@@ -91,6 +99,20 @@ def test_nothing_was_made_meanwhile_for_a_stage_run_by_hand(tmp_path, monkeypatc
     (tmp_path / "record").touch()
     monkeypatch.delenv(STARTED, raising=False)
     assert not made_meanwhile(tmp_path / "record")
+
+
+@pytest.mark.parametrize("forced", ["", "1"])
+@pytest.mark.parametrize("there", [True, False])
+def test_finished_things_are_made_again_only_when_told(tmp_path, monkeypatch, forced, there):
+    manifest, twin = tmp_path / "manifest.json", tmp_path / ".finished.json"
+    twin.touch()
+    if there:
+        manifest.touch()
+    monkeypatch.setenv(FORCED, forced)
+    monkeypatch.setenv(STARTED, str(time.time() + 60))  # finished before this run
+    assert need_not_be_made(manifest, twin) is (not there and not forced)
+    monkeypatch.setenv(STARTED, str(time.time() - 60))  # meanwhile
+    assert need_not_be_made(manifest, twin)
 
 
 TAKE_OVER = """

@@ -189,7 +189,7 @@ def test_snakemake_killed_with_9_and_run_again_needs_no_unlocking(fresh):
     orphan.resume()
     assert second.wait() == 0
     assert fresh.manifest(spec) == undisturbed
-    assert "was finished by another process meanwhile" in log.read_text()  # nothing was lost
+    assert "was finished by another process" in log.read_text()  # nothing was lost
     assert '"resumed": false' in (folder / "run.json").read_text()
 
 
@@ -220,8 +220,11 @@ runpy.run_module(f"bood_tasks.{stage}", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("name", ["run.json", ".finished.json", "/manifest.json"])
-def test_a_power_cut_between_payload_and_manifest_loses_nothing(fresh, name):
+@pytest.mark.parametrize(
+    ("name", "resumed_at"),
+    [("run.json", 160), (".finished.json", 160), ("/manifest.json", 0)],  # the last is put back
+)
+def test_a_power_cut_between_payload_and_manifest_loses_nothing(fresh, name, resumed_at):
     """Payload written, no manifest; the manifest written beside its place, not yet renamed."""
     spec = next(item for item in fresh.specs("images") if "boundary" in item.name)
     undisturbed, folder = take_away(fresh, spec)
@@ -232,7 +235,9 @@ def test_a_power_cut_between_payload_and_manifest_loses_nothing(fresh, name):
     assert not (folder / "manifest.json").exists()
     assert fresh.snakemake(spec.manifest).returncode == 0
     assert fresh.manifest(spec) == undisturbed
-    assert '"resumed_at": 160' in (folder / "run.json").read_text()  # no image made twice
+    assert f'"resumed_at": {resumed_at},' in (folder / "run.json").read_text()
+    log = next((fresh.path / "logs/images").glob(f"*{spec.digest}.log")).read_text()
+    assert "images: 0/" not in log  # no image was made twice
 
 
 def test_a_manifest_finished_beside_a_started_job_is_put_back(fresh):
@@ -249,3 +254,20 @@ def test_a_manifest_finished_beside_a_started_job_is_put_back(fresh):
     assert done.returncode == 0
     assert fresh.manifest(spec) == undisturbed
     assert (manifest.parent / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("forced", "again"), [((), False), (("--force",), True)])
+def test_a_removed_manifest_is_put_back_and_a_forced_run_makes_everything_again(
+    fresh, forced, again
+):
+    """As when Snakemake removed it for a job and both were killed before that began."""
+    spec = fresh.specs("features")[0]
+    undisturbed = fresh.manifest(spec)
+    manifest = fresh.path / spec.manifest
+    before = (manifest.parent / "run.json").read_bytes()
+    if not forced:
+        manifest.unlink()
+    done = fresh.snakemake(*forced, "--", spec.manifest)
+    assert done.returncode == 0, done.stderr
+    assert fresh.manifest(spec) == undisturbed
+    assert ((manifest.parent / "run.json").read_bytes() != before) is again

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir)))
 
 from bood_tasks import plan as planning
-from bood_tasks.claim import take_over
+from bood_tasks.claim import FORCED, take_over
 from bood_tasks.cli import summarise
 from bood_tasks.config import load
 from bood_tasks.sources import require_writable
@@ -34,6 +34,12 @@ def require_data(config):
     absent = planning.absent(config)
     if absent:
         raise WorkflowError("\n".join(absent))
+
+
+def note_force(told):
+    """Let jobs know whether Snakemake was told to make finished things again."""
+    forced = told.forceall or told.forcerun or told.forcetargets
+    os.environ[FORCED] = "1" if forced else ""
 
 
 def published(kind):
