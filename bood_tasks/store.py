@@ -4,7 +4,8 @@ A folder is an artifact if and only if it holds `manifest.json`: format, identit
 and size and SHA-256 of every payload file. What varies from run to run (host, versions, time)
 stands beside it in `run.json`. Until the manifest exists, `.progress/` holds what a killed job
 needs to go on. `.finished.json` is the manifest's twin: Snakemake removes a manifest before it
-starts a job, also one that another process finished in the meantime.
+starts a job, also one that another process finished in the meantime, and the job, or Snakemake
+itself, may be killed before it has put that back.
 """
 
 import hashlib

@@ -1,9 +1,15 @@
 """Shard size, inference batch and order change no image (issue: acceptance 4)."""
 
+import json
+import os
+import shlex
+import shutil
+
 import numpy as np
 import pytest
 
-from bood_tasks.store import Artifact
+from bood_tasks.spec import to_json
+from bood_tasks.store import Artifact, Draft, write_json
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -32,3 +38,24 @@ def test_shards_and_batches_change_no_image(fresh):
     assert difference.max() <= 1
     assert (difference > 0).mean() <= 0.001
     assert np.stack(list(whole.values())).std() > 10  # they are pictures, not one grey
+
+
+def test_a_detector_takes_more_shards_than_a_command_line_holds(fresh):
+    overlay = {"images": {"per_class": 1600, "shard": 1}, "detector": {"epochs": 1}}
+    first, *others = [s for s in fresh.specs("images", overlay) if "boundary" in s.name]
+    assert len(shlex.join(item.manifest for item in others)) > 2**17  # Linux's MAX_ARG_STRLEN
+    detector = next(s for s in fresh.specs("detector", overlay) if "boundary" in s.name)
+    with Draft(fresh.path / first.manifest, first.identity()) as draft:
+        draft.save("images", np.zeros((4, 32, 32, 3), np.uint8))
+        for name in ("labels", "item", "vector"):
+            draft.save(name, np.arange(4))
+        draft.finish(rows={"images": 4})
+    content, source = fresh.manifest(first), (fresh.path / first.manifest).parent
+    for spec in others:  # the same pictures under each shard's own identity
+        manifest = fresh.path / spec.manifest
+        shutil.copytree(source, manifest.parent, copy_function=os.link)
+        manifest.unlink()
+        write_json(manifest, content | {"spec": json.loads(to_json(spec.identity()))})
+    done = fresh.snakemake(detector.manifest, overlay=overlay)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(fresh.manifest(detector)["spec"]["inputs"]["images"]) == 1600
