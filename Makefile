@@ -6,7 +6,7 @@
 
 # `make soak` runs thousands of small jobs and disturbs them: an hour or two.
 
-.PHONY: demo test test-cluster soak check-format check-workflow check-tests environment
+.PHONY: demo test test-cluster soak check-format check-workflow check-tests check-soak environment
 .DEFAULT_GOAL := demo
 
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
@@ -26,7 +26,7 @@ export GOMP_SPINCOUNT := 0
 demo: environment
 	$(BIN)/snakemake --cores all
 
-test: check-format check-workflow check-tests
+test: check-format check-workflow check-tests check-soak
 
 check-format: environment
 	$(BIN)/ruff check
@@ -38,6 +38,9 @@ check-workflow: environment
 
 check-tests: environment
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+check-soak: environment
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak --shards 100 --minutes 2 --pause 6
 
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 

@@ -1,7 +1,7 @@
 """Many tiny shards through the real workflow while jobs are killed and files are damaged.
 
-`make soak` runs 2,000 shards with faults for half an hour and then to the end; a soak of 100 is a
-test. Prints shards, faults, losses and seconds a job; exits 1 if anything was lost.
+`make soak` runs 2,000 shards with faults for half an hour and then to the end; `make test`
+runs 100. Prints shards, faults, losses and seconds a job; exits 1 if anything was lost.
 """
 
 import argparse
