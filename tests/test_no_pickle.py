@@ -12,6 +12,7 @@ import torch
 from bood_tasks import dataset
 from bood_tasks.diffusion import load_pipeline
 from bood_tasks.generator import copy_pipeline
+from bood_tasks.overlays import effective_config
 from bood_tasks.spec import digest_of
 from tests import fake_artifacts
 
@@ -115,8 +116,6 @@ def test_weights_in_a_pickle_are_refused_unread(tmp_path, suffix):
 
 
 def test_yaml_that_would_build_objects_is_refused(tmp_path):
-    from bood_tasks.overlays import effective_config
-
     path = tmp_path / "bad.yaml"
     path.write_text("seeds: !!python/object/apply:os.system ['touch pwned']\n")
     with pytest.raises(ValueError, match=r"bad\.yaml is no YAML"):

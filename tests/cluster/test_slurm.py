@@ -15,9 +15,8 @@ import psutil
 import pytest
 import yaml
 
-from bood_tasks import plan as planning
 from bood_tasks.overlays import effective_config
-from tests.workflow.conftest import job_at_work
+from tests.workflow.conftest import job_at_work, specs_in
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -118,13 +117,8 @@ def spec_of(workdir, stage, which="", overlay=None):
     if overlay:
         (workdir / "overlay.yaml").write_text(yaml.safe_dump(overlay))
         files.append(workdir / "overlay.yaml")
-    here = Path.cwd()
-    os.chdir(workdir)
-    try:
-        specs = planning.make(effective_config(files)).specs.values()
-    finally:
-        os.chdir(here)
-    return [spec for spec in specs if spec.stage == stage and which in spec.name]
+    specs = specs_in(workdir, effective_config(files), stage)
+    return [spec for spec in specs if which in spec.name]
 
 
 def finish(process, workdir):

@@ -1,5 +1,6 @@
 """One finished run of the real Snakefile on a tiny configuration, shared by all tests here."""
 
+import contextlib
 import json
 import os
 import re
@@ -18,9 +19,9 @@ import yaml
 
 from bood_tasks import plan as planning
 from bood_tasks.claim import lock_path
-from bood_tasks.config import load
+from bood_tasks.config import Config, load
 from bood_tasks.overlays import merged
-from bood_tasks.spec import to_json
+from bood_tasks.spec import Spec, to_json
 
 ROOT = Path(__file__).parents[2]
 CLASSES = {"tshirt": 0, "trouser": 1, "pullover": 2, "coat": 4}
@@ -57,6 +58,13 @@ def job_at_work(workdir: Path, spec) -> psutil.Process:
     """Return the process that makes an artifact: it holds the artifact's lock."""
     note = lock_path((workdir / spec.manifest).parent).read_text()
     return psutil.Process(int(re.match(r"process (\d+) on", note).group(1)))
+
+
+def specs_in(workdir: Path, config: Config, stage: str) -> list[Spec]:
+    """Return one stage's specs; a configuration's paths start in the working folder."""
+    with contextlib.chdir(workdir):
+        plan = planning.make(config)
+    return [spec for spec in plan.specs.values() if spec.stage == stage]
 
 
 _MADE: list["Workdir"] = []
@@ -146,13 +154,7 @@ class Workdir:
 
     def specs(self, stage: str, overlay: dict | None = None) -> list:
         """Return one stage's specs in this configuration."""
-        here = Path.cwd()
-        os.chdir(self.path)
-        try:
-            plan = planning.make(load(self.config(overlay)))
-        finally:
-            os.chdir(here)
-        return [spec for spec in plan.specs.values() if spec.stage == stage]
+        return specs_in(self.path, load(self.config(overlay)), stage)
 
     def manifest(self, spec) -> dict:
         return json.loads((self.path / spec.manifest).read_text())

@@ -15,7 +15,6 @@ rule anchors:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=identity,
+        order=order,
     shell:
-        "python -m bood_tasks.anchors --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.anchors {params.order} --out {output} > {log} 2>&1"

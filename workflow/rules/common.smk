@@ -63,14 +63,9 @@ def upstream(wildcards):
     return [ancient(item.manifest) for item in spec(wildcards).upstream()]
 
 
-def identity(wildcards):
-    """Return an artifact's identity for the stage's command line."""
-    return to_json(spec(wildcards).identity())
-
-
 def order(wildcards, input):
-    """Return a stage's --in and --spec, through a file where they are too long for a shell."""
-    arguments = ["--in", *input, "--spec", identity(wildcards)]
+    """Return a stage's --in and --spec; through a file where they are too long for a shell."""
+    arguments = ["--in", *input, "--spec", to_json(spec(wildcards).identity())]
     text = shlex.join(arguments)
     if len(text) < 64_000:  # of the 128 KiB that one argument of a command may have
         return text

@@ -14,8 +14,8 @@ rule dataset:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=identity,
+        order=order,
         source=source,
     shell:
-        "python -m bood_tasks.dataset --in {input} --out {output} "
-        "--spec {params.spec:q} --source={params.source:q} > {log} 2>&1"
+        "python -m bood_tasks.dataset {params.order} --out {output} "
+        "--source={params.source:q} > {log} 2>&1"

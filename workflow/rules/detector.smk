@@ -15,7 +15,7 @@ rule detector:
         runtime=minutes,
         gpu=1,
     params:
-        order=order,  # takes every image shard
+        order=order,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
         "python -m bood_tasks.detector {params.order} --out {output} > {log} 2>&1"

@@ -14,6 +14,6 @@ rule gallery_artifact:
         mem_mb=memory,
         runtime=minutes,
     params:
-        order=order,  # takes every image shard
+        order=order,
     shell:
         "python -m bood_tasks.gallery {params.order} --out {output} > {log} 2>&1"

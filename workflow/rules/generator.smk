@@ -16,9 +16,9 @@ rule generator:
         runtime=minutes,
         gpu=1,
     params:
-        spec=identity,
+        order=order,
         source=source,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.generator --in {input} --out {output} "
-        "--spec {params.spec:q} --source={params.source:q} > {log} 2>&1"
+        "python -m bood_tasks.generator {params.order} --out {output} "
+        "--source={params.source:q} > {log} 2>&1"

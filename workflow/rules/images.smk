@@ -16,8 +16,7 @@ rule images:
         runtime=minutes,
         gpu=1,
     params:
-        spec=identity,
+        order=order,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.images --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.images {params.order} --out {output} > {log} 2>&1"

@@ -14,7 +14,6 @@ rule metrics_artifact:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=identity,
+        order=order,
     shell:
-        "python -m bood_tasks.metrics --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.metrics {params.order} --out {output} > {log} 2>&1"

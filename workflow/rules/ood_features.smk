@@ -15,7 +15,6 @@ rule ood_features:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=identity,
+        order=order,
     shell:
-        "python -m bood_tasks.ood_features --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.ood_features {params.order} --out {output} > {log} 2>&1"

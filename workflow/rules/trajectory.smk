@@ -15,8 +15,7 @@ rule trajectory:
         runtime=minutes,
         gpu=1,
     params:
-        spec=identity,
+        order=order,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.trajectory --in {input} --out {output} "
-        "--spec {params.spec:q} > {log} 2>&1"
+        "python -m bood_tasks.trajectory {params.order} --out {output} > {log} 2>&1"
