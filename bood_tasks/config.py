@@ -17,7 +17,10 @@ from bood_tasks.config_fields import (
     Section,
     Share,
 )
+from bood_tasks.config_methods import Gan, Npos, OwnMethod, Vos
+from bood_tasks.config_scoring import Scoring
 from bood_tasks.explain import closest, explain
+from bood_tasks.registry import METHODS, PACKAGED, SCORES, MethodEntry, fits
 
 
 class ConfigError(ValueError):
@@ -178,7 +181,8 @@ class Images(Section):
 
 
 class Detector(Training):
-    """Equation 7: CE + beta * OOD term, both kinds of row in one forward pass."""
+    """How the rows' classifiers are trained; `ood_weight`, `reduction` and `phi` are equation 7's:
+    CE + beta * OOD term, both kinds of row in one forward pass."""
 
     ood_weight: NonNegative = Field(2.5, description="beta")
     reduction: Literal["mean", "sum"] = "mean"
@@ -188,6 +192,9 @@ class Detector(Training):
     start: Name | None = Field(
         None, description="the row whose trained classifier it starts from; null = random weights"
     )
+    gan: Gan = Gan()
+    vos: Vos = Vos()
+    npos: Npos = Npos()
 
 
 class Metrics(Section):
@@ -204,10 +211,14 @@ class Row(Section):
     `set` overrides settings of the stages for this row alone, e.g. `{distances: {step_size: 1}}`.
     """
 
-    method: Name
+    method: Name = Field(description="of the registry, or one of `methods`")
     variant: str = Field("", description="empty for the method as published")
-    outliers: str = Field("images", description="none, images, or the name of a data set")
-    scores: Annotated[list[ScoreName], Field(min_length=1)] = ["energy"]
+    outliers: str | None = Field(
+        None, description="none, images, or the name of a data set; null = the method's"
+    )
+    scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
+        None, description="null = the method's"
+    )
     set: dict[str, dict[str, Any]] = {}
 
 
@@ -223,6 +234,9 @@ class Run(Section):
     )
     attention: Literal["sdpa", "sliced"] = Field("sdpa", description="sliced: slow, little memory")
     vae_slicing: bool = Field(False, description="decode latents one by one: little memory")
+    pack: Count = Field(
+        1, description="image shards that one job makes at most: those after its own, not yet begun"
+    )
     workers: Count = Field(4, description="threads or processes that read and write beside a job")
     data: str = Field("data", description="folder of the published data sets")
     download: bool = Field(False, description="fetch missing published data sets where possible")
@@ -245,7 +259,9 @@ class Config(Section):
     ood_features: OodFeatures = OodFeatures()
     images: Images = Images()
     detector: Detector = Detector()
+    scoring: Scoring = Scoring()
     metrics: Metrics = Metrics()
+    methods: dict[Name, OwnMethod] = Field({}, description="methods of one's own")
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
     run: Run = Run()
 
@@ -257,8 +273,30 @@ class Config(Section):
             return given
         return {name: item for name, item in given.items() if item is not None}
 
+    def method(self, name: str) -> MethodEntry:
+        """Return a row's method, of the registry or one of one's own."""
+        method = self.rows[name].method
+        if method not in self.methods:
+            return METHODS[method]
+        own = self.methods[method]
+        return MethodEntry(method, "", method, own.outliers, tuple(own.scores))
+
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
+        taken = sorted(set(self.methods) & set(METHODS))
+        if taken:
+            raise ValueError(f"methods.{taken[0]} must have another name: the registry has it")
+        for name, row in self.rows.items():
+            if row.method not in METHODS and row.method not in self.methods:
+                hint = closest(row.method, {*METHODS, *self.methods})
+                raise ValueError(
+                    f"rows.{name}.method must be one of the registry or of `methods`, "
+                    f"got {row.method!r}{hint}"
+                )
+            entry = self.method(name)
+            row.outliers = entry.outliers if row.outliers is None else row.outliers
+            row.scores = list(entry.scores) if row.scores is None else row.scores
+            self._check_scores(name, entry)
         known = set(self.datasets)
         used = {"id": [self.id], "test": self.test, "validation": self.validation}
         used |= {"control": self.control}
@@ -302,6 +340,30 @@ class Config(Section):
             self._check_row(name)
         return self
 
+    def _check_scores(self, name: str, entry: MethodEntry) -> None:
+        """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
+        row = self.rows[name]
+        if entry.module == "energy_regulariser" and row.outliers == "none":
+            raise ValueError(
+                f"rows.{name}.outliers must name outliers for {entry.title}, got 'none'; "
+                "write images, or the name of a data set"
+            )
+        if entry.module in PACKAGED and entry.outliers == "none" != row.outliers:
+            raise ValueError(
+                f"rows.{name}.outliers must be none, got {row.outliers!r}: {entry.title} takes none"
+            )
+        for score in row.scores:
+            why = fits(entry.module, score)
+            if why:
+                raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
+            chooses = score != "odin" or len(self.scoring.odin.magnitudes) > 1
+            if SCORES[score].validated and chooses and not self.validation:
+                cure = "; or give scoring.odin.magnitudes one number" if score == "odin" else ""
+                raise ValueError(
+                    f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
+                    f"name some under `validation`{cure}"
+                )
+
     def _check_row(self, name: str) -> None:
         """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
         found, rows = self.for_row(name), {name}
@@ -327,10 +389,12 @@ class Config(Section):
 
     def for_row(self, name: str) -> "Config":
         """Return the configuration with one row's overrides applied."""
-        overrides = self.rows[name].set
+        overrides = self.method(name).set
+        for section, values in self.rows[name].set.items():
+            overrides = overrides | {section: _merged(overrides.get(section, {}), values)}
         changed = {}
         for section, values in overrides.items():
-            allowed = ("distances", "ood_features", "images", "detector", "encoder")
+            allowed = ("distances", "ood_features", "images", "detector", "encoder", "scoring")
             if section not in allowed:
                 raise ValueError(f"rows.{name}.set.{section} must be one of {', '.join(allowed)}")
             model = getattr(self, section)

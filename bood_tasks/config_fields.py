@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from bood_tasks.registry import SCORES
+
 
 def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -27,10 +29,12 @@ Natural = Annotated[Whole, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share)]
+Percentile = Annotated[float, Field(gt=0, lt=100)]
+Magnitudes = Annotated[list[NonNegative], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-ScoreName = Literal["msp", "energy"]
+ScoreName = Literal[tuple(SCORES)]
 Prompt = Annotated[str, AfterValidator(_one_placeholder)]
 
 

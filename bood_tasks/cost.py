@@ -15,6 +15,7 @@ import numpy as np
 
 from bood_tasks.catalogue import CATALOGUE
 from bood_tasks.plan import Plan
+from bood_tasks.resources import OUTPUT_BYTES, PASSES
 from bood_tasks.spec import Spec
 
 # Dense TFLOP/s that large matrix products sustain, in half and in full precision.
@@ -181,15 +182,20 @@ def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
             each = _forward(settings, data.settings["image"], settings["crop"], classes)
             seen = rows and rows * settings["epochs"] * (2 if _outliers(spec, classes) else 1)
             return seen, seen and BACKWARD * seen * each, WEIGHTS_BYTES
-        case "scores":
+        case "outputs":
             detector = spec.inputs["detector"]
             data = detector.inputs["dataset"]
             each = _forward(
                 detector.settings, data.settings["image"], settings["crop"], classes_of(data)
             )
-            parts = [counts_of(item).get("test") for item in spec.inputs["datasets"]]
+            split = "train" if settings.get("training") else "test"
+            parts = [counts_of(item).get(split) for item in spec.inputs["datasets"]]
             rows = None if None in parts else sum(parts)
-            return rows, rows and rows * each, rows and rows * 8
+            return rows, rows and rows * each, rows and rows * OUTPUT_BYTES
+        case "scores":
+            rows, flops, _ = estimate(spec.inputs["outputs"])
+            passes = PASSES * len(settings.get("magnitudes", ()))
+            return rows, flops and flops * passes, rows and rows * 8
     return 1, 0.0, 0.0
 
 

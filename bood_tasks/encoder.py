@@ -19,6 +19,7 @@ from bood_tasks import seeds
 from bood_tasks.cosine import cosine_logits
 from bood_tasks.environment import inference_batch, pick_device
 from bood_tasks.loading import place
+from bood_tasks.method import Step, sgd
 from bood_tasks.networks import ResNet, initialised, save_weights
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact, write_json
@@ -51,7 +52,7 @@ def train_encoder(
     ).to(device)
     table = torch.from_numpy(anchors).to(device)
 
-    def loss(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def loss(net: nn.Module, x: Tensor, y: Tensor, _step: Step) -> dict[str, Tensor]:
         return {"loss": F.cross_entropy(cosine_logits(net(x), table, temperature=temperature), y)}
 
     curve, rate = fit(
@@ -63,6 +64,7 @@ def train_encoder(
         stage="encoder",
         seed=seed,
         checkpoint=checkpoint,
+        optimisers=[sgd(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)],
     )
     return model, curve, rate
 

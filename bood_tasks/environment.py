@@ -21,6 +21,7 @@ DEFAULTS = {  # of a stage run by hand: the same as config.Run's
     "compile": "auto",
     "attention": "sdpa",
     "vae_slicing": False,
+    "pack": 1,
     "workers": 4,
     "data": "data",
     "download": False,

@@ -10,7 +10,7 @@ from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.tables import row_name, score_name
 
-VERSION = 2
+VERSION = 3
 
 
 def _draw_scores(album: Album, job: Job) -> None:
@@ -20,11 +20,8 @@ def _draw_scores(album: Album, job: Job) -> None:
         scored = {}
         for place in first:
             label, scores = rows[place], job.inputs["scores"][place]
-            for score in label["scores"]:
-                title = f"{row_name(label['method'], label['variant'])}, {score_name(score)}"
-                scored[title] = tuple(
-                    scores[f"{which}/test/{score}"][:] for which in (name, dataset)
-                )
+            title = f"{row_name(label['method'], label['variant'])}, {score_name(label['score'])}"
+            scored[title] = tuple(scores[f"{which}/test/score"][:] for which in (name, dataset))
         seed = rows[first[0]]["seed"]
         album.add(
             f"scores_{readable(dataset)}",

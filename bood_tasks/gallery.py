@@ -12,13 +12,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from bood_tasks import plots, sheets
-from bood_tasks.album import Album, runs_shown
+from bood_tasks.album import Album
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact
 from bood_tasks.tables import row_name
 
-VERSION = 1
+VERSION = 2
 OOD_ROWS_PER_SHEET = 4
 CLASSES_IN_OVERVIEW = 20
 MUCH_TIED = 0.5
@@ -139,26 +139,25 @@ def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
 
 def _draw_losses(album: Album, job: Job) -> None:
     rows, detectors = job.settings["rows"], job.inputs["detectors"]
-    first = runs_shown(rows)
     panels: dict[str, dict[str, plots.Curve]] = {
         "encoder: cross-entropy": {"encoder": _curve(job.inputs["encoder"], "loss")},
         "detector: cross-entropy": {},
         "detector: OOD term, without β": {},
     }
-    for place in first:
-        name = row_name(rows[place]["method"], rows[place]["variant"])
+    for row, detector in zip(rows, detectors, strict=True):
+        name = row_name(row["method"], row["variant"])
         for term, panel in (("ce", "detector: cross-entropy"),
                             ("ood", "detector: OOD term, without β")):  # fmt: skip
-            curve = _curve(detectors[place], term)
+            curve = _curve(detector, term)
             if curve is None and term == "ce":
-                curve = _curve(detectors[place], "loss")
+                curve = _curve(detector, "loss")
             if curve is not None:
                 panels[panel][name] = curve
     album.add(
         "losses",
         plots.losses({title: lines for title, lines in panels.items() if lines}),
         "Training losses",
-        f"Seed {rows[first[0]]['seed']}; means of neighbouring steps.",
+        f"Seed {job.settings['seed']}; means of neighbouring steps.",
         formats=["png", "svg"],
     )
 

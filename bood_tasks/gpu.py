@@ -11,6 +11,7 @@ share /tmp; BOOD_FAKE_GPUS (comma-separated names) stands in for nvidia-smi in t
 
 import argparse
 import getpass
+import json
 import os
 import random
 import shlex
@@ -172,8 +173,22 @@ def prepare(count: int, command: list[str], environment: Mapping[str, str]) -> d
     return {**environment, "CUDA_VISIBLE_DEVICES": ",".join(held)}
 
 
+def finished_meanwhile(command: list[str]) -> bool:
+    """Whether the command is a stage's whose artifact another process has finished."""
+    if not {"--out", "--spec"} <= set(command):  # or a long command, in a file
+        return False
+    out = Path(command[command.index("--out") + 1])
+    if not out.with_name(".finished.json").is_file():
+        return False
+    from bood_tasks.claim import claimed
+    from bood_tasks.stage import finished
+
+    with claimed(out.parent) as free:
+        return free and finished(out, json.loads(command[command.index("--spec") + 1]))
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Become the command; returns only by an error."""
+    """Become the command; returns only by an error, or if there is nothing left to do."""
     argv = sys.argv[1:] if argv is None else argv
     cut = argv.index("--") if "--" in argv else len(argv)  # argparse would drop later `--` too
     command = argv[cut + 1 :]
@@ -186,6 +201,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("a command must follow `--`")
     if arguments.count < 0:
         parser.error(f"N must be at least 0, got {arguments.count}")
+    if finished_meanwhile(command):  # needs no device, and no heavy imports
+        return
     try:
         environment = prepare(arguments.count, command, os.environ)
     except KeyboardInterrupt:

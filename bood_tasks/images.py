@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bood_tasks import seeds
 from bood_tasks.anchors import pick_tokens
+from bood_tasks.claim import claimed
 from bood_tasks.diffusion import (
     compile_networks,
     decode,
@@ -28,6 +29,7 @@ from bood_tasks.flops import evaluations, image_flops
 from bood_tasks.generation import Batches, BlockWriter, fitting_batch
 from bood_tasks.progress import progress
 from bood_tasks.stage import Job, read_job, run
+from bood_tasks.store import TWIN
 
 VERSION = 2
 VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
@@ -128,7 +130,21 @@ def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, settings = pick_device(), job.settings
     pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
-    vectors, labels, classes = _vectors(job, pipe)
+    vectors = _vectors(job, pipe)
+    uncond = encode_prompt(pipe, "", None)
+    if compiles(device):
+        compile_networks(pipe)
+    write_shard(job, pipe, vectors, uncond)
+    for further in job.then:
+        with claimed(further.out.parent) as free:
+            if free and not further.out.with_name(TWIN).is_file():
+                write_shard(further, pipe, vectors, uncond)
+
+
+def write_shard(job: Job, pipe, given: tuple, uncond: Float[Tensor, "1 l e"]) -> None:
+    """Decode one shard into its artifact; `given` are the vectors, their classes and the names."""
+    settings, device = job.settings, pipe.device.type
+    vectors, labels, classes = given
     which, items, rows = assign_vectors(
         labels, classes, start=settings["start"], stop=settings["stop"]
     )
@@ -136,7 +152,6 @@ def main(argv: list[str] | None = None) -> None:
     shape = latent_shape(pipe, settings["resolution"])
     made = shape[1] * pipe.vae_scale_factor
     side = settings["saved_size"] or made
-    uncond = encode_prompt(pipe, "", None)
 
     def decode_rows(chosen: np.ndarray, **more) -> UInt8[Tensor, "b h w 3"]:
         noise = item_noise(shape, settings["seed"], names[chosen].tolist(), items[chosen])
@@ -148,8 +163,6 @@ def main(argv: list[str] | None = None) -> None:
         size = fitting_batch(
             lambda n: decode_rows(np.arange(n) % count, steps=2), torch.device(device)
         )
-    if compiles(device):
-        compile_networks(pipe)
     batches = Batches(decode_rows, halved(size), pad=compiles(device))
     done_path = job.out.parent / ".progress" / "rows"
     with job.draft() as draft:

@@ -16,7 +16,7 @@ from numpy import ndarray
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact
 
-VERSION = 1
+VERSION = 2
 COLUMNS = (
     "method", "variant", "score", "id_dataset", "ood_dataset", "split", "seed",
     "metric", "convention", "value", "n_id", "n_ood",
@@ -121,39 +121,54 @@ def compare(
     ]
 
 
-def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
-    """Rows of one scored detector: its accuracies, then each score on each OOD set."""
-    name = settings["id"]
-    common = {key: label[key] for key in ("method", "variant", "seed")} | {"id_dataset": name}
+def _accuracies(scores: Artifact, label: dict, name: str) -> Iterable[dict]:
+    """Rows of one detector's accuracies; a data set may have no validation split."""
     for split in ("test", "validation"):
-        if f"{name}/{split}/correct" not in scores:  # a data set without a validation split
+        if f"{name}/{split}/correct" not in scores:
             continue
         correct = scores[f"{name}/{split}/correct"][:]
-        yield common | {
-            "score": "", "ood_dataset": "", "split": split, "metric": "id_acc", "convention": "",
-            "value": float(correct.mean()), "n_id": len(correct), "n_ood": 0,
+        yield {
+            "method": label["method"], "variant": label["variant"], "seed": label["seed"],
+            "id_dataset": name, "score": "", "ood_dataset": "", "split": split,
+            "metric": "id_acc", "convention": "", "value": float(correct.mean()),
+            "n_id": len(correct), "n_ood": 0,
         }  # fmt: skip
-    for score in label["scores"]:
-        for split in ("test", "validation", "control"):
-            if not settings[split]:
-                continue
-            reference = "validation" if split == "validation" else "test"
-            inside = scores[f"{name}/{reference}/{score}"][:]
-            for dataset in settings[split]:
-                outside = scores[f"{dataset}/test/{score}"][:]
-                try:
-                    figures = compare(inside, outside, threshold=settings["threshold"])
-                except ValueError as error:
-                    who = " ".join(filter(None, (label["method"], label["variant"])))
-                    raise ValueError(
-                        f"{who}, seed {label['seed']}, {score} on {dataset}: {error}"
-                    ) from None
-                for metric, convention, value in figures:
-                    yield common | {
-                        "score": score, "ood_dataset": dataset, "split": split,
-                        "metric": metric, "convention": convention, "value": value,
-                        "n_id": len(inside), "n_ood": len(outside),
-                    }  # fmt: skip
+
+
+def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
+    """Rows of one score of one detector on each OOD set."""
+    name = settings["id"]
+    for split in ("test", "validation", "control"):
+        if not settings[split]:
+            continue
+        reference = "validation" if split == "validation" else "test"
+        inside = scores[f"{name}/{reference}/score"][:]
+        for dataset in settings[split]:
+            outside = scores[f"{dataset}/test/score"][:]
+            try:
+                figures = compare(inside, outside, threshold=settings["threshold"])
+            except ValueError as error:
+                who = " ".join(filter(None, (label["method"], label["variant"])))
+                raise ValueError(
+                    f"{who}, seed {label['seed']}, {label['score']} on {dataset}: {error}"
+                ) from None
+            for metric, convention, value in figures:
+                yield label | {
+                    "id_dataset": name, "ood_dataset": dataset, "split": split,
+                    "metric": metric, "convention": convention, "value": value,
+                    "n_id": len(inside), "n_ood": len(outside),
+                }  # fmt: skip
+
+
+def all_rows(found: Iterable[Artifact], settings: dict) -> Iterable[dict]:
+    """Rows of every score; a detector's accuracies stand before its first one."""
+    seen = set()
+    for scores, label in zip(found, settings["rows"], strict=True):
+        run = (label["method"], label["variant"], label["seed"])
+        if run not in seen:
+            yield from _accuracies(scores, label, settings["id"])
+        seen.add(run)
+        yield from _rows(scores, label, settings)
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -173,10 +188,9 @@ def main(argv: list[str] | None = None) -> None:
         with (draft.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            for scores, label in zip(job.inputs["scores"], job.settings["rows"], strict=True):
-                for row in _rows(scores, label, job.settings):
-                    writer.writerow(row | {"value": repr(row["value"])})
-                    count += 1
+            for row in all_rows(job.inputs["scores"], job.settings):
+                writer.writerow(row | {"value": repr(row["value"])})
+                count += 1
         draft.finish(rows={"metrics": count})
 
 

@@ -65,11 +65,22 @@ class ResNet(nn.Module):
                 layers.append(Block(inputs, channels, step, bottleneck))
                 inputs = 4 * channels if bottleneck else channels
         self.body = nn.Sequential(*layers)
+        stem = len(layers) - sum(BLOCKS[depth])
+        self.ends = [stem + sum(BLOCKS[depth][: n + 1]) for n in range(len(BLOCKS[depth]))]
         self.head = nn.Linear(inputs, outputs)
 
     def penultimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p"]:
         """Return pooled features before the last linear layer."""
         return self.body(x).mean((2, 3))
+
+    def stages(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _"]]:
+        """Return pooled features after each stage; the last are the penultimate ones."""
+        found = []
+        for number, layer in enumerate(self.body, 1):
+            x = layer(x)
+            if number in self.ends:
+                found.append(x.mean((2, 3)))
+        return found
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b o"]:
         return self.head(self.penultimate(x))

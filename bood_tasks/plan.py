@@ -10,10 +10,12 @@ from pathlib import Path
 
 from bood_tasks.catalogue import CATALOGUE, holds, missing
 from bood_tasks.config import Config
+from bood_tasks.registry import SCORES
 from bood_tasks.sources import DATA, content_digest, locate, require_whole_weights
-from bood_tasks.spec import Spec, readable
+from bood_tasks.spec import Spec, readable, shard_range, to_json, version_of
 
 CONTACT_COLUMNS = 8
+OWN_SETTINGS = ("gan", "vos", "npos")  # sections of `detector` for one method each
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Plan:
 
     specs: dict[str, Spec] = field(default_factory=dict)
     targets: dict[str, Spec] = field(default_factory=dict)
+    shards: dict[str, list[Spec]] = field(default_factory=dict)  # of the same images
 
     def add(self, spec: Spec) -> Spec:
         """Register a spec with all it is made from; return the one known by its digest."""
@@ -30,6 +33,25 @@ class Plan:
                 self.add(upstream)
             self.specs[spec.digest] = spec
         return self.specs[spec.digest]
+
+
+def following(plan: Plan, shard: Spec, count: int) -> list[str]:
+    """Return the index ranges, START-STOP, of the `count` shards of the same images after one."""
+    if not plan.shards:
+        for spec in plan.specs.values():
+            if spec.stage == "images":
+                plan.shards.setdefault(_without_range(spec), []).append(spec)
+    ranges = sorted(
+        (spec.settings["start"], spec.settings["stop"])
+        for spec in plan.shards[_without_range(shard)]
+    )
+    place = ranges.index((shard.settings["start"], shard.settings["stop"]))
+    return [f"{start}-{stop}" for start, stop in ranges[place + 1 : place + 1 + count]]
+
+
+def _without_range(shard: Spec) -> str:
+    settings = {k: v for k, v in shard.settings.items() if k not in ("start", "stop")}
+    return to_json(shard.identity() | {"settings": settings})
 
 
 def published_folder(config: Config, name: str) -> Path:
@@ -188,7 +210,7 @@ def images(config: Config, seed: int) -> tuple[Spec, ...]:
     shards = []
     for start in range(0, item.per_class, item.shard):
         stop = min(start + item.shard, item.per_class)
-        name = readable(kind, f"seed{seed}", f"{start:05d}-{stop - 1:05d}")
+        name = readable(kind, f"seed{seed}", shard_range(start, stop))
         shards.append(Spec("images", name, settings | {"start": start, "stop": stop}, inputs))
     return tuple(shards)
 
@@ -217,36 +239,86 @@ def trajectory(config: Config, seed: int) -> Spec:
     return Spec("trajectory", readable(config.id, f"seed{seed}"), settings, inputs)
 
 
-def detector(config: Config, outliers: str, seed: int) -> Spec:
-    """Spec of one trained detector; the CE baseline knows nothing of the OOD term."""
-    settings = config.detector.model_dump(exclude={"start"})
-    settings |= {"seed": seed, "crop": config.image.crop}
-    inputs: dict = {"dataset": dataset(config, config.id)}
-    if config.detector.start:
-        first = config.detector.start
+def _method(config: Config, row: str) -> tuple[dict, str]:
+    """Return what a row's method is made from, and the file of one's own if it is one.
+
+    `config` holds the row's overrides.
+    """
+    entry, name = config.method(row), config.rows[row].method
+    if name in config.methods:
+        own = config.methods[name]
+        path = locate(own.module, f"methods.{name}.module")
+        content = {"method": name, "content": content_digest(path)}
+        return content | {"method_settings": own.settings}, str(path)
+    given = {}
+    if entry.module == "energy_regulariser":
+        given = config.detector.model_dump(include={"ood_weight", "reduction", "phi"})
+    elif entry.module in OWN_SETTINGS:
+        given = getattr(config.detector, entry.module).model_dump()
+    if entry.module == "gan":
+        given["size"] = config.image.crop or config.image.size
+    version = version_of(entry.module)
+    return {"method": entry.module, "method_version": version, "method_settings": given}, ""
+
+
+def detector(config: Config, row: str, seed: int) -> Spec:
+    """Spec of a row's trained detector: its method, with the outliers that it takes."""
+    own, outliers = config.for_row(row), config.rows[row].outliers
+    shared = {"start", "ood_weight", "reduction", "phi", *OWN_SETTINGS}
+    settings = own.detector.model_dump(exclude=shared)
+    method, source = _method(own, row)
+    settings |= {"seed": seed, "crop": own.image.crop, **method}
+    inputs: dict = {"dataset": dataset(own, own.id)}
+    if own.detector.start:
         settings["start"] = True
-        inputs["start"] = detector(config.for_row(first), config.rows[first].outliers, seed)
-    if outliers == "none":
-        for key in ("ood_weight", "reduction", "phi"):
-            del settings[key]
-        kind = "ce"
-    elif outliers == "images":
-        inputs["images"] = images(config, seed)
+        inputs["start"] = detector(config, own.detector.start, seed)
+    kind = config.rows[row].method
+    if outliers == "images":
+        inputs["images"] = images(own, seed)
         kind = inputs["images"][0].name.split("-seed")[0]
-    else:
-        inputs["outliers"] = dataset(config, outliers)
+    elif outliers != "none":
+        inputs["outliers"] = dataset(own, outliers)
         kind = outliers
-    return Spec("detector", readable(kind, f"seed{seed}"), settings, inputs)
+    return Spec("detector", readable(kind, f"seed{seed}"), settings, inputs, source)
 
 
-def scores(config: Config, row: str, seed: int) -> Spec:
-    """Spec of one detector's per-sample scores on every data set."""
-    names = [config.id, *config.test, *config.validation, *config.control]
-    trained = detector(config.for_row(row), config.rows[row].outliers, seed)
+def scored(config: Config) -> list[str]:
+    """Return the data sets that every detector is scored on, the ID one first."""
+    return list(dict.fromkeys([config.id, *config.test, *config.validation, *config.control]))
+
+
+def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
+    """Spec of a detector's logits and features: on the training split, or on all data sets."""
+    names = [config.id] if training else sorted(scored(config))
+    trained = detector(config, row, seed)
     inputs = {"detector": trained, "datasets": tuple(dataset(config, name) for name in names)}
-    settings = {"scores": sorted(config.rows[row].scores), "id": config.id, "datasets": names}
-    settings["crop"] = config.image.crop
-    return Spec("scores", trained.name, settings, inputs)
+    settings = {"datasets": names, "id": config.id, "crop": config.image.crop}
+    name = trained.name
+    if training:
+        settings["training"], name = True, f"{name}-train"
+    return Spec("outputs", name, settings, inputs, trained.source)
+
+
+def scores(config: Config, row: str, seed: int, score: str) -> Spec:
+    """Spec of one score of one detector: of every sample of every data set."""
+    entry, own = SCORES[score], config.for_row(row)
+    found = outputs(config, row, seed, training=False)
+    inputs: dict = {"outputs": found}
+    settings: dict = {"score": score, "id": config.id}
+    if hasattr(own.scoring, score):
+        settings |= getattr(own.scoring, score).model_dump()
+    if entry.validated:
+        settings["validation"] = config.validation
+    if entry.fits:
+        inputs["training"] = outputs(config, row, seed, training=True)
+    source = ""
+    if entry.linear or entry.gradients:
+        inputs["detector"] = found.inputs["detector"]
+        source = inputs["detector"].source
+    if entry.gradients:
+        inputs["datasets"] = found.inputs["datasets"]
+        settings |= {"datasets": found.settings["datasets"], "crop": config.image.crop}
+    return Spec("scores", readable(found.name, score), settings, inputs, source)
 
 
 def notes(config: Config) -> dict:
@@ -299,11 +371,12 @@ def make(config: Config) -> Plan:
         require_whole_weights(Path(weights.source), f"generator.{setting}")
     plan = Plan()
     runs = [(name, row, seed) for name, row in config.rows.items() for seed in config.seeds]
+    read = [(name, row, seed, score) for name, row, seed in runs for score in row.scores]
     labels = [
-        {"method": row.method, "variant": row.variant, "seed": seed, "scores": row.scores}
-        for _, row, seed in runs
+        {"method": row.method, "variant": row.variant, "seed": seed, "score": score}
+        for _, row, seed, score in read
     ]
-    found = tuple(scores(config, name, seed) for name, _, seed in runs)
+    found = tuple(scores(config, name, seed, score) for name, _, seed, score in read)
     groups = {"test": config.test, "validation": config.validation, "control": config.control}
     metrics = Spec(
         "metrics",
@@ -313,12 +386,20 @@ def make(config: Config) -> Plan:
     )
     tables = Spec("tables", readable(config.id), {"notes": notes(config)}, {"metrics": metrics})
     seed = config.seeds[0]
-    named = {"rows": labels, "id": config.id}
-    figures = Spec("figures", readable(config.id), named | {"test": config.test}, {"scores": found})
+    figures = Spec(
+        "figures",
+        readable(config.id),
+        {"rows": labels, "id": config.id, "test": config.test},
+        {"scores": found},
+    )
     gallery = Spec(
         "gallery",
         readable(config.id),
-        named | {"contact_columns": CONTACT_COLUMNS},
+        {
+            "rows": [{"method": r.method, "variant": r.variant} for r in config.rows.values()],
+            "seed": seed,
+            "contact_columns": CONTACT_COLUMNS,
+        },
         {
             "dataset": dataset(config, config.id),
             "anchors": anchors(config),
@@ -329,7 +410,9 @@ def make(config: Config) -> Plan:
             "distances": distances(config, seed),
             "ood_features": ood_features(config, seed),
             "encoder": encoder(config, seed),
-            "detectors": tuple(spec.inputs["detector"] for spec in found),
+            "detectors": tuple(
+                detector(config, name, seed) for name, _, each in runs if each == seed
+            ),
         },
     )
     shown_there = {"metrics": metrics, "tables": tables, "figures": figures, "gallery": gallery}

@@ -25,12 +25,15 @@ FLOORS = {  # MB, minutes: PyTorch's libraries, a CUDA context and the shipped w
     "trajectory": (8000, 10),
     "distances": (4000, 30),
     "features": (4000, 20),
+    "outputs": (4000, 30),
     "scores": (4000, 30),
     "ood_features": (4000, 20),
     "gallery": (4000, 20),
     "figures": (4000, 20),
     "dataset": (2000, 30),
 }
+OUTPUT_BYTES = 4 * 4096  # of a picture at most: logits and features, float32
+PASSES = 4  # of a picture moved along a gradient: one and its gradient, and another
 LARGE_BYTES = 2**30  # from here on pictures are streamed or read by several threads
 LARGEST_MB = 96_000
 THREADS = 4
@@ -110,12 +113,22 @@ def needs(spec: Spec) -> Needs:
         case "encoder" | "detector":
             held, tflop, inside = _training(spec)
             threads = _threads(inside)
-        case "features" | "scores":
+        case "features" | "outputs":
             network = spec.inputs["encoder" if spec.stage == "features" else "detector"]
             sets = spec.inputs.get("datasets") or (spec.inputs["dataset"],)
             pixels = sum(map(bytes_of, sets))
             held, threads = min(pixels, LARGE_BYTES), _threads(pixels)
             tflop = sum(pictures_of(item) * forward_tflop(network, item) for item in sets)
+        case "scores":
+            held = OUTPUT_BYTES * max(map(pictures_of, spec.inputs["outputs"].inputs["datasets"]))
+            if "training" in spec.inputs:
+                data = spec.inputs["training"].inputs["datasets"][0]
+                held += OUTPUT_BYTES * pictures_of(data)
+                minutes, threads = 2 * minutes, _threads(bytes_of(data))
+            passes = PASSES * len(settings.get("magnitudes", ()))  # forth and back
+            network = spec.inputs.get("detector")
+            for item in spec.inputs.get("datasets", ()):
+                tflop += passes * pictures_of(item) * forward_tflop(network, item)
         case "distances" | "ood_features":
             data = spec.inputs["features"].inputs["dataset"]
             held = pictures_of(data) * 768 * 4 * 2

@@ -102,3 +102,8 @@ def readable(*parts: object) -> str:
     """Join parts into one safe path component: no separators, no shell characters."""
     text = "-".join(str(part) for part in parts if part not in ("", None))
     return re.sub(r"[^A-Za-z0-9.+=_-]+", "_", text).lstrip(".-")[:80] or "unnamed"
+
+
+def shard_range(start: int, stop: int) -> str:
+    """Return an index range as shards are named: `00000-00099`."""
+    return f"{start:05d}-{stop - 1:05d}"

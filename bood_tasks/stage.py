@@ -5,11 +5,12 @@ import errno
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bood_tasks import environment
 from bood_tasks.claim import claim, need_not_be_made
+from bood_tasks.spec import digest_of, shard_range
 from bood_tasks.store import TWIN, Artifact, Draft, restore
 
 _OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
@@ -30,6 +31,7 @@ class Job:
     out: Path
     identity: dict
     source: str
+    then: tuple["Job", ...] = ()  # further shards to make while everything is loaded
 
     def draft(self) -> Draft:
         """Return the artifact to write; a context manager."""
@@ -53,6 +55,7 @@ def read_job(argv: list[str] | None = None) -> Job:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--spec", required=True, type=json.loads, help="the artifact's identity")
     parser.add_argument("--source", default="", help="outside file or folder, if the stage has one")
+    parser.add_argument("--then", nargs="*", default=[], help="further shards, START-STOP")
     arguments = parser.parse_args(argv)
     given = {path.parent.name: path for path in arguments.inputs}
 
@@ -68,15 +71,33 @@ def read_job(argv: list[str] | None = None) -> Job:
         role: [opened(item) for item in digests] if isinstance(digests, list) else opened(digests)
         for role, digests in arguments.spec["inputs"].items()
     }
-    out = arguments.out
+    out, identity = arguments.out, arguments.spec
     claim(out.parent)
-    if need_not_be_made(out, out.with_name(TWIN)) and restore(out, arguments.spec):
-        print(f"{out.parent} was finished by another process", file=sys.stderr)
+    if finished(out, identity):
         sys.exit(0)
     note = out.parent / ".progress" / SHORT_OF_MEMORY
     environment.halvings = int(note.read_text()) if note.is_file() else 0
     _OUT[:] = [out]
-    return Job(arguments.spec["settings"], inputs, arguments.out, arguments.spec, arguments.source)
+    job = Job(identity["settings"], inputs, out, identity, arguments.source)
+    return replace(job, then=tuple(_shard(job, *text.split("-")) for text in arguments.then))
+
+
+def finished(out: Path, identity: dict) -> bool:
+    """Whether another process has finished an artifact; its manifest is put back then."""
+    if need_not_be_made(out, out.with_name(TWIN)) and restore(out, identity):
+        print(f"{out.parent} was finished by another process", file=sys.stderr)
+        return True
+    return False
+
+
+def _shard(job: Job, start: str, stop: str) -> Job:
+    """Return the order for another index range of the same images."""
+    settings = job.settings | {"start": int(start), "stop": int(stop)}
+    identity = job.identity | {"settings": settings}
+    stem = job.out.parents[1].name.rsplit("-", 2)[0]
+    name = f"{stem}-{shard_range(int(start), int(stop))}"
+    out = job.out.parents[2] / name / digest_of(identity) / job.out.name
+    return replace(job, settings=settings, out=out, identity=identity)
 
 
 def _note_memory(error: BaseException) -> None:

@@ -11,28 +11,28 @@ from pathlib import Path
 
 from bood_tasks.footnotes import footnotes
 from bood_tasks.metrics import read_rows
+from bood_tasks.registry import METHODS, SCORES
 from bood_tasks.stage import read_job, run
 
-VERSION = 1
+VERSION = 2
 AVERAGE = "average"
 GROUP = (
     "method", "variant", "score", "id_dataset", "ood_dataset", "split", "metric", "convention",
 )  # fmt: skip
 COLUMNS = (*GROUP, "mean", "std", "n_seeds", "n_id", "n_ood")
-METHODS = {"ce": "Cross-entropy", "bood": "BOOD"}
-SCORES = {"msp": "MSP", "energy": "Energy"}
 
 Row = dict  # one row of metrics.csv or table1.csv
 
 
 def row_name(method: str, variant: str) -> str:
     """A row's name as people read it: `BOOD`, `BOOD · uniform-noise`."""
-    return " · ".join(filter(None, (METHODS.get(method, method), variant)))
+    title = METHODS[method].title if method in METHODS else method
+    return " · ".join(filter(None, (title, variant)))
 
 
 def score_name(score: str) -> str:
     """A score's name as people read it."""
-    return SCORES.get(score, score)
+    return SCORES[score].title
 
 
 def _with_averages(rows: list[Row]) -> list[Row]:

@@ -1,17 +1,17 @@
 """The training loop that encoder and detector share; they differ in network and loss.
 
-SGD with Nesterov momentum .9, clipped gradients (phi reads an unbounded energy and diverges at
-the papers' learning rate without) and a cosine from `lr` to 1e-6 at every step. Every random choice
-is seeded by (seed, stage, step), so a killed run continues from its checkpoint and ends with
-the weights of an unbroken one. On a GPU nothing in a step waits for the device: losses are read
-once every STEPS_PER_POINT.
+The caller's optimisers, clipped gradients (phi reads an unbounded energy and diverges at the
+papers' learning rate without) and a cosine from each learning rate to 1e-6 at every step. Every
+random choice is seeded by (seed, stage, step), so a killed run continues from its checkpoint and
+ends with the weights of an unbroken one. On a GPU nothing in a step waits for the device: losses
+are read once every STEPS_PER_POINT.
 """
 
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,16 +37,17 @@ from bood_tasks.augmentation import (
 )
 from bood_tasks.environment import compiles
 from bood_tasks.loading import Held, Streamed, to_pixels
+from bood_tasks.method import Step
 from bood_tasks.networks import to_input
 from bood_tasks.progress import progress
 
-MOMENTUM, LAST_LR = 0.9, 1e-6
+LAST_LR = 1e-6
 STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
 CHECKPOINT_SHARE = 0.02  # of the time at most, beside that: large networks at many steps a second
 STEPS_PER_POINT = 10
 ROWS_READ_AHEAD = 2000
 
-Loss = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
+Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ def cosine_lr(step: int, steps: int, lr: float) -> float:
     return LAST_LR + (lr - LAST_LR) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
+def _stream(*stream: int | str) -> torch.Generator:
+    return torch.Generator().manual_seed(seeds.stream(*stream))
+
+
 @lru_cache(maxsize=4)  # the steps of one pass ask again and again
 def _pass(total: int, *stream: int | str) -> np.ndarray:
     return seeds.generator(*stream).permutation(total)
@@ -106,31 +111,43 @@ def id_rows(first: int, steps: int, count: int, per_epoch: int, *stream) -> Iter
         yield from parts[max(0, first - epoch * per_epoch) :]
 
 
-def _save(path: Path, model: nn.Module, optimiser: torch.optim.SGD, step: int, curve: list) -> None:
+def _states(optimisers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[str, dict, Tensor]]:
+    """Yield a name for each optimised parameter, its optimiser's state of it, and itself."""
+    for number, optimiser in enumerate(optimisers):
+        parameters = [item for group in optimiser.param_groups for item in group["params"]]
+        for index, parameter in enumerate(parameters):
+            yield f"optimiser.{number}.{index}", optimiser.state[parameter], parameter
+
+
+def _save(path: Path, model: nn.Module, optimisers, step: int, curve: list) -> None:
     """Replace the checkpoint in one step; step and loss curve travel in its header."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, parameter in enumerate(model.parameters()):
-        buffer = optimiser.state[parameter].get("momentum_buffer")
-        if buffer is not None:
-            tensors[f"momentum.{index}"] = buffer
+    for name, state, _ in _states(optimisers):
+        for key, value in state.items():
+            if value is not None:  # momentum before the first step
+                tensors[f"{name}.{key}"] = value
     scratch = path.with_suffix(".tmp")
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     save_file(plain, scratch, metadata={"step": str(step), "curve": json.dumps(curve)})
     os.replace(scratch, path)
 
 
-def _resume(path: Path, model: nn.Module, optimiser: torch.optim.SGD) -> tuple[int, list]:
+def _resume(path: Path, model: nn.Module, optimisers) -> tuple[int, list]:
     """Load the checkpoint if there is one; return the next step and the curve so far."""
     if not path.is_file():
         return 0, []
     with safe_open(path, "pt") as file:
-        names = file.keys()
+        names = list(file.keys())
         state = {n.removeprefix("model."): file.get_tensor(n) for n in names if n[:6] == "model."}
         model.load_state_dict(state)
-        for index, parameter in enumerate(model.parameters()):
-            if f"momentum.{index}" in names:
-                buffer = torch.empty_like(parameter).copy_(file.get_tensor(f"momentum.{index}"))
-                optimiser.state[parameter]["momentum_buffer"] = buffer.detach()
+        for prefix, state, parameter in _states(optimisers):
+            for name in names:
+                stem, _, key = name.rpartition(".")
+                if stem == prefix:
+                    value = file.get_tensor(name)
+                    if value.shape == parameter.shape:  # in its memory order and on its device
+                        value = torch.empty_like(parameter).copy_(value).detach()
+                    state[key] = value
         header = file.metadata()
     return int(header["step"]), json.loads(header["curve"])
 
@@ -180,28 +197,23 @@ def fit(
     seed: int,
     checkpoint: Path,
     outliers: Held | Streamed | None = None,
+    optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[list[dict[str, float]], float]:
     """Train `model` in place; return its loss curve and how many pictures a second it saw.
 
-    `loss(model, x, y)` gets x [b + o, 3, h, w] with the b ID rows first, o = b with outliers,
-    else 0, and returns named terms of which "loss" is minimised; the curve has one mean every
-    STEPS_PER_POINT steps. Raises ValueError for a loss that is not finite, and for a batch that
-    the GPU cannot hold: its size is part of the recipe.
+    All optimisers step on the one loss. `loss(model, x, y, step)` gets x [b + o, 3, h, w] with the
+    b ID rows first, o = b with outliers, else 0, and returns named terms of which "loss" is
+    minimised; the curve has one mean every STEPS_PER_POINT steps. Raises ValueError for a loss
+    that is not finite, and for a batch that the GPU cannot hold: its size is part of the recipe.
     """
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"
     torch.backends.cudnn.benchmark = on_gpu
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=MOMENTUM,
-        nesterov=True,
-        weight_decay=recipe.weight_decay,
-        fused=on_gpu or None,
-    )
+    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+    first_lrs = [group["lr"] for group in groups]
     per_epoch = math.ceil(len(images) / recipe.batch_size)
     steps = per_epoch * recipe.epochs
-    first, curve = _resume(checkpoint, model, optimiser)
+    first, curve = _resume(checkpoint, model, optimisers)
     record = _Recorder(stage, curve, recipe.lr)
     step_loss, labels = compiled(loss, device), labels.to(device)
 
@@ -224,24 +236,28 @@ def fit(
             x, y = next(batches), labels[to_device(torch.from_numpy(rows), device)]
             if outliers is not None:
                 x = torch.cat([x, next(also)])
-            rng = torch.Generator().manual_seed(seeds.stream(seed, stage, "step", step))
-            for group in optimiser.param_groups:
-                group["lr"] = cosine_lr(step, steps, recipe.lr)
+            rng = _stream(seed, stage, "step", step)
+            for group, lr in zip(groups, first_lrs, strict=True):
+                group["lr"] = cosine_lr(step, steps, lr)
+            place = Step(step, steps, _stream(seed, stage, "method", step))
             try:
                 x = to_input(augment(x, recipe, rng))
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):
-                    terms = step_loss(model, x, y)
-                optimiser.zero_grad()
+                    terms = step_loss(model, x, y, place)
+                for optimiser in optimisers:
+                    optimiser.zero_grad()
                 terms["loss"].backward()
             except torch.cuda.OutOfMemoryError as error:
                 raise ValueError(
                     f"{stage}.batch_size must fit into the GPU's memory, got {recipe.batch_size} "
                     f"({len(x)} pictures a step); lower it, or take a GPU with more memory"
                 ) from error
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimiser.step()
+            for optimiser in optimisers:
+                own = [item for group in optimiser.param_groups for item in group["params"]]
+                nn.utils.clip_grad_norm_(own, recipe.clip_norm)
+                optimiser.step()
             record.add(terms)
             seen, note = seen + len(x), ""
             point = len(record.recent) == STEPS_PER_POINT or step == steps - 1
@@ -252,7 +268,7 @@ def fit(
             due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
             if due:
                 saved = time.monotonic()
-                _save(checkpoint, model, optimiser, step + 1, curve)
+                _save(checkpoint, model, optimisers, step + 1, curve)
                 cost = time.monotonic() - saved
             advance(1, note)
     model.eval()

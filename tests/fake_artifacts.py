@@ -31,6 +31,7 @@ def make(
     arrays: dict[str, np.ndarray] | None = None,
     files: dict[str, object] | None = None,
     settings: dict | None = None,
+    rows: dict[str, int] | None = None,
 ) -> Artifact:
     """Write a finished artifact; a file's content is text, or anything JSON holds."""
     spec = identity(stage, settings)
@@ -41,7 +42,7 @@ def make(
         for name, content in (files or {}).items():
             text = content if isinstance(content, str) else json.dumps(content)
             (draft.folder / name).write_text(text, encoding="utf-8")
-        draft.finish()
+        draft.finish(rows=rows)
     return Artifact(manifest)
 
 

@@ -34,6 +34,7 @@ FAULTS = {  # kind: weight
     "job killed": 4, "job terminated": 2, "Snakemake killed": 1,
     "file truncated": 1, "byte flipped": 1, "file deleted": 1,
 }  # fmt: skip
+PACK = 25  # shards that one job makes, or loading would take all the time
 ROUNDING = 1  # of 255: a batch of other rows may round otherwise
 
 
@@ -58,6 +59,7 @@ class Soak:
         overlay = {
             "images": {"per_class": self.shards, "shard": 1, "steps": 1, "guidance": 1},
             "detector": {"epochs": 1},
+            "run": {"pack": PACK},
         }
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
         overlay["images"]["shard"] = self.shards
@@ -70,7 +72,7 @@ class Soak:
         files = [ROOT / "config.yaml", SMOKE, self.folder / f"{overlay}.yaml"]
         config = effective_config(files).for_row("bood")
         found = {
-            "detector": lambda: [planning.detector(config, "images", 0)],
+            "detector": lambda: [planning.detector(config, "bood", 0)],
             "images": lambda: list(planning.images(config, 0)),
         }
         return found[stage]()

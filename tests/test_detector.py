@@ -1,44 +1,24 @@
-import math
-
 import numpy as np
 import PIL.Image
 import pytest
 import torch
 
-from bood_tasks.detector import Detector, energy, ood_loss, resized_outliers, train_detector
+from bood_tasks.detector import method_class, resized_outliers, train_detector
+from bood_tasks.energy_regulariser import EnergyRegulariser
 from bood_tasks.pictures import fit_picture
+from bood_tasks.posthoc import energy
 from bood_tasks.training import Recipe, predict
 
 SHAPE = {"depth": 18, "width": 2, "stem": "strided"}
 
 
-def softplus(x):
-    return math.log1p(math.exp(x))
+def described(method="cross_entropy", classes=2, **settings):
+    return SHAPE | {"classes": classes, "method": method, "settings": settings}
 
 
-def test_energy_is_positive_logsumexp():
-    assert energy(torch.tensor([[0.0, math.log(3.0)]])).item() == pytest.approx(math.log(4))
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_ood_loss_by_hand(reduction):
-    # two ID rows with phi = (0, 2) and (0, -1), one OOD row with phi = (0, 3); label 1 is ID
-    logits = torch.tensor([[0.0, 2.0], [0.0, -1.0], [0.0, 3.0]])
-    id_terms = [softplus(-2), softplus(1)]
-    ood_term = softplus(3)
-    expected = {
-        "mean": (sum(id_terms) + ood_term) / 3,
-        "sum": sum(id_terms) / 2 + ood_term,
-    }[reduction]
-    loss = ood_loss(logits, torch.tensor([1, 1, 0]), reduction=reduction)
-    assert loss.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_sum_is_twice_mean_for_equal_batches():
-    logits = torch.randn(8, 2)
-    is_id = torch.tensor([1] * 4 + [0] * 4)
-    both = [ood_loss(logits, is_id, reduction=name).item() for name in ("sum", "mean")]
-    assert both[0] == pytest.approx(2 * both[1], rel=1e-6)
+def equation_7(**more):
+    settings = {"ood_weight": 1.0, "reduction": "mean", "phi": "mlp"} | more
+    return described("energy_regulariser", **settings)
 
 
 def test_equation_7_total_by_hand(tmp_path, monkeypatch):
@@ -49,17 +29,17 @@ def test_equation_7_total_by_hand(tmp_path, monkeypatch):
     labels = np.zeros(4, np.int64)  # equal labels: the CE term needs no knowledge of the order
     recipe = Recipe(1, 4, 1e-9, 0, crop_padding=0, flip=False, clip_norm=1)
     seen = {}
-    forward = Detector.forward
+    forward = EnergyRegulariser.forward
 
     def watch(self, x):
         seen["logits"] = forward(self, x)
         seen["phi"] = self.phi(seen["logits"].logsumexp(1)[:, None])
         return seen["logits"]
 
-    monkeypatch.setattr(Detector, "forward", watch)
+    monkeypatch.setattr(EnergyRegulariser, "forward", watch)
     _, curve, _ = train_detector(
-        images, labels, outliers, recipe, **SHAPE, classes=2, seed=0,
-        checkpoint=tmp_path / "c", device="cpu", ood_weight=2.5, phi="mlp",
+        images, labels, outliers, recipe, equation_7(ood_weight=2.5), seed=0,
+        checkpoint=tmp_path / "c", device="cpu",
     )  # fmt: skip
     phi = seen["phi"].detach().double().log_softmax(1)
     ood = -(phi[:4, 1].sum() + phi[4:, 0].sum()) / 8
@@ -79,8 +59,8 @@ def test_detector_learns_to_tell_its_outliers(tmp_path):
     outliers = rng.integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
     recipe = Recipe(12, 16, 0.1, 0, crop_padding=0, flip=False, clip_norm=1)
     model, _, _ = train_detector(
-        images, labels, outliers, recipe, **SHAPE, classes=2, seed=0,
-        checkpoint=tmp_path / "c", device="cpu", ood_weight=1.0, phi="mlp",
+        images, labels, outliers, recipe, equation_7(), seed=0,
+        checkpoint=tmp_path / "c", device="cpu",
     )  # fmt: skip
 
     def says_id(x):
@@ -98,10 +78,10 @@ def test_start_depends_on_the_seed_not_on_the_outliers(tmp_path):
     labels = np.array([0, 1, 0, 1])
     heads = [
         train_detector(
-            images, labels, outliers, recipe, **SHAPE, classes=2, seed=3,
-            checkpoint=tmp_path / "c", device="cpu", phi=phi,
-        )[0].classifier.head.weight
-        for outliers, phi in ((None, None), (images, "mlp"))
+            images, labels, outliers, recipe, method, seed=3,
+            checkpoint=tmp_path / "c", device="cpu",
+        )[0].network.head.weight
+        for outliers, method in ((None, described()), (images, equation_7()))
     ]  # fmt: skip
     torch.testing.assert_close(*heads)
 
@@ -111,20 +91,26 @@ def test_detector_goes_on_from_a_trained_classifier_with_a_new_phi(tmp_path):
     images = np.zeros((4, 8, 8, 3), np.uint8)
     images[::2] = 90
     labels = np.array([0, 1, 0, 1])
-    given = {"classes": 2, "device": "cpu", **SHAPE}
     first, _, _ = train_detector(
-        images, labels, None, still, seed=5, checkpoint=tmp_path / "a", **given
+        images, labels, None, still, described(), seed=5, checkpoint=tmp_path / "a", device="cpu"
     )
-    model, _, _ = train_detector(
-        images, labels, images, still, seed=3, checkpoint=tmp_path / "b", phi="mlp", start=first,
-        **given,
+    model, fresh = (
+        train_detector(
+            images, labels, images, still, equation_7(), seed=3, checkpoint=tmp_path / name,
+            device="cpu", start=start,
+        )[0]
+        for name, start in (("b", first.state_dict()), ("c", None))
     )  # fmt: skip
-    fresh, _, _ = train_detector(
-        images, labels, images, still, seed=3, checkpoint=tmp_path / "c", phi="mlp", **given
-    )
-    torch.testing.assert_close(model.classifier.head.weight, first.classifier.head.weight)
-    assert not torch.allclose(fresh.classifier.head.weight, first.classifier.head.weight)
+    torch.testing.assert_close(model.network.head.weight, first.network.head.weight)
+    assert not torch.allclose(fresh.network.head.weight, first.network.head.weight)
     torch.testing.assert_close(model.phi[0].weight, fresh.phi[0].weight)
+
+
+def test_a_module_without_a_method_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("METHOD = 3\n")
+    with pytest.raises(ValueError, match=r"methods\.mine\.module must name a subclass .* got 3"):
+        method_class("mine", str(path))
 
 
 def test_outliers_are_resized_once_each_in_order():

@@ -8,11 +8,13 @@ from tests import fake_artifacts
 CLASSES = ["cat", "big dog"]
 SIZE, COLUMNS = 8, 3
 ROWS = [
-    {"method": "ce", "variant": "", "seed": 0, "scores": ["msp", "energy"]},
-    {"method": "bood", "variant": "", "seed": 0, "scores": ["energy"]},
-    {"method": "bood", "variant": "", "seed": 1, "scores": ["energy"]},
+    {"method": "ce", "variant": "", "seed": 0, "score": "msp"},
+    {"method": "ce", "variant": "", "seed": 0, "score": "energy"},
+    {"method": "bood", "variant": "", "seed": 0, "score": "energy"},
+    {"method": "bood", "variant": "", "seed": 1, "score": "energy"},
 ]
-SETTINGS = {"rows": ROWS, "id": "pets", "contact_columns": COLUMNS}
+TRAINED = [{"method": "ce", "variant": ""}, {"method": "bood", "variant": ""}]
+SETTINGS = {"rows": TRAINED, "seed": 0, "contact_columns": COLUMNS}
 TESTED = {"rows": ROWS, "test": ["near", "far"], "id": "pets"}
 
 
@@ -41,14 +43,13 @@ def inputs(root):
 
     def scores(place):
         arrays = {
-            f"{name}/test/{score}": rng.normal(mean, 1, 60).astype("float32")
+            f"{name}/test/score": rng.normal(mean, 1, 60).astype("float32")
             for name, mean in (("pets", 3), ("near", 2), ("far", 0))
-            for score in ROWS[place]["scores"]
         }
         return fake_artifacts.make(root, "scores", arrays=arrays, settings={"place": place})
 
     def detector(place):
-        terms = "loss" if ROWS[place]["method"] == "ce" else "loss,ce,ood"
+        terms = "loss" if TRAINED[place]["method"] == "ce" else "loss,ce,ood"
         lines = [f"{i},{i / 4}{f',{1 / i:.3f}' * (terms.count(',') + 1)},0.1" for i in range(1, 9)]
         text = "\n".join([f"step,epoch,{terms},lr", *lines, ""])
         return fake_artifacts.make(
@@ -92,7 +93,7 @@ def inputs(root):
         "encoder": fake_artifacts.make(
             root, "encoder", files={"curve.csv": "step,epoch,loss,lr\n1,0.5,2,0.1\n2,1.0,1,0.1\n"}
         ),
-        "detectors": [detector(place) for place in range(len(ROWS))],
+        "detectors": [detector(place) for place in range(len(TRAINED))],
     }  # fmt: skip
 
 

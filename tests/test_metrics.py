@@ -137,27 +137,33 @@ def test_metrics_refuse_nan_and_empty_scores(side):
 SETTINGS = {
     "threshold": "first", "id": "cats", "test": ["dogs"], "validation": ["blurred"],
     "control": ["resampled"],
-    "rows": [{"method": "ce", "variant": "", "seed": 0, "scores": ["msp", "energy"]}],
+    "rows": [
+        {"method": "ce", "variant": "", "seed": 0, "score": "msp"},
+        {"method": "ce", "variant": "", "seed": 0, "score": "energy"},
+    ],
 }  # fmt: skip
 
 
 def scored(root, dogs=(0.5, 1.0, 2.0)):
-    arrays = {"cats/test/correct": np.array([True, True, True, False]),
-              "cats/validation/correct": np.array([True, False])}  # fmt: skip
-    for score in ("msp", "energy"):
-        arrays |= {
-            f"cats/test/{score}": np.array([1, 2, 3, 4], "float32"),
-            f"cats/validation/{score}": np.array([10, 20], "float32"),
-            f"dogs/test/{score}": np.array(dogs, "float32"),
-            f"blurred/test/{score}": np.array([15], "float32"),
-            f"resampled/test/{score}": np.array([9], "float32"),
-        }
-    return fake_artifacts.make(root, "scores", arrays=arrays)
+    """Two scores of one detector."""
+    arrays = {
+        "cats/test/correct": np.array([True, True, True, False]),
+        "cats/validation/correct": np.array([True, False]),
+        "cats/test/score": np.array([1, 2, 3, 4], "float32"),
+        "cats/validation/score": np.array([10, 20], "float32"),
+        "dogs/test/score": np.array(dogs, "float32"),
+        "blurred/test/score": np.array([15], "float32"),
+        "resampled/test/score": np.array([9], "float32"),
+    }
+    return [
+        fake_artifacts.make(root, "scores", arrays=arrays, settings={"score": row["score"]})
+        for row in SETTINGS["rows"]
+    ]
 
 
 def test_metrics_csv_is_the_documented_interface(tmp_path):
     made = fake_artifacts.run_stage(
-        tmp_path, metrics.main, "metrics", SETTINGS, {"scores": [scored(tmp_path)]}
+        tmp_path, metrics.main, "metrics", SETTINGS, {"scores": scored(tmp_path)}
     )
     with (made.folder / "metrics.csv").open(newline="") as handle:
         header = handle.readline().strip()
@@ -181,7 +187,7 @@ def test_metrics_csv_is_the_documented_interface(tmp_path):
 
 def test_validation_sets_are_compared_with_the_id_validation_split(tmp_path):
     made = fake_artifacts.run_stage(
-        tmp_path, metrics.main, "metrics", SETTINGS, {"scores": [scored(tmp_path)]}
+        tmp_path, metrics.main, "metrics", SETTINGS, {"scores": scored(tmp_path)}
     )
     rows = metrics.read_rows(made.folder / "metrics.csv")
     found = {
@@ -200,4 +206,4 @@ def test_validation_sets_are_compared_with_the_id_validation_split(tmp_path):
 def test_metrics_name_the_row_whose_scores_are_bad(tmp_path):
     broken = scored(tmp_path, dogs=(np.nan,))
     with pytest.raises(ValueError, match="ce, seed 0, msp on dogs: OOD scores must be finite"):
-        fake_artifacts.run_stage(tmp_path, metrics.main, "metrics", SETTINGS, {"scores": [broken]})
+        fake_artifacts.run_stage(tmp_path, metrics.main, "metrics", SETTINGS, {"scores": broken})

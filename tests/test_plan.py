@@ -51,7 +51,7 @@ def test_seeds_share_data_sets_and_generator():
 
 
 def test_ce_baseline_knows_nothing_of_the_ood_term():
-    one, two = (planning.detector(config(detector={"ood_weight": w}), "none", 0) for w in (1, 2))
+    one, two = (planning.detector(config(detector={"ood_weight": w}), "ce", 0) for w in (1, 2))
     assert one.digest == two.digest
 
 
@@ -91,3 +91,14 @@ def test_only_the_chosen_perturbation_reads_its_settings(perturb):
 def test_presets_are_valid():
     for preset in sorted((ROOT / "workflow/presets").glob("*.yaml")):
         planning.make(config(**yaml.safe_load(preset.read_text())))
+
+
+def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():
+    given = config(images={"per_class": 350}, rows={"far": {
+        "method": "bood", "variant": "far", "set": {"distances": {"step_size": 1}},
+    }})  # fmt: skip
+    plan = planning.make(given)
+    bood = planning.images(given.for_row("bood"), 0)
+    assert planning.following(plan, bood[1], 2) == ["200-300", "300-350"]
+    assert planning.following(plan, bood[1], 1) == ["200-300"]
+    assert planning.following(plan, bood[3], 5) == []

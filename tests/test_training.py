@@ -10,6 +10,7 @@ import zarr
 
 from bood_tasks import loading, training
 from bood_tasks.loading import Held, Streamed, place
+from bood_tasks.method import sgd
 from bood_tasks.networks import ResNet, initialised
 from bood_tasks.training import Recipe, augment, cosine_lr, fit, id_rows, outlier_rows, predict
 
@@ -28,8 +29,12 @@ def tiny():
     return initialised(lambda: ResNet(depth=18, width=2, stem="strided", outputs=2), 0)
 
 
-def cross_entropy(net, x, y):
+def cross_entropy(net, x, y, step):
     return {"loss": F.cross_entropy(net(x), y)}
+
+
+def papers(model, recipe):
+    return [sgd(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)]
 
 
 def pictures(count=21, side=8):
@@ -43,8 +48,9 @@ def run(checkpoint, loss=cross_entropy, recipe=RECIPE, **more):
     images, labels = pictures()
     rows = more.pop("rows", Held(images))
     curve, _ = fit(
-        model, loss, rows, labels, recipe, stage="encoder", seed=0, checkpoint=checkpoint, **more
-    )
+        model, loss, rows, labels, recipe, stage="encoder", seed=0, checkpoint=checkpoint,
+        **{"optimisers": papers(model, recipe)} | more,
+    )  # fmt: skip
     return model, curve
 
 
@@ -95,9 +101,9 @@ def test_augment_mirrors_half_of_the_images():
 def test_every_row_is_used_once_an_epoch(tmp_path):
     seen = []
 
-    def loss(net, x, y):
+    def loss(net, x, y, step):
         seen.append(len(y))
-        return cross_entropy(net, x, y)
+        return cross_entropy(net, x, y, step)
 
     run(tmp_path / "c", loss)
     assert seen == [7, 7, 7] * 2  # 21 rows, batches of at most 8
@@ -106,9 +112,9 @@ def test_every_row_is_used_once_an_epoch(tmp_path):
 def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
     shapes = []
 
-    def loss(net, x, y):
+    def loss(net, x, y, step):
         shapes.append((len(x), len(y)))
-        return cross_entropy(lambda z: net(z)[: len(y)], x, y)
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
 
     run(tmp_path / "c", loss, outliers=Held(pictures(5)[0]))
     assert set(shapes) == {(14, 7)}
@@ -124,12 +130,12 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, precisio
     monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 2)
     calls = 0
 
-    def dies(net, x, y):
+    def dies(net, x, y, step):
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
-        return cross_entropy(net, x, y)
+        return cross_entropy(net, x, y, step)
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "b", dies, recipe, rows=large)
@@ -143,7 +149,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, precisio
 def test_bf16_changes_the_passes_and_keeps_float32_weights(tmp_path):
     seen = []
 
-    def loss(net, x, y):
+    def loss(net, x, y, step):
         logits = net(x)
         seen.append(logits.dtype)
         return {"loss": F.cross_entropy(logits, y)}
@@ -159,8 +165,8 @@ def test_bf16_changes_the_passes_and_keeps_float32_weights(tmp_path):
 def test_streamed_rows_give_the_same_weights_as_held_ones(tmp_path):
     array, _ = stored(tmp_path / "x.zarr")
 
-    def loss(net, x, y):
-        return cross_entropy(lambda z: net(z)[: len(y)], x, y)
+    def loss(net, x, y, step):
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
 
     outliers = Held(pictures(5)[0])
     held, _ = run(tmp_path / "a", loss, outliers=outliers)
@@ -185,7 +191,7 @@ def test_orders_go_on_from_any_step():
 
 
 def test_a_batch_beyond_the_gpu_is_named_not_halved(tmp_path):
-    def loss(net, x, y):
+    def loss(net, x, y, step):
         raise torch.cuda.OutOfMemoryError("injected")
 
     with pytest.raises(ValueError, match=r"encoder.batch_size must fit .* got 8"):
@@ -194,7 +200,7 @@ def test_a_batch_beyond_the_gpu_is_named_not_halved(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
 def test_compiled_step_gives_the_same_curve(tmp_path, monkeypatch):
-    def loss(net, x, y):
+    def loss(net, x, y, step):
         return {"loss": F.cross_entropy(net(x), y)}
 
     def line():
@@ -205,9 +211,10 @@ def test_compiled_step_gives_the_same_curve(tmp_path, monkeypatch):
     images, labels = pictures()
     for wanted in (False, True):
         monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": wanted}))
+        model = line()
         curve, rate = fit(
-            line(), loss, Held(images), labels, RECIPE, stage="encoder", seed=0,
-            checkpoint=tmp_path / "c",
+            model, loss, Held(images), labels, RECIPE, stage="encoder", seed=0,
+            checkpoint=tmp_path / "c", optimisers=papers(model, RECIPE),
         )  # fmt: skip
         curves.append([point["loss"] for point in curve])
         assert rate > 0
@@ -246,8 +253,8 @@ def test_seed_changes_the_order_and_nothing_global_does(tmp_path):
 
 
 def test_diverging_loss_is_refused_with_the_learning_rate(tmp_path):
-    def loss(net, x, y):
-        return {"loss": cross_entropy(net, x, y)["loss"] * math.inf}
+    def loss(net, x, y, step):
+        return {"loss": cross_entropy(net, x, y, step)["loss"] * math.inf}
 
     with pytest.raises(ValueError, match=r"encoder.lr \(now 0.05\)"):
         run(tmp_path / "c", loss)
@@ -259,13 +266,13 @@ def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
     images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     recipe = Recipe(1, 1, 0.1, weight_decay=0.01, crop_padding=0, flip=False, clip_norm=100)
 
-    def loss(net, x, y):
+    def loss(net, x, y, step):
         return {"loss": net(x)[:, 0].sum()}
 
     labels = torch.zeros(1, dtype=torch.long)
     fit(
         model, loss, Held(images), labels, recipe, stage="encoder", seed=0,
-        checkpoint=tmp_path / "c",
+        checkpoint=tmp_path / "c", optimisers=papers(model, recipe),
     )  # fmt: skip
     gradient = torch.zeros(2, 12)
     gradient[0] = 2.0  # network input of pixel 255

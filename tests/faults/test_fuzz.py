@@ -26,6 +26,10 @@ from tests import fake_artifacts
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+# With a row of every method that has settings of its own, and every score.
+BASELINES = yaml.safe_load((ROOT / "workflow/presets/embedded-baselines.yaml").read_text())
+BASELINES["rows"].pop("dreamood")  # its sampler's settings have rows of their own below
+DEFAULT = merged(DEFAULT, BASELINES)
 
 # --- the config loader ---
 
@@ -115,10 +119,10 @@ DECODING = {"images", "trajectory"}
 # Each setting, another value, and the stages whose own settings it enters. Everything that readers
 # see (tables, report) names all settings and is left out here.
 USES = {
-    "image.size": (40, {"dataset"}),
+    "image.size": (40, {"dataset", "detector"}),  # of the GAN
     "image.fit": ("resize", {"dataset"}),
     "image.kernel": ("box", {"dataset"}),
-    "image.crop": (28, {"encoder", "features", "detector", "scores"}),
+    "image.crop": (28, {"encoder", "features", "detector", "outputs", "scores"}),
     "anchors.aliases": ("cifar100", {"anchors"}),
     "anchors.words": ({"bag": "sack"}, {"anchors"}),
     **{
@@ -167,6 +171,29 @@ USES = {
     "detector.ood_weight": (1, {"detector"}),
     "detector.reduction": ("sum", {"detector"}),
     "detector.phi": ("linear", {"detector"}),
+    "detector.gan.width": (8, {"detector"}),
+    "detector.gan.kl_weight": (2, {"detector"}),
+    **{
+        f"detector.vos.{key}": (value, {"detector"})
+        for key, value in {
+            "queue": 7, "candidates": 7, "selected": 2, "weight": 7, "start": 0.7,
+        }.items()
+    },
+    **{
+        f"detector.npos.{key}": (value, {"detector"})
+        for key, value in {
+            "embedding": 7, "temperature": 7, "prototype_momentum": 0.7, "dispersion_weight": 7,
+            "queue": 700, "neighbours": 7, "boundary": 7, "points": 7, "candidates": 7,
+            "sigma": 7, "outlier_weight": 7, "start": 0.7,
+        }.items()
+    },
+    "scoring.odin.temperature": (10, {"scores"}),
+    "scoring.odin.magnitudes": ([0.1], {"scores"}),
+    "scoring.godin.magnitudes": ([0.1], {"scores"}),
+    "scoring.knn.neighbours": (7, {"scores"}),
+    "scoring.vim.dimension": (7, {"scores"}),
+    "scoring.react.percentile": (70, {"scores"}),
+    "scoring.dice.sparsity": (70, {"scores"}),
     "metrics.threshold": ("nearest", {"metrics"}),
     "generator.repo": ("some/thing", set()),  # of another source
     "generator.revision": ("0" * 40, set()),
@@ -181,13 +208,13 @@ USES = {
         f"run.{key}": (value, set())
         for key, value in {
             "inference_batch": 1, "image_batch": 1, "compile": True, "attention": "sliced",
-            "vae_slicing": True, "workers": 1, "data": "x", "download": True,
+            "pack": 2, "vae_slicing": True, "workers": 1, "data": "x", "download": True,
         }.items()
     },
 }  # fmt: skip
 NOT_LISTED = {  # they need another key as well, or say what rows there are
-    "seeds", "id", "test", "validation", "control", "datasets", "rows", "generator.source",
-    "generator.path", "encoder.augment", "detector.augment", "detector.start",
+    "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods",
+    "generator.source", "generator.path", "encoder.augment", "detector.augment", "detector.start",
 }  # fmt: skip
 FOR_READERS = {"metrics", "tables", "figures", "gallery", "report"}
 
@@ -246,6 +273,7 @@ FREE = sorted(
     set(USES)
     - {"ood_features.sampler", "ood_features.perturb", "ood_features.select", "distances.rows"}
     - {"images.decode", "images.per_class", "images.shard"}
+    - {key for key in USES if key.startswith(("detector.gan.", "detector.vos.", "detector.npos."))}
 )
 STAGES = ("dataset", "encoder", "features", "distances", "ood_features", "images", "detector")
 

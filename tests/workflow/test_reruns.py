@@ -8,8 +8,14 @@ pytestmark = pytest.mark.xdist_group("workflow")
 READ = {"metrics_artifact": 1, "tables_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
 READ |= {"gallery_artifact": 1}
 END = READ | {"publish": 5, "all": 1}
+# A detector trained again, and one of one score.
+TRAINED = {"detector": 1, "outputs": 1, "scores": 1}
 # One BOOD row: its images, the strip of Figure 2, its detector and scores.
-BOOD = {"images": 1, "trajectory": 1, "detector": 1, "scores": 1}
+BOOD = {"images": 1, "trajectory": 1} | TRAINED
+# A detector's training is as it was, so are its pictures in the gallery.
+UNTRAINED = END | {"gallery_artifact": 0, "publish": 4}
+# Three detectors; cross-entropy's has two scores.
+ALL = {"detector": 3, "outputs": 3, "scores": 4}
 
 
 def test_finished_run_has_nothing_to_do(finished):
@@ -27,9 +33,14 @@ def test_finished_run_has_nothing_to_do(finished):
         ({"ood_features": {"rate": 0.1}}, END | BOOD | {"ood_features": 1, "trajectory": 0}),
         ({"images": {"guidance": 3}}, END | BOOD | {"images": 2}),  # the ID decodes as well
         ({"images": {"per_class": 80}}, END | BOOD | {"trajectory": 0}),  # one more shard
-        ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "scores": 2}),
-        ({"detector": {"lr": 0.04}}, END | {"detector": 3, "scores": 3}),
-        ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, END | {"scores": 1}),
+        ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "outputs": 2, "scores": 2}),
+        ({"detector": {"lr": 0.04}}, END | ALL),
+        ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, UNTRAINED | {"scores": 1}),
+        # a score that is fitted needs the training split's outputs; none of the others moves
+        (
+            {"rows": {"ce": {"scores": ["msp", "energy", "knn"]}}},
+            UNTRAINED | {"outputs": 1, "scores": 1},
+        ),
         # the figures are drawn from scores and show no metric that has a threshold
         (
             {"metrics": {"threshold": "nearest"}},
@@ -43,12 +54,12 @@ def test_finished_run_has_nothing_to_do(finished):
             {"seeds": [0, 1]},
             END
             | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
-            | {"detector": 3, "scores": 3},
+            | ALL,
         ),
-        ({"test": ["digits", "near"]}, END | {"scores": 3, "gallery_artifact": 0, "publish": 4}),
+        ({"test": ["digits", "near"]}, UNTRAINED | {"outputs": 3, "scores": 4}),
         (
             {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
-            END | {"detector": 1, "scores": 1},
+            END | TRAINED,
         ),
     ],
     ids=lambda value: str(value)[:60],
@@ -103,5 +114,6 @@ def test_an_edited_data_folder_reruns_everything_made_from_it(fresh):
     for rule in ("anchors", "encoder", "features", "distances", "ood_features", "trajectory"):
         assert jobs[rule] == 1, rule
     assert jobs["images"] == 2
-    assert jobs["detector"] == jobs["scores"] == 3
+    assert jobs["detector"] == jobs["outputs"] == 3
+    assert jobs["scores"] == 4
     assert jobs["generator"] == 0

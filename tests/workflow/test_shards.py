@@ -59,3 +59,21 @@ def test_a_detector_takes_more_shards_than_a_command_line_holds(fresh):
     done = fresh.snakemake(detector.manifest, overlay=overlay)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(fresh.manifest(detector)["spec"]["inputs"]["images"]) == 1600
+
+
+def test_a_packed_job_makes_the_shards_that_the_others_would(finished, tmp_path):
+    overlay = {"images": {"per_class": 4, "shard": 1}}
+    shards = finished.specs("images", overlay)
+    outliers = [spec for spec in shards if spec.inputs.get("ood_features")]
+    made = []
+    for pack in (1, 3):
+        work = finished.copy(tmp_path / str(pack))
+        more = overlay | {"run": {"pack": pack}}
+        done = work.snakemake("--cores", "1", outliers[0].manifest, overlay=more)
+        assert done.returncode == 0, done.stderr
+        there = [spec for spec in outliers if (work.path / spec.manifest).is_file()]
+        assert there == outliers[:pack]
+        targets = [spec.manifest for spec in outliers]
+        assert work.snakemake(*targets, overlay=more).returncode == 0
+        made.append([work.manifest(spec)["files"] for spec in outliers])
+    assert made[0] == made[1]

@@ -97,6 +97,17 @@ def minutes(wildcards, attempt):
     return needs(spec(wildcards)).runtime * attempt
 
 
+def pack_minutes(wildcards, attempt):
+    """Return the time limit of a job that makes a pack of shards."""
+    return minutes(wildcards, attempt) * CONFIG.run.pack
+
+
+def further(wildcards):
+    """Return --then: the shards that follow a job's own in its pack."""
+    following = planning.following(PLAN, spec(wildcards), CONFIG.run.pack - 1)
+    return " ".join(["--then", *following]) if following else ""
+
+
 def artifact(wildcards):
     """Return the manifest that a publication copies from."""
     return ancient(PLAN.specs[wildcards.digest].manifest)

@@ -16,6 +16,8 @@ rule detector:
         gpu=1,
     params:
         order=order,
+        source=source,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.detector {params.order} --out {output} > {log} 2>&1"
+        "python -m bood_tasks.detector {params.order} --out {output} "
+        "--source={params.source:q} > {log} 2>&1"

@@ -13,10 +13,12 @@ rule images:
     threads: cores
     resources:
         mem_mb=memory,
-        runtime=minutes,
+        runtime=pack_minutes,
         gpu=1,
     params:
         order=order,
+        further=further,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.images {params.order} --out {output} > {log} 2>&1"
+        "python -m bood_tasks.images {params.order} {params.further} "
+        "--out {output} > {log} 2>&1"

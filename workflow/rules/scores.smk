@@ -16,6 +16,8 @@ rule scores:
         gpu=1,
     params:
         order=order,
+        source=source,
     shell:
         "python -m bood_tasks.gpu {resources.gpu} -- "
-        "python -m bood_tasks.scores {params.order} --out {output} > {log} 2>&1"
+        "python -m bood_tasks.scores {params.order} --out {output} "
+        "--source={params.source:q} > {log} 2>&1"

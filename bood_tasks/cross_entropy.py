@@ -1,0 +1,21 @@
+"""Plain cross-entropy: the baseline, and the one model that all post-hoc scores share."""
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from bood_tasks.method import Method, Step
+
+VERSION = 1
+
+
+class CrossEntropy(Method):
+    """Cross-entropy of the class logits."""
+
+    def loss(
+        self, x: Float[Tensor, "n 3 h w"], y: Int64[Tensor, " b"], step: Step
+    ) -> dict[str, Float[Tensor, ""]]:
+        return {"loss": F.cross_entropy(self(x)[: len(y)], y)}
+
+
+METHOD = CrossEntropy

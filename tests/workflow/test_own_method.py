@@ -1,0 +1,35 @@
+"""The README's own example of a new method, as it stands there, through the real workflow."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.xdist_group("workflow")
+README = Path(__file__).parents[2] / "README.md"
+
+
+def example() -> tuple[str, dict]:
+    """Return the README's module and its configuration block."""
+    text = re.sub(r"^  ", "", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    module = re.search(r"```python\n(# logitnorm\.py.*?)```", text, re.DOTALL).group(1)
+    block = re.search(r"```yaml\n(methods:.*?)```", text, re.DOTALL).group(1)
+    return module, yaml.safe_load(block)
+
+
+def test_a_method_is_one_module_and_one_block(fresh):
+    module, block = example()
+    assert module.count("\n") <= 14
+    (fresh.path / "logitnorm.py").write_text(module)
+    planned = fresh.planned("metrics", overlay=block)
+    assert (planned["detector"], planned["outputs"], planned["scores"]) == (1, 1, 1)
+    done = fresh.snakemake("metrics", overlay=block)
+    assert done.returncode == 0, done.stderr
+    with (fresh.path / "results/metrics.csv").open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["method"] == "logitnorm"]
+    assert {row["score"] for row in rows} == {"", "msp"}
+    # an edit of the file is another method
+    (fresh.path / "logitnorm.py").write_text(module.replace("F.normalize", "2 * F.normalize"))
+    assert fresh.planned("metrics", overlay=block)["detector"] == 1
