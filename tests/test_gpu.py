@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bood_tasks.gpu import allowed_devices, machine_devices, prepare
+from bood_tasks.spec import to_json
+from tests import fake_artifacts
 
 GPU = [sys.executable, "-m", "bood_tasks.gpu"]
 SHOW = ["sh", "-c", 'echo "[$CUDA_VISIBLE_DEVICES]"']
@@ -267,3 +269,15 @@ def test_batch_job_with_exactly_its_devices_keeps_them(machine, scheduler):
 def test_batch_job_with_more_devices_leases_among_them(machine):
     given = {**machine, "SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "1,2"}
     assert run(1, SHOW, given).stdout == "[u1]\n"
+
+
+def test_a_stage_that_another_process_finished_is_not_run(machine, tmp_path):
+    made = fake_artifacts.make(tmp_path, "toy", files={"x": "y"})
+    content = made.manifest.read_bytes()
+    command = ["false", "--out", str(made.manifest), "--spec", to_json(made.spec)]
+    made.manifest.unlink()  # as Snakemake does before it starts the job
+    assert run(1, command, machine).returncode == 0
+    assert made.manifest.read_bytes() == content
+    (made.folder / "x").write_text("z")
+    made.manifest.unlink()
+    assert run(1, command, machine).returncode == 1  # damaged: it is to be made
