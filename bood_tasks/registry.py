@@ -29,8 +29,8 @@ METHODS = {
     ),
     "godin": MethodEntry("GODIN", "Hsu et al. 2020", "godin", scores=("godin",)),
     "gan": MethodEntry("GAN", "Lee et al. 2018a", "gan", scores=("msp",)),
-    "vos": MethodEntry("VOS", "Du et al. 2022", "vos", scores=("vos",)),
-    "npos": MethodEntry("NPOS", "Tao et al. 2023", "npos", scores=("npos",)),
+    "vos": MethodEntry("VOS", "Du et al. 2022", "vos", scores=("vos", "energy")),
+    "npos": MethodEntry("NPOS", "Tao et al. 2023", "npos", scores=("npos", "knn")),
 }  # fmt: skip
 PACKAGED = {entry.module for entry in METHODS.values()}
 

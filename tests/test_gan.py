@@ -246,7 +246,7 @@ def test_confidence_falls_beyond_the_data_where_cross_entropy_is_sure():
                 model(pictures).softmax(1).amax(1).mean().item() for pictures in (noise, fresh)
             ]
     assert min(sure[0.0]) > 0.9
-    assert sure[1.0][0] < sure[0.0][0] - 0.08
+    assert sure[1.0][0] < sure[0.0][0] - 0.05
     assert sure[1.0][1] < 0.7
 
 

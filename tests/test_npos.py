@@ -268,10 +268,10 @@ def test_phi_learns_the_edge_of_the_classes():
         }  # fmt: skip
         model = NPOS(Flat(12), classes=4, **SETTINGS | settings)
         optimiser = torch.optim.Adam(model.parameters())
-        for number in range(120):
-            optimiser.param_groups[0]["lr"] = cosine_lr(number, 120, 0.05)
+        for number in range(100):
+            optimiser.param_groups[0]["lr"] = cosine_lr(number, 100, 0.05)
             optimiser.zero_grad()
-            model.loss(x, labels, step_of(number, 120))["loss"].backward()
+            model.loss(x, labels, step_of(number, 100))["loss"].backward()
             optimiser.step()
         with torch.no_grad():
             found = model.outputs(x)
