@@ -149,7 +149,7 @@ def test_smoke_runs_on_slurm_with_the_same_results(cluster, local, tmp_path):
     assert manifests(workdir) == manifests(local)
     runs = [json.loads(p.read_text()) for p in workdir.glob("artifacts/*/*/*/run.json")]
     on_gpu = [run for run in runs if run["visible_devices"]]
-    assert len(on_gpu) == 13
+    assert len(on_gpu) == 17
     assert {run["visible_devices"] for run in on_gpu} <= {"0", "1", "2", "3"}
     most, shared = overlapping(on_gpu)
     assert most <= 4
