@@ -282,14 +282,10 @@ def detector(config: Config, row: str, seed: int) -> Spec:
     return Spec("detector", readable(kind, f"seed{seed}"), settings, inputs, source)
 
 
-def scored(config: Config) -> list[str]:
-    """Return the data sets that every detector is scored on, the ID one first."""
-    return list(dict.fromkeys([config.id, *config.test, *config.validation, *config.control]))
-
-
 def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
     """Spec of a detector's logits and features: on the training split, or on all data sets."""
-    names = [config.id] if training else sorted(scored(config))
+    every = {config.id, *config.test, *config.validation, *config.control}
+    names = [config.id] if training else sorted(every)
     trained = detector(config, row, seed)
     inputs = {"detector": trained, "datasets": tuple(dataset(config, name) for name in names)}
     settings = {"datasets": names, "id": config.id, "crop": config.image.crop}
