@@ -17,7 +17,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     name=r"[A-Za-z0-9.+=_-]+",
     digest=r"[0-9a-f]{16}",
-    kind="metrics|tables|figures|gallery|report",
+    kind="metrics|tables|ablations|costs|figures|sweeps|gallery|report",
 
 
 localrules:
@@ -25,6 +25,7 @@ localrules:
     metrics,
     tables,
     figures,
+    score_figures,
     gallery,
     report,
     publish,
@@ -33,11 +34,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        published("metrics"),
-        published("tables"),
-        published("figures"),
-        published("gallery"),
-        published("report"),
+        published(*PLAN.targets),
 
 
 rule metrics:
@@ -47,10 +44,15 @@ rule metrics:
 
 rule tables:
     input:
-        published("tables"),
+        published(*present("tables", "ablations", "costs")),
 
 
 rule figures:
+    input:
+        published(*present("figures", "sweeps", "gallery")),
+
+
+rule score_figures:
     input:
         published("figures"),
 
@@ -65,6 +67,16 @@ rule report:
         published("report"),
 
 
+for target, kind in PAPER.items():
+
+    rule:
+        name:
+            target
+        localrule: True
+        input:
+            published(kind),
+
+
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/generator.smk"
 include: "workflow/rules/anchors.smk"
@@ -77,9 +89,13 @@ include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/detector.smk"
 include: "workflow/rules/outputs.smk"
 include: "workflow/rules/scores.smk"
+include: "workflow/rules/pixel_statistics.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/ablations.smk"
+include: "workflow/rules/costs.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/sweeps.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/publish.smk"

@@ -4,18 +4,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from bood_tasks.config_ablations import Ablations, study
 from bood_tasks.config_datasets import READ_KINDS, Dataset, has_training
 from bood_tasks.config_fields import (
     Count,
     Name,
     Natural,
     NonNegative,
+    Overrides,
     Positive,
     Prompt,
     Revision,
     ScoreName,
     Section,
     Share,
+    merged,
 )
 from bood_tasks.config_methods import Gan, Npos, OwnMethod, Vos
 from bood_tasks.config_scoring import Scoring
@@ -219,7 +222,7 @@ class Row(Section):
     scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
         None, description="null = the method's"
     )
-    set: dict[str, dict[str, Any]] = {}
+    set: Overrides = {}
 
 
 class Run(Section):
@@ -263,6 +266,7 @@ class Config(Section):
     metrics: Metrics = Metrics()
     methods: dict[Name, OwnMethod] = Field({}, description="methods of one's own")
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
+    ablations: Ablations | None = Field(None, description="variants of one row; null = none")
     run: Run = Run()
 
     @field_validator("rows", "datasets", mode="before")
@@ -337,7 +341,9 @@ class Config(Section):
         if len(set(labels)) < len(labels):
             raise ValueError(f"rows must differ in method or variant, got {labels}")
         for name in self.rows:
-            self._check_row(name)
+            self.check_row(name)
+        if self.ablations:
+            study(self)
         return self
 
     def _check_scores(self, name: str, entry: MethodEntry) -> None:
@@ -364,7 +370,7 @@ class Config(Section):
                     f"name some under `validation`{cure}"
                 )
 
-    def _check_row(self, name: str) -> None:
+    def check_row(self, name: str) -> None:
         """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
         found, rows = self.for_row(name), {name}
         for section in ("encoder", "detector"):
@@ -389,9 +395,7 @@ class Config(Section):
 
     def for_row(self, name: str) -> "Config":
         """Return the configuration with one row's overrides applied."""
-        overrides = self.method(name).set
-        for section, values in self.rows[name].set.items():
-            overrides = overrides | {section: _merged(overrides.get(section, {}), values)}
+        overrides = merged(self.method(name).set, self.rows[name].set)
         changed = {}
         for section, values in overrides.items():
             allowed = ("distances", "ood_features", "images", "detector", "encoder", "scoring")
@@ -399,21 +403,11 @@ class Config(Section):
                 raise ValueError(f"rows.{name}.set.{section} must be one of {', '.join(allowed)}")
             model = getattr(self, section)
             try:
-                changed[section] = type(model).model_validate(_merged(model.model_dump(), values))
+                changed[section] = type(model).model_validate(merged(model.model_dump(), values))
             except ValidationError as error:
                 lines = explain(error, type(model), f"rows.{name}.set.{section}")
                 raise ValueError("; ".join(lines)) from None
         return self.model_copy(update=changed)
-
-
-def _merged(base: dict, changes: dict) -> dict:
-    """Return settings with changes, nested ones merged."""
-    nested = {
-        key: base[key] | value
-        for key, value in changes.items()
-        if isinstance(value, dict) and isinstance(base.get(key), dict)
-    }
-    return base | changes | nested
 
 
 def load(raw: dict[str, Any]) -> Config:

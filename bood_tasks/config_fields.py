@@ -35,6 +35,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 ScoreName = Literal[tuple(SCORES)]
+Overrides = dict[str, dict[str, Any]]  # section: {setting: value}
 Prompt = Annotated[str, AfterValidator(_one_placeholder)]
 
 
@@ -42,3 +43,16 @@ class Section(BaseModel):
     """A part of the configuration: strict types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    both = dict(base)
+    for key, value in overlay.items():
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if nested else value
+    return both

@@ -4,13 +4,13 @@ Whoever has the scores draws them again, without images, networks or PyTorch. Pi
 lies on the way there: gallery.py.
 """
 
-from bood_tasks import plots
+from bood_tasks import metrics, plots, plots_paper
 from bood_tasks.album import Album, runs_shown
+from bood_tasks.registry import row_name, score_name
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
-from bood_tasks.tables import row_name, score_name
 
-VERSION = 3
+VERSION = 4
 
 
 def _draw_scores(album: Album, job: Job) -> None:
@@ -40,11 +40,46 @@ def _draw_scores(album: Album, job: Job) -> None:
         )
 
 
+def _draw_pixel_control(album: Album, job: Job) -> None:
+    name, rows, facts = (
+        job.settings["id"], job.settings["rows"], job.inputs["pixels"].json("pixel_statistics.json")
+    )  # fmt: skip
+    pixels = {}
+    for dataset in job.settings["test"]:
+        found = facts[dataset]
+        area = next(value for metric, _, value in found["figures"] if metric == "auroc")
+        pixels[dataset] = found["statistic"], area
+    detectors: dict[str, dict[str, float]] = {}
+    for place in _one_score_each(rows):
+        label, scores = rows[place], job.inputs["scores"][place]
+        detectors[row_name(label["method"], label["variant"])] = {
+            dataset: metrics.auroc(
+                scores[f"{name}/test/score"][:], scores[f"{dataset}/test/score"][:]
+            )
+            for dataset in pixels
+        }
+    album.add(
+        "pixel_control",
+        plots_paper.pixel_control(pixels, detectors),
+        "What pixels alone tell",
+        "Bars: the best of four statistics of the pixels, chosen on the test set itself. Marks: "
+        f"detectors, seed {rows[0]['seed']}. A mark inside its bar does not beat the pixels.",
+        formats=["png", "svg"],
+    )
+
+
+def _one_score_each(rows: list[dict]) -> list[int]:
+    """Return the first seed's rows, the last score of each detector alone: a paper's own."""
+    last = {(rows[k]["method"], rows[k]["variant"]): k for k in runs_shown(rows)}
+    return list(last.values())
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     with job.draft() as draft, plots.house_style():
         album = Album(draft.folder)
         _draw_scores(album, job)
+        _draw_pixel_control(album, job)
         draft.finish(rows={"figures": album.finish()})
 
 

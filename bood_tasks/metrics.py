@@ -5,7 +5,8 @@ ID test split, validation sets with the ID validation split. No averages here: t
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +14,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from bood_tasks.registry import BEST, PIXELS
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact
 
-VERSION = 2
+VERSION = 3
 COLUMNS = (
     "method", "variant", "score", "id_dataset", "ood_dataset", "split", "seed",
     "metric", "convention", "value", "n_id", "n_ood",
@@ -171,6 +173,21 @@ def all_rows(found: Iterable[Artifact], settings: dict) -> Iterable[dict]:
         yield from _rows(scores, label, settings)
 
 
+def pixel_rows(facts: Mapping[str, Mapping], settings: Mapping) -> Iterable[dict]:
+    """Rows of the best pixel statistic of each OOD set (pixel_statistics.py), of the first seed."""
+    for split in ("test", "validation", "control"):
+        for dataset in settings[split]:
+            found = facts[dataset]
+            for metric, convention, value in found["figures"]:
+                yield {
+                    "method": PIXELS, "variant": "", "score": BEST,
+                    "id_dataset": settings["id"], "ood_dataset": dataset, "split": split,
+                    "seed": settings["rows"][0]["seed"],
+                    "metric": metric, "convention": convention, "value": value,
+                    "n_id": found["n_id"], "n_ood": found["n_ood"],
+                }  # fmt: skip
+
+
 def read_rows(path: Path) -> list[dict]:
     """Return metrics.csv's rows with numbers as numbers."""
     with path.open(newline="", encoding="utf-8") as handle:
@@ -188,7 +205,11 @@ def main(argv: list[str] | None = None) -> None:
         with (draft.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            for row in all_rows(job.inputs["scores"], job.settings):
+            rows = all_rows(job.inputs["scores"], job.settings)
+            if "pixels" in job.inputs:
+                facts = job.inputs["pixels"].json("pixel_statistics.json")
+                rows = chain(rows, pixel_rows(facts, job.settings))
+            for row in rows:
                 writer.writerow(row | {"value": repr(row["value"])})
                 count += 1
         draft.finish(rows={"metrics": count})

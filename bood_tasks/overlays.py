@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from bood_tasks.config import Config, load
+from bood_tasks.config_fields import merged
 
 # PyYAML has an error of its own for syntax only: a value unlike its tag gives any of these.
 UNREADABLE = (
@@ -16,19 +17,6 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-
-
-def merged(base: dict, overlay: dict) -> dict:
-    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
-
-    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
-    {'a': {'b': 1, 'c': 3}}
-    """
-    both = dict(base)
-    for key, value in overlay.items():
-        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
-        both[key] = merged(both[key], value) if nested else value
-    return both
 
 
 def effective_config(files: list[Path]) -> Config:

@@ -4,13 +4,14 @@ Each method has up to three lines: ours, the published ones, ours minus publishe
 missing shows a dash with a numbered note that says why.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from bood_tasks.metrics import Convention
-from bood_tasks.published import AVERAGE, KEY, ONE_SEED, Row
-from bood_tasks.registry import SCORES
+from bood_tasks.published import AVERAGE, KEY, ONE_SEED, OUR_AVERAGE, Row, csv_text
+from bood_tasks.registry import PIXELS, score_name
 
 NAMES = {"fpr95": "FPR95 ↓", "auroc": "AUROC ↑", "id_acc": "ACC ↑"}
 DASH = "–"
@@ -83,7 +84,8 @@ def _best(rows: Iterable[Row]) -> dict[tuple, str]:
     """Return the best of our figures in each column, as printed: what prints alike is a tie."""
     best: dict[tuple, float] = {}
     for row in rows:
-        if row["mean"] != "" and row["score"]:  # an improvement is no result
+        # An improvement is no result, and the pixel statistic was chosen on the test sets.
+        if row["mean"] != "" and row["score"] and row["our_method"] != PIXELS:
             choose = min if row["metric"] == "fpr95" else max
             best[_place(row)] = choose(row["mean"], best.get(_place(row), row["mean"]))
     return {place: _percent(mean) for place, mean in best.items()}
@@ -95,7 +97,7 @@ def _ours(row: Row, best: dict[tuple, str]) -> Cell:
     note = "" if row["missing"] == ONE_SEED else row["missing"]
     if not row["score"]:
         return Cell(_percent(row["mean"], sign="+"), note=note)
-    wins = _percent(row["mean"]) == best[_place(row)]
+    wins = row["our_method"] != PIXELS and _percent(row["mean"]) == best[_place(row)]
     return Cell(_percent(row["mean"], row["std"]), wins, note)
 
 
@@ -127,8 +129,19 @@ def _block(names: list[str], ours: list, published: list, differences: list) -> 
     return block
 
 
-def quality_sheet(rows: list[Row], *, convention: Convention) -> Sheet:
+def _sizes(rows: list[Row]) -> str:
+    """Return how many pictures our figures are of."""
+    n_id = next((row["n_id"] for row in rows if row["n_id"] != ""), "none")
+    named = {row["ood_dataset"]: row["n_ood"] for row in rows if row["n_ood"] not in ("", 0)}
+    named.pop(OUR_AVERAGE, None)
+    sets = ", ".join(f"{name} {count:,}" for name, count in named.items())
+    return f"Pictures of ours: ID {n_id:,}; {sets}." if n_id != "none" else ""
+
+
+def quality_sheet(rows: list[Row], *, convention: Convention, choices: Sequence[str] = ()) -> Sheet:
     """Lay out what published.compare returns, FPR95 in one of its two conventions.
+
+    `choices` are further notes: what decides the numbers (footnotes.py).
 
     Columns as in the paper, then our other data sets. On other in-distribution data than the
     paper's no data sets correspond: the average and the accuracy alone are shown.
@@ -153,7 +166,7 @@ def quality_sheet(rows: list[Row], *, convention: Convention) -> Sheet:
         head.append((paper or own or "ID", [NAMES[row["metric"]] for row in columns]))
     blocks = [
         _block(
-            [method, SCORES[score].title if score else ""],
+            [method, score_name(score)],
             [_ours(row, best) for row in line],
             [_published(row) for row in line],
             [_difference(row, different) for row in line],
@@ -170,6 +183,7 @@ def quality_sheet(rows: list[Row], *, convention: Convention) -> Sheet:
     ]
     if not same_id:
         notes.append("Figures of single data sets do not correspond; the CSV has them.")
+    notes += [note for note in (_sizes(rows), *(f"{choice}." for choice in choices)) if note]
     return Sheet(
         f"BOOD's table {rows[0]['table']}: {entry['title']}, ID {paper_id}. FPR95 with "
         f"{convention.upper()} positive",
@@ -243,11 +257,15 @@ def markdown(sheet: Sheet) -> str:
     return "\n\n".join([*parts, "\n".join(numbered)]).rstrip() + "\n"
 
 
-def latex(sheet: Sheet) -> str:
-    """Return the sheet as a document of its own: one booktabs table, shrunk to the page's width.
+def latex(*sheets: Sheet) -> str:
+    """Return a document of its own: a booktabs table a sheet, shrunk to the page's width.
 
-    Its table environment can be taken out; it needs the packages booktabs and graphicx.
+    Its table environments can be taken out; they need the packages booktabs and graphicx.
     """
+    return DOCUMENT % "\n\n".join(map(_latex_table, sheets))
+
+
+def _latex_table(sheet: Sheet) -> str:
     marks = sheet.marks()
 
     def shown(cell: Cell) -> str:
@@ -271,7 +289,7 @@ def latex(sheet: Sheet) -> str:
     second = [" ".join(rules), " & ".join(columns) + r" \\"] if any(columns) else []
     numbered = [f"$^{{{number}}}$ {note.translate(LATEX)}." for note, number in marks.items()]
     notes = [note.translate(LATEX) for note in sheet.notes]
-    return DOCUMENT % "\n".join(
+    return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
@@ -290,3 +308,21 @@ def latex(sheet: Sheet) -> str:
             r"\end{table}",
         ]
     )
+
+
+def save(folder: Path, rows: list[Row], *sheets: Sheet) -> None:
+    """Write table<number>.csv, .md and .tex: what was compared, and the sheets that show it."""
+    name = f"table{rows[0]['table']}"
+    texts = {
+        "csv": csv_text(rows),
+        "md": "\n".join(map(markdown, sheets)),
+        "tex": latex(*sheets),
+    }
+    for kind, text in texts.items():
+        (folder / f"{name}.{kind}").write_text(text, encoding="utf-8")
+
+
+def save_quality(folder: Path, rows: list[Row], choices: Sequence[str]) -> None:
+    """Save what published.compare returns, both conventions of FPR95 one below the other."""
+    both = [quality_sheet(rows, convention=side, choices=choices) for side in ("id", "ood")]
+    save(folder, rows, *both)

@@ -188,19 +188,24 @@ class Sweep:
 
 
 def sweeps(panels: Mapping[str, Sweep], *, baseline: Mapping[str, float], against: str) -> Figure:
-    """Figures 5 and 6: a column per setting, a row per metric of `baseline`, in percent.
+    """Figures 5 and 6: a column per setting, a row per metric, in percent.
 
-    Dotted: the baseline, named `against`. Grey: the setting's default. Error bars: one standard
-    deviation over seeds. A setting whose positive values span a decade has a logarithmic axis.
+    Dotted: the baseline, named `against`, unless it is empty. Grey: the setting's default. Error
+    bars: one standard deviation over seeds. A setting whose positive values span a decade has a
+    logarithmic axis.
     """
-    size = ((PANEL + 0.3) * len(panels) + 0.6, 1.9 * len(baseline) + 0.9)
+    metrics = list(next(iter(panels.values())).mean)
+    size = ((PANEL + 0.3) * len(panels) + 0.6, 1.9 * len(metrics) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(baseline), len(panels), sharex="col", sharey="row", squeeze=False)
-    for row, (metric, floor) in enumerate(baseline.items()):
+    axes = figure.subplots(len(metrics), len(panels), sharex="col", sharey="row", squeeze=False)
+    lines = {}
+    for row, metric in enumerate(metrics):
         axes[row, 0].set_ylabel(f"{metric}, %")
         for ax, sweep in zip(axes[row], panels.values(), strict=True):
-            shown = ax.axvline(sweep.default, color=GREY, lw=4, alpha=0.4)
-            dotted = ax.axhline(100 * floor, color=BLACK, ls=":", lw=1.4)
+            lines["default"] = ax.axvline(sweep.default, color=GREY, lw=4, alpha=0.4)
+            if baseline:
+                floor = 100 * baseline[metric]
+                lines[against] = ax.axhline(floor, color=BLACK, ls=":", lw=1.4)
             ax.errorbar(
                 sweep.values,
                 100 * sweep.mean[metric],
@@ -223,9 +228,7 @@ def sweeps(panels: Mapping[str, Sweep], *, baseline: Mapping[str, float], agains
         ax.set_xticks(sweep.values, ticks, rotation=90 if crowded else 0)
         ax.xaxis.set_minor_locator(NullLocator())
     figure.align_labels()
-    figure.legend(
-        [dotted, shown], [against, "default"], loc="outside upper center", ncols=min(2, len(panels))
-    )
+    figure.legend(lines.values(), lines, loc="outside upper center", ncols=min(2, len(panels)))
     return figure
 
 

@@ -16,8 +16,11 @@ from bood_tasks.store import Artifact, damaged_files, payload_files, write_json
 
 PLACES = {
     "metrics": ".",
-    "tables": ".",
+    "tables": "tables",
+    "ablations": "tables",
+    "costs": "tables",
     "figures": "figures",
+    "sweeps": "sweeps",
     "gallery": "gallery",
     "report": ".",
 }

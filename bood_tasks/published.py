@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from bood_tasks.registry import METHODS
+from bood_tasks.registry import row_name
 
 FOLDER = Path(__file__).parent / "data" / "published"
 KEY = json.loads((FOLDER / "key.json").read_text(encoding="utf-8"))
@@ -71,13 +71,6 @@ def _our_label(file: str, printed: Row) -> Label:
         if file in rule["files"] and rule["printed"].items() <= printed.items()
     )
     return columns["method"], columns["variant"], columns["score"]
-
-
-def _title(label: Label) -> str:
-    method, variant, _ = label
-    return " · ".join(
-        filter(None, (METHODS[method].title if method in METHODS else method, variant))
-    )
 
 
 def _printed_lines(entry: Row, printed: list[Row]) -> dict[str, Line]:
@@ -226,7 +219,7 @@ def compare(ours: list[Row], table: str) -> list[Row]:
     others = []
     if entry["others"]:
         shown = [line.label for line in lines.values()]
-        others = [Line(_title(label), label, {}) for label in rows if label not in shown]
+        others = [Line(row_name(*label[:2]), label, {}) for label in rows if label not in shown]
     if entry["improvement"]:
         gain, better, worse = (lines[name].label for name in entry["improvement"])
         if better in rows and worse in rows:

@@ -69,6 +69,22 @@ SCORES = {
 NOT_LINEAR = ("godin", "npos")  # training modules without one linear layer after the features
 
 
+PIXELS = "pixel_statistics"  # stands in tables beside the methods: what pixels alone could do
+BEST = "best"  # its score
+TITLES = {PIXELS: "Pixel statistics", BEST: "best of four"}
+
+
+def row_name(method: str, variant: str) -> str:
+    """Return a row's name as people read it: `BOOD`, `BOOD · uniform-noise`."""
+    title = METHODS[method].title if method in METHODS else TITLES.get(method, method)
+    return " · ".join(filter(None, (title, variant)))
+
+
+def score_name(score: str) -> str:
+    """Return a score's name as people read it; an empty one where there is none."""
+    return SCORES[score].title if score in SCORES else TITLES.get(score, score)
+
+
 def fits(module: str, score: str) -> str:
     """Return why a score cannot be read from what a module trains, or an empty string."""
     entry = SCORES[score]

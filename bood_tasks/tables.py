@@ -1,7 +1,7 @@
 """The tables that people read, from metrics.csv: mean and deviation over seeds, in percent.
 
-table1.csv is tidy, fractions at full precision; table1.md shows it with the choices that decide
-the numbers as footnotes.
+summary.csv is tidy, fractions at full precision; summary.md shows it with the choices that decide
+the numbers as footnotes. Tables 1, 2 and 7 set the same figures beside the paper's.
 """
 
 import csv
@@ -11,28 +11,20 @@ from pathlib import Path
 
 from bood_tasks.footnotes import footnotes
 from bood_tasks.metrics import read_rows
-from bood_tasks.registry import METHODS, SCORES
+from bood_tasks.paper_tables import save_quality
+from bood_tasks.published import compare
+from bood_tasks.registry import row_name, score_name
 from bood_tasks.stage import read_job, run
 
-VERSION = 2
+VERSION = 3
 AVERAGE = "average"
+PAPER = ("1", "2", "7")  # tables of the main rows
 GROUP = (
     "method", "variant", "score", "id_dataset", "ood_dataset", "split", "metric", "convention",
 )  # fmt: skip
 COLUMNS = (*GROUP, "mean", "std", "n_seeds", "n_id", "n_ood")
 
-Row = dict  # one row of metrics.csv or table1.csv
-
-
-def row_name(method: str, variant: str) -> str:
-    """A row's name as people read it: `BOOD`, `BOOD · uniform-noise`."""
-    title = METHODS[method].title if method in METHODS else method
-    return " · ".join(filter(None, (title, variant)))
-
-
-def score_name(score: str) -> str:
-    """A score's name as people read it."""
-    return SCORES[score].title
+Row = dict  # one row of metrics.csv or summary.csv
 
 
 def _with_averages(rows: list[Row]) -> list[Row]:
@@ -90,7 +82,7 @@ def percent(row: Row | None) -> str:
 
 
 class Lookup:
-    """Finds a figure of table1.csv by what a cell of the printed table knows."""
+    """Finds a figure of summary.csv by what a cell of the printed table knows."""
 
     def __init__(self, rows: list[Row]):
         self.rows = rows
@@ -152,7 +144,7 @@ def _sized(datasets: Mapping[str, int]) -> list[str]:
 
 
 def markdown(rows: list[Row], notes: Mapping) -> str:
-    """Return table1.md: test sets, validation and control sets, OOD-positive figures, footnotes."""
+    """Return summary.md: test sets, validation and control sets, OOD positive, footnotes."""
     table, texts = Lookup(rows), footnotes(notes)
     numbers = {topic: number for number, topic in enumerate(texts, 1)}
 
@@ -217,7 +209,7 @@ def markdown(rows: list[Row], notes: Mapping) -> str:
 
 
 def read_table(path: Path) -> list[Row]:
-    """Return table1.csv's rows with numbers as numbers; `std` stays "" where there is none."""
+    """Return summary.csv's rows with numbers as numbers; `std` stays "" where there is none."""
     with path.open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     for row in rows:
@@ -227,17 +219,25 @@ def read_table(path: Path) -> list[Row]:
     return rows
 
 
+def save_summary(rows: list[Row], path: Path) -> None:
+    """Write what aggregate returns, as read_table reads it."""
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     rows = aggregate(read_rows(job.inputs["metrics"].folder / "metrics.csv"))
+    notes = job.settings["notes"]
     with job.draft() as draft:
-        with (draft.folder / "table1.csv").open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        text = markdown(rows, job.settings["notes"])
-        (draft.folder / "table1.md").write_text(text, encoding="utf-8")
-        draft.finish(rows={"table1": len(rows)})
+        save_summary(rows, draft.folder / "summary.csv")
+        text = markdown(rows, notes)
+        (draft.folder / "summary.md").write_text(text, encoding="utf-8")
+        for table in PAPER:
+            save_quality(draft.folder, compare(rows, table), list(footnotes(notes).values()))
+        draft.finish(rows={"summary": len(rows)})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir)))
 
 from bood_tasks import plan as planning
+from bood_tasks import products
 from bood_tasks.claim import FORCED, take_over
 from bood_tasks.cli import summarise
 from bood_tasks.config import load
@@ -42,9 +43,31 @@ def note_force(told):
     os.environ[FORCED] = "1" if forced else ""
 
 
-def published(kind):
-    """Return the file that says which artifact lies in results/."""
-    return f"results/.published/{kind}-{PLAN.targets[kind].digest}.json"
+# The paper's tables and figures, by what each is part of.
+PAPER = {
+    **{f"table{number}": "tables" for number in (1, 2, 7)},
+    **{f"table{number}": "ablations" for number in (3, 6, 8)},
+    **{f"table{number}": "costs" for number in (4, 5)},
+    **{f"figure{number}": "gallery" for number in (1, 2, 3, 4, 7, 8)},
+    **{f"figure{number}": "sweeps" for number in (5, 6)},
+}
+
+
+def present(*kinds):
+    """Return those of the products that this configuration has."""
+    return [kind for kind in kinds if kind in PLAN.targets]
+
+
+def published(*kinds):
+    """Return a rule's inputs: the files that say which artifacts lie in results/."""
+
+    def records(wildcards):
+        for kind in kinds:
+            if kind not in PLAN.targets:
+                raise WorkflowError(f"this configuration has no {kind}: {products.ABSENT[kind]}")
+        return [f"results/.published/{kind}-{PLAN.targets[kind].digest}.json" for kind in kinds]
+
+    return records
 
 
 def spec(wildcards):

@@ -1,0 +1,32 @@
+"""Tables 3, 6 and 8: variants of one row beside the paper's, ours all in one setting.
+
+Leaves table3, table6 and table8 as .csv, .md and .tex, and ablations.csv: every figure of every
+variant, per seed.
+"""
+
+import shutil
+
+from bood_tasks.footnotes import footnotes
+from bood_tasks.metrics import read_rows
+from bood_tasks.paper_tables import save_quality
+from bood_tasks.published import compare
+from bood_tasks.stage import read_job, run
+from bood_tasks.tables import aggregate
+
+VERSION = 1
+PAPER = ("3", "6", "8")
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    figures = job.inputs["metrics"].folder / "metrics.csv"
+    rows, choices = aggregate(read_rows(figures)), list(footnotes(job.settings["notes"]).values())
+    with job.draft() as draft:
+        shutil.copyfile(figures, draft.folder / "ablations.csv")
+        for table in PAPER:
+            save_quality(draft.folder, compare(rows, table), choices)
+        draft.finish(rows={"tables": len(PAPER)})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,19 @@
+rule pixel_statistics:
+    input:
+        upstream,
+    output:
+        "artifacts/pixel_statistics/{name}/{digest}/manifest.json",
+    log:
+        "logs/pixel_statistics/{name}-{digest}.log",
+    benchmark:
+        "logs/pixel_statistics/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: cores
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        order=order,
+    shell:
+        "python -m bood_tasks.pixel_statistics {params.order} --out {output} > {log} 2>&1"
