@@ -15,6 +15,8 @@ from bood_tasks.sources import DATA, content_digest, locate, require_whole_weigh
 from bood_tasks.spec import Spec, readable, shard_range, to_json, version_of
 
 CONTACT_COLUMNS = 8
+EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
+STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
 OWN_SETTINGS = ("gan", "vos", "npos")  # sections of `detector` for one method each
 
 
@@ -239,6 +241,25 @@ def trajectory(config: Config, seed: int) -> Spec:
     return Spec("trajectory", readable(config.id, f"seed{seed}"), settings, inputs)
 
 
+def strips(config: Config, seed: int) -> Spec:
+    """Spec of a few features decoded for several c and several α, beside the settings' own."""
+    like, extra = trajectory(config, seed), config.ood_features.extra_steps
+    settings = like.settings | {
+        "extra_steps_shown": sorted({*EXTRA_STEPS_SHOWN, extra}),
+        "step_sizes_shown": [config.distances.step_size * each for each in STEP_SIZE_FACTORS],
+    }
+    return Spec("strips", like.name, settings, like.inputs)
+
+
+def dreamood_images(config: Config, seed: int) -> tuple[Spec, ...] | None:
+    """Specs of the first DreamOOD row's images; None without one, or if they are `images`."""
+    for name, row in config.rows.items():
+        if row.method == "dreamood" and row.outliers == "images":
+            found = images(config.for_row(name), seed)
+            return None if found == images(config, seed) else found
+    return None
+
+
 def _method(config: Config, row: str) -> tuple[dict, str]:
     """Return what a row's method is made from, and the file of one's own if it is one.
 
@@ -388,6 +409,7 @@ def make(config: Config) -> Plan:
         {"rows": labels, "id": config.id, "test": config.test},
         {"scores": found},
     )
+    compared = dreamood_images(config, seed)
     gallery = Spec(
         "gallery",
         readable(config.id),
@@ -402,6 +424,7 @@ def make(config: Config) -> Plan:
             "ood_images": images(config, seed),
             "id_images": id_images(config, seed),
             "trajectory": trajectory(config, seed),
+            "strips": strips(config, seed),
             "features": features(config, seed),
             "distances": distances(config, seed),
             "ood_features": ood_features(config, seed),
@@ -409,6 +432,7 @@ def make(config: Config) -> Plan:
             "detectors": tuple(
                 detector(config, name, seed) for name, _, each in runs if each == seed
             ),
+            **({"dreamood_images": compared} if compared else {}),
         },
     )
     shown_there = {"metrics": metrics, "tables": tables, "figures": figures, "gallery": gallery}
