@@ -1,6 +1,6 @@
 """The cosine classifier over class anchors: logits (Eq. 2) and sign-gradient steps (Eq. 3).
 
-Used by encoder, features, distances, ood_features and trajectory.
+Used by encoder, features, distances, ood_features, trajectory, strips and gallery.
 """
 
 from collections.abc import Callable

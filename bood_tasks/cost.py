@@ -21,6 +21,7 @@ from bood_tasks.spec import Spec
 # Dense TFLOP/s that large matrix products sustain, in half and in full precision.
 DEVICES = {"h200": (790, 50), "h100": (600, 50), "a100": (250, 18), "cpu": (0.1, 0.1)}
 SHARE = {"images": 0.5, "encoder": 0.25, "detector": 0.25}  # of that, assumed; others 0.25
+STRIP_FEATURES = 6  # of Figure 3
 BACKWARD = 3  # a training step's operations, in forward passes
 ANCHOR_SIZE = 768  # of a generator that is not here yet: Stable Diffusion v1
 HUB_BYTES = 4.3e9  # its weights in full precision
@@ -166,13 +167,16 @@ def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
                 return items, rows and 2 * drawn * rows * ANCHOR_SIZE, items * ANCHOR_SIZE * 4
             items = rows and round(rows * settings["rate"])
             return items, 0.0, items and items * ANCHOR_SIZE * 4
-        case "images" | "trajectory":
+        case "images" | "trajectory" | "strips":
             from bood_tasks.flops import evaluations
 
             runs = evaluations(settings["scheduler"], settings["steps"])
             guided, source = settings["guidance"] != 1, spec.inputs["generator"].source
             each, side = _image(source, settings["resolution"], runs, guided)
             items = 10
+            if spec.stage == "strips":
+                shown = (settings["extra_steps_shown"], settings["step_sizes_shown"])
+                items = STRIP_FEATURES * sum(map(len, shown))
             if spec.stage == "images":
                 items = _made(spec, classes_of(spec.inputs["anchors"].inputs["dataset"]))
             return items, items * each, items * 3 * (settings["saved_size"] or side) ** 2

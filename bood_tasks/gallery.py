@@ -1,5 +1,5 @@
-"""Pictures of what lies on the way to the scores: contact sheets, the way across the boundary,
-distances, losses. Everything that depends on one run shows the first seed.
+"""Pictures of what lies on the way to the scores: the paper's picture figures, under their numbers
+there, contact sheets, distances, losses. Everything that depends on one run shows the first seed.
 
 `captions.json` holds, for every PNG in reading order, its title and caption, and `warnings`: what
 a reader must know about the numbers.
@@ -11,31 +11,17 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from bood_tasks import plots, sheets
+from bood_tasks import gallery_pictures, gallery_planes, plots, sheets
 from bood_tasks.album import Album
+from bood_tasks.gallery_pictures import first_images
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact
 from bood_tasks.tables import row_name
 
-VERSION = 2
+VERSION = 3
 OOD_ROWS_PER_SHEET = 4
-CLASSES_IN_OVERVIEW = 20
 MUCH_TIED = 0.5
-
-
-def _first(shards: list[Artifact], label: int, count: int) -> UInt8[ndarray, "n h w 3"]:
-    """The first `count` images of a class by item index; shards are in the order of theirs."""
-    found: list[tuple[int, ndarray]] = []
-    for shard in shards:
-        if len(found) >= count:
-            break
-        rows = np.flatnonzero(shard["labels"][:] == label)
-        items = shard["item"][:][rows]
-        for place in np.argsort(items)[:count]:
-            found.append((int(items[place]), shard["images"][int(rows[place])]))
-    found.sort(key=lambda pair: pair[0])
-    return np.stack([image for _, image in found[:count]])
 
 
 def _examples(dataset: Artifact, label: int, count: int) -> UInt8[ndarray, "n h w 3"]:
@@ -55,26 +41,11 @@ def _curve(artifact: Artifact, term: str) -> plots.Curve | None:
 def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
     columns, dataset = job.settings["contact_columns"], job.inputs["dataset"]
     inside, outside = job.inputs["id_images"], job.inputs["ood_images"]
-    shown = min(len(classes), CLASSES_IN_OVERVIEW)
-    left = max(1, columns // 2)
-    overview = {
-        classes[label]: (_first(inside, label, left), _first(outside, label, columns))
-        for label in range(shown)
-    }
-    what = "" if shown == len(classes) else f" (the first {shown} of {len(classes)} classes)"
-    album.add(
-        "contact_all",
-        sheets.contact_overview(overview, title="", columns=(left, columns)),
-        "ID decodes beside OOD decodes",
-        "Left: the generator's pictures of each class's own anchor. Right: its pictures of that "
-        f"class's outlier vectors{what}. The first ones by index, not chosen.",
-        formats=["png"],
-    )
     for label, name in enumerate(classes):
         bands = {
             "real, training": _examples(dataset, label, columns),
-            "decoded\nanchor (ID)": _first(inside, label, columns),
-            "decoded\noutlier\nvectors\n(OOD)": _first(
+            "decoded\nanchor (ID)": first_images(inside, label, columns),
+            "decoded\noutlier\nvectors\n(OOD)": first_images(
                 outside, label, OOD_ROWS_PER_SHEET * columns
             ),
         }
@@ -86,30 +57,6 @@ def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
             "from this class; the first of each by index.",
             formats=["png"],
         )
-
-
-def _draw_trajectory(album: Album, job: Job, classes: list[str]) -> None:
-    walk = job.inputs["trajectory"]
-    facts = walk.json("trajectory.json")
-    figure = plots.trajectory(
-        walk["images"][:],
-        walk["probabilities"][:],
-        walk["predictions"][:],
-        classes,
-        source=classes.index(facts["class"]),
-        crossed_at=facts["crossed_at"],
-        step_size=facts["step_size"],
-        columns=job.settings["contact_columns"],
-    )
-    album.add(
-        "trajectory",
-        figure,
-        "One feature perturbed step by step",
-        f"A {facts['class']} (training row {facts['row']:,}) walks across the decision boundary "
-        f"and crosses it at step {facts['crossed_at']}; each picture is decoded from the same "
-        "noise. Bars: the cosine classifier's probabilities.",
-        formats=["png"],
-    )
 
 
 def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
@@ -191,8 +138,13 @@ def main(argv: list[str] | None = None) -> None:
     classes = job.inputs["anchors"].json("anchors.json")["classes"]
     with job.draft() as draft, plots.house_style():
         album = Album(draft.folder)
+        gallery_pictures.draw_decodes(album, job, classes)
+        gallery_pictures.draw_trajectory(album, job, classes)
+        gallery_pictures.draw_strips(album, job)
+        gallery_planes.draw_planes(album, job, classes)
+        gallery_pictures.draw_outliers(album, job, classes)
+        gallery_pictures.draw_dreamood(album, job, classes)
         _draw_contacts(album, job, classes)
-        _draw_trajectory(album, job, classes)
         _draw_distances(album, job, classes)
         _draw_losses(album, job)
         facts = job.inputs["ood_features"].json("ood_features.json")

@@ -89,7 +89,7 @@ def open_pipeline(folder, settings: Mapping, device: str):
 def decode_vectors(
     pipe,
     vectors: Float[Tensor, "b d"],
-    noise: Float[Tensor, "b c h w"],
+    noise: Float[Tensor, "b c h8 w8"],
     settings: Mapping,
     *,
     uncond: Float[Tensor, "1 l e"],

@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 from numpy import ndarray
 
 from bood_tasks.plots import BLACK, BLUE, CYCLE, DPI, GREY, VERMILION
-from bood_tasks.sheets import SMALLEST_TILE, Images, _mosaic, _sheet
+from bood_tasks.sheets import SMALLEST_TILE, Images, lay_out, mosaic
 
 LETTER = 8  # pixels of a wide letter at the house size
 LARGEST_TILE = 128
@@ -46,9 +46,9 @@ def strips(
     size = max(images.shape[2:4])
     wanted = max(SMALLEST_TILE, LETTER * max(map(len, names)))
     side = size * -(-wanted // size)  # a whole factor fills the tile
-    return _sheet(
+    return lay_out(
         [
-            (label, [_mosaic(image[None], columns=1, side=side) for image in row])
+            (label, [mosaic(image[None], columns=1, side=side) for image in row])
             for label, row in zip(labels, images, strict=True)
         ],
         names,
@@ -79,9 +79,9 @@ def class_grids(
     """Figures 1, 7 and 8: a band per class, in it a grid of pictures under each heading."""
     largest = max(max(images.shape[1:3]) for grids in classes.values() for images in grids)
     side = min(LARGEST_TILE, max(SMALLEST_TILE, largest))
-    return _sheet(
+    return lay_out(
         [
-            (name, [_mosaic(_shrink(images, side), columns=columns, side=side) for images in grids])
+            (name, [mosaic(_shrink(images, side), columns=columns, side=side) for images in grids])
             for name, grids in classes.items()
         ],
         headings,
@@ -105,14 +105,14 @@ def perturbation_paths(
     sides: Float[ndarray, "v 2"] | None,
     axis_names: tuple[str, str],
 ) -> Figure:
-    """Figure 4: features by class, those nearest the boundary, some ways across it, outliers.
+    """Figure 4: features by class, some selected ones, their ways across the boundary, outliers.
 
     With a comparison plane's `sides` (one per class, see projection.py) the background shows which
     of these classes the cosine classifier prefers, which holds for every point drawn, and the
     heavy line is the decision boundary. Without (a principal plane) there is no background: there
     the class does not follow from the place.
     """
-    figure = Figure(figsize=(8.2, 5.4), layout="constrained")
+    figure = Figure(figsize=(8, 5.4), layout="compressed")
     ax = figure.subplots()
     everything = np.concatenate([points, boundary, outliers, *paths])
     low, high = everything.min(0), everything.max(0)
@@ -132,7 +132,7 @@ def perturbation_paths(
         way = {"arrowstyle": "-|>", "color": BLACK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", path[-1], path[-2], arrowprops=way)
     ring = {"facecolor": "none", "edgecolor": BLACK, "lw": 1.1}
-    ax.scatter(*boundary.T, s=52, marker="o", label="nearest the boundary", **ring)
+    ax.scatter(*boundary.T, s=52, marker="o", label="selected features", **ring)
     ax.scatter(*outliers.T, s=42, marker="x", color=BLACK, lw=1.5, label="outlier features")
     handles, names = ax.get_legend_handles_labels()
     if paths:

@@ -147,12 +147,16 @@ def gallery(config: Config) -> Spec:
         "ood_images": stages.images(config, seed),
         "id_images": stages.id_images(config, seed, CONTACT_COLUMNS),
         "trajectory": stages.trajectory(config, seed),
+        "strips": stages.strips(config, seed),
         "features": stages.features(config, seed),
         "distances": stages.distances(config, seed),
         "ood_features": stages.ood_features(config, seed),
         "encoder": stages.encoder(config, seed),
         "detectors": tuple(stages.detector(config, name, seed) for name in config.rows),
     }
+    compared = stages.dreamood_images(config, seed)
+    if compared:
+        inputs["dreamood_images"] = compared
     return Spec("gallery", readable(config.id), settings, inputs)
 
 

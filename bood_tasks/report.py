@@ -12,11 +12,10 @@ from bood_tasks.metrics import read_rows
 from bood_tasks.stage import read_job, run
 from bood_tasks.tables import AVERAGE, Lookup, percent, read_table, row_name, score_name
 
-VERSION = 2
+VERSION = 3
 TEMPLATE = Path(__file__).parent / "data" / "report.html.j2"
 FEW_SAMPLES = 200
 FOLDED = "contact_"  # a sheet per class would bury the rest
-OVERVIEW = "contact_all.png"
 
 
 def _table(
@@ -117,7 +116,7 @@ def render(
             picture
             | {
                 "data": base64.b64encode(picture["data"]).decode(),
-                "folded": picture["file"].startswith(FOLDED) and picture["file"] != OVERVIEW,
+                "folded": picture["file"].startswith(FOLDED),
             }
             for picture in pictures
         ],

@@ -23,6 +23,7 @@ FLOORS = {  # MB, minutes: PyTorch's libraries, a CUDA context and the shipped w
     "detector": (4000, 240),
     "images": (8000, 60),
     "trajectory": (8000, 10),
+    "strips": (8000, 20),
     "distances": (4000, 30),
     "features": (4000, 20),
     "outputs": (4000, 30),
@@ -33,6 +34,7 @@ FLOORS = {  # MB, minutes: PyTorch's libraries, a CUDA context and the shipped w
     "dataset": (2000, 30),
 }
 OUTPUT_BYTES = 4 * 4096  # of a picture at most: logits and features, float32
+PICTURES_OF_DRAWINGS = {"trajectory": 20, "strips": 72}  # at most, with the usual settings
 PASSES = 4  # of a picture moved along a gradient: one and its gradient, and another
 LARGE_BYTES = 2**30  # from here on pictures are streamed or read by several threads
 LARGEST_MB = 96_000
@@ -76,7 +78,9 @@ def _threads(pixels: int) -> int:
 
 
 def _images(spec: Spec) -> int:
-    """Return how many pictures a shard holds, over all classes."""
+    """Return how many pictures a shard holds, over all classes, or a drawing's stage decodes."""
+    if spec.stage != "images":
+        return PICTURES_OF_DRAWINGS[spec.stage]
     words = spec.settings.get("words")
     data = spec.inputs["anchors"].inputs["dataset"]
     entry = CATALOGUE.get(data.settings["kind"])
@@ -133,7 +137,7 @@ def needs(spec: Spec) -> Needs:
             data = spec.inputs["features"].inputs["dataset"]
             held = pictures_of(data) * 768 * 4 * 2
             minutes = max(minutes, ceil(pictures_of(data) / 1000))
-        case "images" | "trajectory" if settings["resolution"]:
+        case "images" | "trajectory" | "strips" if settings["resolution"]:
             memory = 16_000 if settings["dtype"] != "float32" else 24_000
             guided = 2 if settings["guidance"] != 1 else 1
             each = SD_TFLOP * guided * (settings["steps"] + 1) * (settings["resolution"] / 512) ** 2
@@ -142,6 +146,7 @@ def needs(spec: Spec) -> Needs:
         case "pixel_statistics":
             pixels = sum(map(bytes_of, spec.inputs["datasets"]))
             minutes = max(minutes, ceil(pixels / (20 * 2**20) / 60))  # 20 MiB a second
+            tflop = slow * each * _images(spec) / 3
         case "gallery" | "figures":
             held = LARGE_BYTES
     memory = min(memory + ceil(2.5 * held / 2**20), LARGEST_MB)

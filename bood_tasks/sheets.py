@@ -10,7 +10,6 @@ from numpy import ndarray
 from bood_tasks.plots import DPI
 
 SMALLEST_TILE = 96
-OVERVIEW_TILE = 64
 Images = UInt8[ndarray, "_ _ _ 3"]  # bands may differ in number and size
 
 
@@ -23,7 +22,8 @@ def _tile(image: UInt8[ndarray, "h w 3"], side: int) -> UInt8[ndarray, "side sid
     return tile
 
 
-def _mosaic(images: Images, *, columns: int, side: int, gap: int = 3) -> UInt8[ndarray, "h w 3"]:
+def mosaic(images: Images, *, columns: int, side: int, gap: int = 3) -> UInt8[ndarray, "h w 3"]:
+    """Return the pictures in tiles of `side` pixels, row by row."""
     rows = max(1, -(-len(images) // columns))
     sheet = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap, 3), 255, np.uint8)
     for index, image in enumerate(images):
@@ -32,7 +32,7 @@ def _mosaic(images: Images, *, columns: int, side: int, gap: int = 3) -> UInt8[n
     return sheet
 
 
-def _sheet(
+def lay_out(
     bands: Sequence[tuple[str, Sequence[UInt8[ndarray, "_ _ 3"]]]],
     heads: Sequence[str],
     *,
@@ -43,7 +43,7 @@ def _sheet(
     """Lay out labelled bands of mosaics, pixel for pixel."""
     top = 8 + (22 if title else 0) + (20 if any(heads) else 0)
     widths = [max(mosaics[i].shape[1] for _, mosaics in bands) for i in range(len(heads))]
-    heights = [max(mosaic.shape[0] for mosaic in mosaics) for _, mosaics in bands]
+    heights = [max(part.shape[0] for part in mosaics) for _, mosaics in bands]
     width = margin + sum(widths) + apart * (len(widths) - 1) + 8
     height = top + sum(heights) + 10 * (len(heights) - 1) + 8
     canvas = np.full((height, width, 3), 255, np.uint8)
@@ -56,8 +56,8 @@ def _sheet(
     for (label, mosaics), band in zip(bands, heights, strict=True):
         write(label, margin - 10, y + band / 2, ha="right", va="center")
         x = margin
-        for mosaic, step in zip(mosaics, widths, strict=True):
-            canvas[y : y + mosaic.shape[0], x : x + mosaic.shape[1]] = mosaic
+        for part, step in zip(mosaics, widths, strict=True):
+            canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
             x += step + apart
         y += band + 10
     x = margin
@@ -72,39 +72,10 @@ def _sheet(
 def contact_sheet(bands: Mapping[str, Images], *, title: str, columns: int) -> Figure:
     """One class: a band of pictures per label, each at least SMALLEST_TILE pixels wide."""
     side = max([SMALLEST_TILE, *(max(images.shape[1:3]) for images in bands.values())])
-    return _sheet(
-        [(label, [_mosaic(images, columns=columns, side=side)]) for label, images in bands.items()],
+    return lay_out(
+        [(label, [mosaic(images, columns=columns, side=side)]) for label, images in bands.items()],
         [""],
         title=title,
         margin=110,
         apart=0,
-    )
-
-
-def contact_overview(
-    classes: Mapping[str, tuple[Images, Images]], *, title: str, columns: tuple[int, int]
-) -> Figure:
-    """All classes: ID decodes on the left, OOD decodes on the right, a band each."""
-    side = OVERVIEW_TILE
-    longest = max(len(name) for name in classes)
-    bands = []
-    for name, pair in classes.items():
-        # A picture larger than its tile loses rows and columns: this is an overview.
-        small = [images[:, :: -(-images.shape[1] // side), :: -(-images.shape[2] // side)]
-                 for images in pair]  # fmt: skip
-        bands.append(
-            (
-                name,
-                [
-                    _mosaic(images, columns=count, side=side)
-                    for images, count in zip(small, columns, strict=True)
-                ],
-            )
-        )
-    return _sheet(
-        bands,
-        ["decoded class anchors (ID)", "decoded outlier vectors (OOD)"],
-        title=title,
-        margin=24 + 8 * longest,
-        apart=18,
     )

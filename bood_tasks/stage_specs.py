@@ -12,6 +12,8 @@ from bood_tasks.registry import SCORES
 from bood_tasks.sources import DATA, content_digest, locate
 from bood_tasks.spec import Spec, readable, shard_range, version_of
 
+EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
+STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
 OWN_SETTINGS = ("gan", "vos", "npos")  # sections of `detector` for one method each
 
 
@@ -198,6 +200,25 @@ def trajectory(config: Config, seed: int) -> Spec:
         "rescale": config.ood_features.rescale,
     }
     return Spec("trajectory", readable(config.id, f"seed{seed}"), settings, inputs)
+
+
+def strips(config: Config, seed: int) -> Spec:
+    """Spec of a few features decoded for several c and several α, beside the settings' own."""
+    like, extra = trajectory(config, seed), config.ood_features.extra_steps
+    settings = like.settings | {
+        "extra_steps_shown": sorted({*EXTRA_STEPS_SHOWN, extra}),
+        "step_sizes_shown": [config.distances.step_size * each for each in STEP_SIZE_FACTORS],
+    }
+    return Spec("strips", like.name, settings, like.inputs)
+
+
+def dreamood_images(config: Config, seed: int) -> tuple[Spec, ...] | None:
+    """Specs of the first DreamOOD row's images; None without one, or if they are `images`."""
+    for name, row in config.rows.items():
+        if row.method == "dreamood" and row.outliers == "images":
+            found = images(config.for_row(name), seed)
+            return None if found == images(config, seed) else found
+    return None
 
 
 def _method(config: Config, row: str) -> tuple[dict, str]:

@@ -6,10 +6,9 @@ pictures share one noise, so what changes is the vector alone.
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from bood_tasks.cosine import cosine_logits, perturb
+from bood_tasks.cosine import cosine_logits
+from bood_tasks.crossing import crossing_rows, walk
 from bood_tasks.diffusion import encode_prompt, latent_shape
 from bood_tasks.environment import pick_device
 from bood_tasks.images import decode_vectors, item_noise, open_pipeline
@@ -22,36 +21,9 @@ STEPS_WANTED = 6
 
 
 def choose_row(steps: np.ndarray, crossed: np.ndarray) -> int:
-    """Return the first row that crosses in STEPS_WANTED steps, else the nearest to that.
-
-    Raises ValueError if no feature crosses.
-    """
-    usable = np.flatnonzero(crossed & (steps > 0))
-    if not len(usable):
-        raise ValueError(
-            "no feature crosses the decision boundary; raise distances.step_size or "
-            "distances.max_steps"
-        )
+    """Return the first row that crosses in STEPS_WANTED steps, else the nearest to that."""
+    usable = crossing_rows(steps, crossed)
     return int(usable[np.argmin(np.abs(steps[usable] - STEPS_WANTED))])
-
-
-def walk(
-    feature: Float[Tensor, "1 d"],
-    label: int,
-    anchors: Float[Tensor, "v d"],
-    *,
-    count: int,
-    step_size: float,
-    temperature: float,
-) -> Float[Tensor, "t d"]:
-    """Return the feature and its `count` updates by equation 3."""
-    path = [feature]
-    labels = torch.tensor([label])
-    for _ in range(count):
-        path.append(
-            perturb(path[-1], labels, anchors, step_size=step_size, temperature=temperature)
-        )
-    return torch.cat(path)
 
 
 def main(argv: list[str] | None = None) -> None:

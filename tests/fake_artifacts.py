@@ -1,6 +1,7 @@
 """Small but real artifacts for the tests of the stages that only read."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,14 @@ def make(
     *,
     arrays: dict[str, np.ndarray] | None = None,
     files: dict[str, object] | None = None,
+    folders: dict[str, Path] | None = None,
     settings: dict | None = None,
     rows: dict[str, int] | None = None,
 ) -> Artifact:
-    """Write a finished artifact; a file's content is text, or anything JSON holds."""
+    """Write a finished artifact; a file's content is text, or anything JSON holds.
+
+    `folders` are copied from elsewhere.
+    """
     spec = identity(stage, settings)
     manifest = root / "artifacts" / stage / "fake" / digest_of(spec) / "manifest.json"
     with Draft(manifest, spec) as draft:
@@ -42,6 +47,8 @@ def make(
         for name, content in (files or {}).items():
             text = content if isinstance(content, str) else json.dumps(content)
             (draft.folder / name).write_text(text, encoding="utf-8")
+        for name, source in (folders or {}).items():
+            shutil.copytree(source, draft.folder / name)
         draft.finish(rows=rows)
     return Artifact(manifest)
 

@@ -1,12 +1,17 @@
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from bood_tasks import figures, gallery, plots, sheets
+from bood_tasks.crossing import walk
 from tests import fake_artifacts
 
 CLASSES = ["cat", "big dog"]
 SIZE, COLUMNS = 8, 3
+FEATURES = np.random.default_rng(2).normal(size=(10, 4)).astype("float32")
+FEATURES[2:4] = [1, 0.9, 0.2, 0], [0.9, 1, 0, 0.2]  # each a step from the other class's side
+STEPPING = {"step_size": 0.2, "temperature": 0.5}
 ROWS = [
     {"method": "ce", "variant": "", "seed": 0, "score": "msp"},
     {"method": "ce", "variant": "", "seed": 0, "score": "energy"},
@@ -56,6 +61,8 @@ def inputs(root):
             root, "detector", files={"curve.csv": text}, settings={"place": place}
         )
 
+    ends = [walk(torch.from_numpy(FEATURES[row : row + 1]), label, torch.eye(2, 4), count=3,
+                 **STEPPING)[-1].numpy() for label, row in enumerate((2, 3))]  # fmt: skip
     counts = {name: 2 for name in CLASSES}
     steps = np.array([0, 1, 1, 2, 3, 0, 2, 2, 2, 100], "int32")
     return {
@@ -64,10 +71,12 @@ def inputs(root):
             arrays={"train/images": pictures(1, 10), "train/labels": np.arange(10) % 2},
         ),
         "anchors": fake_artifacts.make(
-            root, "anchors", files={"anchors.json": {"classes": CLASSES}}
+            root, "anchors", arrays={"anchors": np.eye(2, 4, dtype="float32")},
+            files={"anchors.json": {"classes": CLASSES}},
         ),
         "ood_images": [shard(root, 0, 2, seed=2), shard(root, 2, 5, seed=3)],
         "id_images": [shard(root, 0, COLUMNS, seed=4)],
+        "dreamood_images": [shard(root, 0, 4, seed=7)],
         "trajectory": fake_artifacts.make(
             root, "trajectory",
             arrays={
@@ -78,12 +87,28 @@ def inputs(root):
             files={"trajectory.json": {
                 "class": "cat", "row": 7, "crossed_at": 3, "step_size": 0.015}},
         ),
-        "features": fake_artifacts.make(root, "features", arrays={"labels": np.arange(10) % 2}),
+        "strips": fake_artifacts.make(
+            root, "strips",
+            arrays={"by_extra_steps": pictures(8, 6).reshape(3, 2, SIZE, SIZE, 3),
+                    "by_step_size": pictures(9, 4).reshape(2, 2, SIZE, SIZE, 3)},
+            files={"strips.json": {
+                "classes": CLASSES, "rows": [1, 2], "max_steps": 100,
+                "extra_steps": {"values": [0, 1, 2], "default": 2, "crossed_at": [1, 2]},
+                "step_size": {"values": [0.01, 0.1], "default": 0.1,
+                              "crossed_at": [[3, None], [1, 2]]}}},
+        ),
+        "features": fake_artifacts.make(
+            root, "features", arrays={"labels": np.arange(10) % 2, "features": FEATURES}
+        ),
         "distances": fake_artifacts.make(
             root, "distances", arrays={"steps": steps, "crossed": steps < 100, "exact": steps >= 0}
         ),
         "ood_features": fake_artifacts.make(
             root, "ood_features",
+            arrays={"labels": np.array([0, 1]), "rows": np.array([2, 3]), "steps": np.array([1, 1]),
+                    "vectors": np.stack(ends)},
+            settings={"perturb": "adversarial", "extra_steps": 2, "feature_space": "raw",
+                      **STEPPING},
             files={"ood_features.json": {
                 "selected": counts, "cut": counts, "tie_mass": {name: 3 for name in CLASSES},
                 "dropped_misclassified": {"cat": 1, "big dog": 1},
@@ -127,23 +152,26 @@ def from_scores(drawn, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("which", "stems", "pixels_only"),
+    ("which", "mosaics", "drawings"),
     [
         (
             "drawn",
-            ["contact_all", "contact_cat", "contact_big_dog", "trajectory", "distances", "losses"],
-            4,
+            ["figure1_id_and_ood", "figure2_trajectory", "figure3_extra_steps",
+             "figure3_step_size", "figure7_ood", "figure8_dreamood_and_bood", "contact_cat",
+             "contact_big_dog"],
+            ["figure4_boundary", "figure4_all_classes", "distances", "losses"],
         ),
-        ("from_scores", ["scores_near", "roc_near", "scores_far", "roc_far"], 0),
+        ("from_scores", [], ["scores_near", "roc_near", "scores_far", "roc_far"]),
     ],
-)
-def test_figures_are_all_there_with_captions(request, which, stems, pixels_only):
+)  # fmt: skip
+def test_figures_are_all_there_with_captions(request, which, mosaics, drawings):
     _, made = request.getfixturevalue(which)
     captions = made.json("captions.json")["figures"]
-    assert [item["file"] for item in captions] == [f"{stem}.png" for stem in stems]
+    stems = mosaics + drawings
+    assert sorted(item["file"] for item in captions) == sorted(f"{stem}.png" for stem in stems)
     assert all(item["title"] and item["caption"] for item in captions)
     vectors = {name for name in made.files if name.endswith(".svg")}
-    assert vectors == {f"{stem}.svg" for stem in stems[pixels_only:]}
+    assert vectors == {f"{stem}.svg" for stem in drawings}
     for stem in stems:
         image = pixels(made.folder / f"{stem}.png")
         assert min(image.shape[:2]) > 100
@@ -161,11 +189,30 @@ def test_contact_sheet_holds_the_pictures_pixel_for_pixel(drawn):
     assert not holds(sheet, early[0])  # a cat
 
 
-def test_overview_begins_with_the_first_items(drawn):
+def test_figure_1_begins_with_the_first_items(drawn):
     given, made = drawn
-    sheet = pixels(made.folder / "contact_all.png")
+    sheet = pixels(made.folder / "figure1_id_and_ood.png")
     assert holds(sheet, given["id_images"][0]["images"][COLUMNS - 1])  # item 0 is stored last
     assert not holds(sheet, given["id_images"][0]["images"][0])
+
+
+def test_figure_8_holds_both_methods_and_needs_a_row_of_dreamood(drawn, tmp_path):
+    given, made = drawn
+    sheet = pixels(made.folder / "figure8_dreamood_and_bood.png")
+    assert holds(sheet, given["dreamood_images"][0]["images"][3])  # item 0 of the cats
+    assert holds(sheet, given["ood_images"][0]["images"][1])
+    without = {role: item for role, item in given.items() if role != "dreamood_images"}
+    again = fake_artifacts.run_stage(tmp_path, gallery.main, "gallery", SETTINGS, without)
+    assert set(made.files) - set(again.files) == {"figure8_dreamood_and_bood.png"}
+
+
+def test_captions_tell_of_blank_places_and_of_first_pictures(drawn):
+    _, made = drawn
+    told = {item["file"]: item["caption"] for item in made.json("captions.json")["figures"]}
+    assert "Blank: not crossed within 100 steps." in told["figure3_step_size.png"]
+    assert "Blank" not in told["figure3_extra_steps.png"]
+    for name in ("figure1_id_and_ood", "figure7_ood", "figure8_dreamood_and_bood"):
+        assert told[f"{name}.png"].endswith("by index, not chosen.")
 
 
 def test_figures_are_the_same_bytes_in_a_second_run(drawn, from_scores, tmp_path):

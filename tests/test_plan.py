@@ -102,3 +102,24 @@ def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():
     assert planning.following(plan, bood[1], 2) == ["200-300", "300-350"]
     assert planning.following(plan, bood[1], 1) == ["200-300"]
     assert planning.following(plan, bood[3], 5) == []
+
+
+def test_strips_show_the_settings_among_their_values():
+    for changes in ({}, {"distances": {"step_size": 0.2}, "ood_features": {"extra_steps": 9}}):
+        settings = planning.strips(config(**changes), 0).settings
+        assert settings["extra_steps"] in settings["extra_steps_shown"]
+        assert settings["step_size"] in settings["step_sizes_shown"]
+        assert {0, 5} <= set(settings["extra_steps_shown"])
+
+
+def test_gallery_compares_with_the_first_dreamood_row_that_makes_other_images():
+    def compared(**overlay):
+        return planning.make(config(**overlay)).targets["gallery"].inputs.get("dreamood_images")
+
+    rows = {"sampled": {"method": "dreamood", "set": {"ood_features": {"dreamood": {"sigma": 2}}}}}
+    assert compared() is None
+    (found, *_) = compared(rows=rows | {"other": {"method": "dreamood", "variant": "other"}})
+    sampler = found.inputs["ood_features"].settings
+    assert (sampler["sampler"], sampler["sigma"]) == ("dreamood", 2)
+    same = {"ood_features": {"sampler": "dreamood"}, "rows": {"all": {"method": "dreamood"}}}
+    assert compared(**same) is None

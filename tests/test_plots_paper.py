@@ -160,7 +160,7 @@ def test_perturbation_paths_show_classes_paths_boundary_features_and_outliers():
     (ax,) = figure.axes
     groups = {dots.get_label(): np.asarray(dots.get_offsets()) for dots in ax.collections}
     assert legend_names(figure) == [*groups, "perturbation path"]
-    assert list(groups) == ["cat", DOLLARS, "nearest the boundary", "outlier features"]
+    assert list(groups) == ["cat", DOLLARS, "selected features", "outlier features"]
     np.testing.assert_array_equal(groups[DOLLARS], [[1, 1], [2, -1]])
     np.testing.assert_array_equal(groups["outlier features"], [[0.6, 0.1], [-0.5, 1]])
     assert [len(line.get_xdata()) for line in ax.lines] == [3, 2]
@@ -179,7 +179,7 @@ def test_perturbation_paths_draw_the_boundary_where_the_sides_are_equal():
     figure = drawn_paths(np.array([[-1.0, 0], [1, 0]]))
     (ax,) = figure.axes
     lines = [c for c in ax.collections if np.array_equal(c.get_edgecolor(), [to_rgba(BLACK)])
-             and not c.get_label().startswith(("near", "out"))]  # fmt: skip
+             and not c.get_label().startswith(("selected", "out"))]  # fmt: skip
     borders = np.concatenate([path.vertices for line in lines for path in line.get_paths()])
     np.testing.assert_allclose(borders[:, 0], 0, atol=1e-9)
     assert np.ptp(borders[:, 1]) == pytest.approx(np.ptp(ax.get_ylim()))

@@ -8,7 +8,7 @@ from tests import fake_artifacts
 from tests.test_tables import ONE_SEED, SETTINGS, TWO_SEEDS
 
 PICTURES = [
-    {"file": "contact_all.png", "title": "All", "caption": "", "data": b"\x89PNG all"},
+    {"file": "figure1_id_and_ood.png", "title": "All", "caption": "", "data": b"\x89PNG all"},
     {"file": "contact_cat.png", "title": "Cat sheet", "caption": "Cats.", "data": b"\x89PNG cat"},
 ]
 PROVENANCE = [{"stage": "dataset", "name": "cats", "digest": "0123456789abcdef"}]

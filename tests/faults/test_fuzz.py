@@ -113,9 +113,10 @@ def test_yaml_that_its_parser_stumbles_over_is_named(tmp_path, content):
 
 # --- the spec digest ---
 
-STEPPING = {"distances", "ood_features", "trajectory"}
+WAYS = {"trajectory", "strips"}
+STEPPING = {"distances", "ood_features"} | WAYS
 TRAINED = {"encoder", "detector"}
-DECODING = {"images", "trajectory"}
+DECODING = {"images"} | WAYS
 # Each setting, another value, and the stages whose own settings it enters. Everything that readers
 # see (tables, report) names all settings and is left out here.
 USES = {
@@ -145,8 +146,8 @@ USES = {
     "ood_features.scope": ("global", {"ood_features"}),
     "ood_features.misclassified": ("keep", {"ood_features"}),
     "ood_features.perturb": ("none", {"ood_features"}),
-    "ood_features.extra_steps": (5, {"ood_features", "trajectory"}),
-    "ood_features.rescale": ("none", {"ood_features", "trajectory"}),
+    "ood_features.extra_steps": (5, {"ood_features"} | WAYS),
+    "ood_features.rescale": ("none", {"ood_features"} | WAYS),
     "ood_features.sigma": (0.5, set()),  # of another perturbation
     "ood_features.shift": (0.7, set()),
     **{

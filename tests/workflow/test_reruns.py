@@ -10,8 +10,10 @@ READ |= {"gallery_artifact": 1}
 END = READ | {"publish": 5, "all": 1}
 # A detector trained again, and one of one score.
 TRAINED = {"detector": 1, "outputs": 1, "scores": 1}
-# One BOOD row: its images, the strip of Figure 2, its detector and scores.
-BOOD = {"images": 1, "trajectory": 1} | TRAINED
+# One BOOD row: its images, the decodes of Figures 2 and 3, its detector and scores.
+WAYS = {"trajectory": 1, "strips": 1}
+BOOD = {"images": 1} | WAYS | TRAINED
+NO_WAYS = dict.fromkeys(WAYS, 0)
 # A detector's training is as it was, so are its pictures in the gallery.
 UNTRAINED = END | {"gallery_artifact": 0, "publish": 4}
 # Three detectors; cross-entropy's has two scores.
@@ -30,9 +32,9 @@ def test_finished_run_has_nothing_to_do(finished):
             END | BOOD | {"distances": 1, "ood_features": 1},
         ),
         ({"ood_features": {"extra_steps": 3}}, END | BOOD | {"ood_features": 1}),
-        ({"ood_features": {"rate": 0.1}}, END | BOOD | {"ood_features": 1, "trajectory": 0}),
+        ({"ood_features": {"rate": 0.1}}, END | BOOD | NO_WAYS | {"ood_features": 1}),
         ({"images": {"guidance": 3}}, END | BOOD | {"images": 2}),  # the ID decodes as well
-        ({"images": {"per_class": 80}}, END | BOOD | {"trajectory": 0}),  # one more shard
+        ({"images": {"per_class": 80}}, END | BOOD | NO_WAYS),  # one more shard
         ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "outputs": 2, "scores": 2}),
         ({"detector": {"lr": 0.04}}, END | ALL),
         # Snakemake puts a row that an overlay names first, and the gallery shows rows in order
@@ -113,7 +115,7 @@ def test_an_edited_data_folder_reruns_everything_made_from_it(fresh):
     picture.write_bytes(sorted(picture.parent.glob("*.png"))[1].read_bytes())
     jobs = fresh.planned()
     assert jobs["dataset"] == 3  # the folder and the two sets made from it; not near, digits, noise
-    for rule in ("anchors", "encoder", "features", "distances", "ood_features", "trajectory"):
+    for rule in ("anchors", "encoder", "features", "distances", "ood_features", *WAYS):
         assert jobs[rule] == 1, rule
     assert jobs["images"] == 2
     assert jobs["detector"] == jobs["outputs"] == 3
