@@ -22,6 +22,8 @@ TOTAL = "Total"
 ONE_SEED = "one seed: no deviation"
 ONLY_MEANS = "computed from means over seeds: no deviation"
 METRICS = (("fpr95", "id"), ("fpr95", "ood"), ("auroc", ""))
+NUMBERS = dict.fromkeys(("mean", "std", "published", "published_std", "delta", "ours"), float)
+NUMBERS |= dict.fromkeys(("n_seeds", "n_id", "n_ood"), int)
 
 Row = dict
 Label = tuple[str, str, str]  # method, variant, score
@@ -290,3 +292,14 @@ def csv_text(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Return the rows that csv_text wrote."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        row |= {key: NUMBERS[key](row[key]) for key in NUMBERS.keys() & row.keys() if row[key]}
+        if "comparable" in row:
+            row["comparable"] = row["comparable"] == "True"
+    return rows
