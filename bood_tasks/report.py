@@ -36,16 +36,17 @@ def _table(
     *,
     more: tuple[tuple[str, str], ...] = (),
 ) -> dict:
-    """Heads with sizes, and lines of cells: a text, or a pair shown one below the other."""
+    """Heads and lines of cells: a text, or a pair shown one below the other."""
     sized = [
         ("Average", "") if name == AVERAGE else (name, f"n = {count:,}")
         for name, count in datasets.items()
     ]
     return {
         "title": title,
-        "heads": [("Method", ""), ("Score", ""), *sized, *more],
+        "heads": [("Method", "Score"), *sized, *more],
         "lines": [
-            [row_name(*label[:2]), score_name(label[2]), *cells(label)] for label in table.labels()
+            [(row_name(*label[:2]), score_name(label[2])), *cells(label)]
+            for label in table.labels()
         ],
     }
 
