@@ -17,7 +17,7 @@ from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact
 from bood_tasks.tables import AVERAGE, Lookup, percent, read_table, row_name, score_name
 
-VERSION = 2
+VERSION = 3
 TEMPLATE = Path(__file__).parent / "data" / "report.html.j2"
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir)))
 
 from bood_tasks import plan as planning
+from bood_tasks import publish as publication
 from bood_tasks.claim import FORCED, take_over
 from bood_tasks.cli import summarise
 from bood_tasks.config import load
@@ -43,8 +44,13 @@ def note_force(told):
 
 
 def published(kind):
-    """Return the file that says which artifact lies in results/."""
-    return f"results/.published/{kind}-{PLAN.targets[kind].digest}.json"
+    """Return the record of which artifact lies in results/ and, once they lie there, its files,
+    marked for `snakemake --report`."""
+    record = Path(f"results/.published/{kind}-{PLAN.targets[kind].digest}.json")
+    # one label alone: of several, Snakemake's page makes switches, and fails where not all combine
+    shown = publication.exhibits(record).items()
+    marked = [report(name, category=kind, labels={"result": text}) for name, text in shown]
+    return [str(record), *marked]
 
 
 def spec(wildcards):
