@@ -22,8 +22,8 @@ TOTAL = "Total"
 ONE_SEED = "one seed: no deviation"
 ONLY_MEANS = "computed from means over seeds: no deviation"
 METRICS = (("fpr95", "id"), ("fpr95", "ood"), ("auroc", ""))
-NUMBERS = dict.fromkeys(("mean", "std", "published", "published_std", "delta", "ours"), float)
-NUMBERS |= dict.fromkeys(("n_seeds", "n_id", "n_ood"), int)
+TYPES = dict.fromkeys(("mean", "std", "published", "published_std", "delta", "ours"), float)
+TYPES |= dict.fromkeys(("n_seeds", "n_id", "n_ood"), int) | {"comparable": "True".__eq__}
 
 Row = dict
 Label = tuple[str, str, str]  # method, variant, score
@@ -59,8 +59,7 @@ def entry_of(tables: Mapping[str, Row], table: str) -> Row:
 
 def read_published(file: str) -> list[Row]:
     """Return one printed table as it stands: text, in percent."""
-    with (FOLDER / file).open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
+    return list(csv.DictReader((FOLDER / file).read_text(encoding="utf-8").splitlines()))
 
 
 def _our_label(file: str, printed: Row) -> Label:
@@ -77,9 +76,8 @@ def _our_label(file: str, printed: Row) -> Label:
 
 def _title(label: Label) -> str:
     method, variant, _ = label
-    return " · ".join(
-        filter(None, (METHODS[method].title if method in METHODS else method, variant))
-    )
+    name = METHODS[method].title if method in METHODS else method
+    return " · ".join(filter(None, (name, variant)))
 
 
 def _printed_lines(entry: Row, printed: list[Row]) -> dict[str, Line]:
@@ -253,11 +251,8 @@ def compare_cost(ours: Mapping[str, Mapping[str, float | int]], table: str) -> l
     """
     costs = KEY["costs"]
     printed = read_published(entry_of(costs["tables"], table)["file"])
-    unknown = set(ours) - set(costs["stages"])
-    if unknown:
-        raise ValueError(
-            f"methods must be among {', '.join(costs['stages'])}, got {', '.join(sorted(unknown))}"
-        )
+    if unknown := ", ".join(sorted(set(ours) - set(costs["stages"]))):
+        raise ValueError(f"methods must be among {', '.join(costs['stages'])}, got {unknown}")
     quantities = dict.fromkeys(row["quantity"] for row in printed if row["quantity"] != TOTAL)
     found = []
     for row in printed:
@@ -297,9 +292,7 @@ def csv_text(rows: list[Row]) -> str:
 def read_csv(path: Path) -> list[Row]:
     """Return the rows that csv_text wrote."""
     with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    for row in rows:
-        row |= {key: NUMBERS[key](row[key]) for key in NUMBERS.keys() & row.keys() if row[key]}
-        if "comparable" in row:
-            row["comparable"] = row["comparable"] == "True"
-    return rows
+        return [
+            {key: TYPES.get(key, str)(text) if text else "" for key, text in row.items()}
+            for row in csv.DictReader(handle)
+        ]
