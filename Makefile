@@ -2,11 +2,13 @@
 # the pinned requirements in envs/; a stamp named after their content makes that a no-op later.
 
 # `make test-cluster` runs the workflow on a Slurm of its own; it needs root on Debian or Ubuntu,
-# once, for Slurm's packages.
+# once, for Slurm's packages. `make test-browser` loads the report page in Chromium; it needs root
+# on Debian, once, likewise.
 
 # `make soak` runs thousands of small jobs and disturbs them: an hour or two.
 
-.PHONY: demo test test-cluster soak check-format check-workflow check-tests check-soak environment
+.PHONY: demo test test-browser test-cluster soak
+.PHONY: check-format check-workflow check-tests check-soak environment
 .DEFAULT_GOAL := demo
 
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
@@ -48,6 +50,13 @@ test-cluster: environment
 	@command -v slurmctld >/dev/null || command -v /usr/sbin/slurmctld >/dev/null || { \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster --cluster -q
+
+BROWSER_PACKAGES := chromium chromium-driver
+
+test-browser: environment
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(BROWSER_PACKAGES); }
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/browser --browser -q
 
 soak: environment
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)

@@ -34,7 +34,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        published(*PLAN.targets),
+        [published(kind) for kind in PLAN.targets],
 
 
 rule metrics:
@@ -44,12 +44,12 @@ rule metrics:
 
 rule tables:
     input:
-        published(*present("tables", "ablations", "costs")),
+        [published(kind) for kind in present("tables", "ablations", "costs")],
 
 
 rule figures:
     input:
-        published(*present("figures", "sweeps", "gallery")),
+        [published(kind) for kind in present("figures", "sweeps", "gallery")],
 
 
 rule score_figures:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from bood_tasks.amounts import duration, size
 from bood_tasks.config import Config
 from bood_tasks.overlays import effective_config
 from bood_tasks.spec import ROOT
@@ -28,32 +29,6 @@ def _run_facts(manifest: Path) -> dict:
         return json.loads(manifest.with_name("run.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-
-
-def _size(count: float) -> str:
-    """Return bytes as people write them.
-
-    >>> _size(999), _size(12_345_678)
-    ('999 B', '12.3 MB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds as people write them.
-
-    >>> _duration(0.04), _duration(75), _duration(7322)
-    ('0.0 s', '1 min 15 s', '2 h 2 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _print_table(rows: list[tuple[str, ...]], columns: dict[str, str]) -> None:
@@ -86,7 +61,7 @@ def ls(paths: list[Path]) -> None:
             rows.append((folder.parent.parent.name, folder.parent.name, folder.name, str(error)))
             continue
         counts = ", ".join(f"{count} {what}" for what, count in content["rows"].items())
-        size = sum(item["size"] for item in content["files"].values())
+        held = sum(item["size"] for item in content["files"].values())
         seconds = _run_facts(manifest).get("seconds")
         rows.append(
             (
@@ -94,8 +69,8 @@ def ls(paths: list[Path]) -> None:
                 folder.parent.name,
                 folder.name,
                 counts,
-                _size(size),
-                "" if seconds is None else _duration(seconds),
+                size(held),
+                "" if seconds is None else duration(seconds),
             )
         )
     sides = ("left", "left", "left", "left", "right", "right")
@@ -112,7 +87,7 @@ def summary(manifests: Iterable[Path], results: Path) -> None:
         if manifest.is_file():
             stage = read_manifest(manifest)["spec"]["stage"]
             stages.setdefault(stage, []).append(_run_facts(manifest).get("seconds", 0.0))
-    rows = [(stage, str(len(times)), _duration(sum(times))) for stage, times in stages.items()]
+    rows = [(stage, str(len(times)), duration(sum(times))) for stage, times in stages.items()]
     _print_table(rows, {"stage": "left", "artifacts": "right", "time": "right"})
     if results.is_dir():
         print("\n".join(str(path) for path in sorted(results.iterdir()) if path.name[0] != "."))
@@ -135,7 +110,10 @@ def cost(files: list[Path], device: str | None) -> None:
 
     config = effective_config(files)
     plan = planning.make(config)
-    stages = costs.measured(plan) if device is None else costs.planned(plan, device)
+    if device is None:
+        stages = costs.measured((spec.stage, Path(spec.manifest)) for spec in plan.specs.values())
+    else:
+        stages = costs.planned(plan, device)
     if not stages:
         raise ValueError(f"no artifact of {', '.join(map(str, files))} is here; run it first")
     hours = "hours" if device is None else f"{device} hours"

@@ -6,7 +6,7 @@ device sustains; those shares are assumptions until `bood cost` says what was me
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -226,14 +226,15 @@ def planned(plan: Plan, device: str) -> dict[str, Cost]:
     return stages
 
 
-def measured(plan: Plan) -> dict[str, Cost]:
+def measured(artifacts: Iterable[tuple[str, Path]]) -> dict[str, Cost]:
     """Return what each stage's artifacts took, from run.json and the files' sizes.
+
+    `artifacts`: stage and manifest of each; those that are not there are passed over.
 
     Hours are wall time of the jobs that finished; a resumed job counts its last try alone.
     """
     stages: dict[str, Cost] = {}
-    for spec in plan.specs.values():
-        manifest = Path(spec.manifest)
+    for stage, manifest in artifacts:
         if not manifest.is_file():
             continue
         content = json.loads(manifest.read_text(encoding="utf-8"))
@@ -241,7 +242,7 @@ def measured(plan: Plan) -> dict[str, Cost]:
         facts = {}
         if manifest.with_name("run.json").is_file():
             facts = json.loads(manifest.with_name("run.json").read_text(encoding="utf-8"))
-        cost = stages.setdefault(spec.stage, Cost())
+        cost = stages.setdefault(stage, Cost())
         seconds = facts.get("seconds")
         items = sum(content["rows"].values()) if content["rows"] else 1
         tflops = facts.get("tflops")

@@ -44,11 +44,7 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
     name, rows, facts = (
         job.settings["id"], job.settings["rows"], job.inputs["pixels"].json("pixel_statistics.json")
     )  # fmt: skip
-    pixels = {}
-    for dataset in job.settings["test"]:
-        found = facts[dataset]
-        area = next(value for metric, _, value in found["figures"] if metric == "auroc")
-        pixels[dataset] = found["statistic"], area
+    pixels = {x: (facts[x]["statistic"], facts[x]["auroc"]) for x in job.settings["test"]}
     detectors: dict[str, dict[str, float]] = {}
     for place in _one_score_each(rows):
         label, scores = rows[place], job.inputs["scores"][place]

@@ -184,7 +184,7 @@ def pixel_rows(facts: Mapping[str, Mapping], settings: Mapping) -> Iterable[dict
                     "id_dataset": settings["id"], "ood_dataset": dataset, "split": split,
                     "seed": settings["rows"][0]["seed"],
                     "metric": metric, "convention": convention, "value": value,
-                    "n_id": found["n_id"], "n_ood": found["n_ood"],
+                    "n_id": found["n_id"], "n_ood": found["n"],
                 }  # fmt: skip
 
 

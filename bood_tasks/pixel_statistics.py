@@ -110,12 +110,13 @@ def figures(
     *,
     threshold: Threshold,
 ) -> dict:
-    """Return the best statistic of an OOD set and every figure of it (metrics.compare)."""
+    """Return the best statistic of an OOD set, its AUROC, and all figures of metrics.compare."""
     statistic, in_scores, out_scores = best(inside, outside)
     return {
         "statistic": statistic,
+        "auroc": auroc(in_scores, out_scores),
         "n_id": len(in_scores),
-        "n_ood": len(out_scores),
+        "n": len(out_scores),
         "figures": compare(in_scores, out_scores, threshold=threshold),
     }
 

@@ -80,7 +80,7 @@ def make(config: Config) -> Plan:
         "report",
         readable(config.id),
         {"config": shown(config), "provenance": provenance},
-        shows | {"pixels": shows["figures"].inputs["pixels"]},
+        shows | {"pixel_statistics": shows["figures"].inputs["pixels"]},
     )
     plan.add(report)
     plan.targets = shows | {"report": report}

@@ -83,6 +83,24 @@ def publish(artifact: Artifact, record: Path, *, kind: str) -> list[Path]:
     return [results / name for name in sources]
 
 
+def exhibits(record: Path) -> dict[str, str]:
+    """Return what `snakemake --report` shows of a publication: {file: what it is}.
+
+    Pictures go with title and caption, other files by name. Nothing before it is published.
+    """
+    results = record.parent.parent
+    files = sorted(name for name in _recorded(record) if (results / name).is_file())
+    found = {name: name for name in files}
+    for name in files:
+        if Path(name).name == "captions.json":
+            shown = json.loads((results / name).read_text(encoding="utf-8"))["figures"]
+            found = {
+                Path(name).with_name(item["file"]).as_posix(): f"{item['title']}. {item['caption']}"
+                for item in shown
+            }
+    return {(results / name).as_posix(): text for name, text in found.items() if name in files}
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--in", dest="manifest", required=True, type=Path)

@@ -22,6 +22,8 @@ TOTAL = "Total"
 ONE_SEED = "one seed: no deviation"
 ONLY_MEANS = "computed from means over seeds: no deviation"
 METRICS = (("fpr95", "id"), ("fpr95", "ood"), ("auroc", ""))
+TYPES = dict.fromkeys(("mean", "std", "published", "published_std", "delta", "ours"), float)
+TYPES |= dict.fromkeys(("n_seeds", "n_id", "n_ood"), int) | {"comparable": "True".__eq__}
 
 Row = dict
 Label = tuple[str, str, str]  # method, variant, score
@@ -57,8 +59,7 @@ def entry_of(tables: Mapping[str, Row], table: str) -> Row:
 
 def read_published(file: str) -> list[Row]:
     """Return one printed table as it stands: text, in percent."""
-    with (FOLDER / file).open(newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
+    return list(csv.DictReader((FOLDER / file).read_text(encoding="utf-8").splitlines()))
 
 
 def _our_label(file: str, printed: Row) -> Label:
@@ -244,11 +245,8 @@ def compare_cost(ours: Mapping[str, Mapping[str, float | int]], table: str) -> l
     """
     costs = KEY["costs"]
     printed = read_published(entry_of(costs["tables"], table)["file"])
-    unknown = set(ours) - set(costs["stages"])
-    if unknown:
-        raise ValueError(
-            f"methods must be among {', '.join(costs['stages'])}, got {', '.join(sorted(unknown))}"
-        )
+    if unknown := ", ".join(sorted(set(ours) - set(costs["stages"]))):
+        raise ValueError(f"methods must be among {', '.join(costs['stages'])}, got {unknown}")
     quantities = dict.fromkeys(row["quantity"] for row in printed if row["quantity"] != TOTAL)
     found = []
     for row in printed:
@@ -283,3 +281,12 @@ def csv_text(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Return the rows that csv_text wrote."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        return [
+            {key: TYPES.get(key, str)(text) if text else "" for key, text in row.items()}
+            for row in csv.DictReader(handle)
+        ]

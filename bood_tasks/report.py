@@ -1,21 +1,33 @@
-"""One HTML page of tables, choices, figures and provenance that needs nothing but itself."""
+"""One HTML page of tables, figures, cost, choices and provenance that needs nothing but itself."""
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import jinja2
 
+from bood_tasks.amounts import duration, size
+from bood_tasks.cost import Cost, measured
 from bood_tasks.footnotes import footnotes
 from bood_tasks.metrics import read_rows
+from bood_tasks.paper_tables import Sheet, cost_sheet, quality_sheet
+from bood_tasks.published import read_csv
+from bood_tasks.registry import row_name, score_name
+from bood_tasks.spec import ROOT
 from bood_tasks.stage import read_job, run
-from bood_tasks.tables import AVERAGE, Lookup, percent, read_table, row_name, score_name
+from bood_tasks.store import Artifact
+from bood_tasks.tables import AVERAGE, Lookup, percent, read_table
 
 VERSION = 3
 TEMPLATE = Path(__file__).parent / "data" / "report.html.j2"
 FEW_SAMPLES = 200
+TRIVIAL = 0.95  # AUROC of the best pixel statistic
 FOLDED = "contact_"  # a sheet per class would bury the rest
+PAPER = ("tables", "ablations", "costs")  # the inputs that hold the paper's tables
+ALBUMS = ("gallery", "figures", "sweeps")
+UNKNOWN = "?"
 
 
 def _table(
@@ -26,18 +38,52 @@ def _table(
     *,
     more: tuple[tuple[str, str], ...] = (),
 ) -> dict:
-    """Heads with sizes, and lines of cells: a text, or a pair shown one below the other."""
+    """Heads and lines of cells: a text, or a pair shown one below the other."""
     sized = [
         ("Average", "") if name == AVERAGE else (name, f"n = {count:,}")
         for name, count in datasets.items()
     ]
     return {
         "title": title,
-        "heads": [("Method", ""), ("Score", ""), *sized, *more],
+        "heads": [("Method", "Score"), *sized, *more],
         "lines": [
-            [row_name(*label[:2]), score_name(label[2]), *cells(label)] for label in table.labels()
+            [(row_name(*label[:2]), score_name(label[2])), *cells(label)]
+            for label in table.labels()
         ],
     }
+
+
+def _summary(table: Lookup, accuracy: Mapping) -> list[dict]:
+    """The run's own tables: test sets, validation and control sets, the other convention."""
+    tests, others = table.datasets("test"), table.datasets("validation", "control")
+    shown = [
+        _table(
+            table,
+            "",
+            tests,
+            lambda label: [
+                *(table.pair(label, name) for name in tests),
+                percent(table.accuracy(label)),
+            ],
+            more=(("ID accuracy", f"n = {accuracy['n_id']:,}"),),
+        ),
+        _table(
+            table,
+            "The same scores, OOD positive: FPR95 ↓ in percent",
+            tests,
+            lambda label: [percent(table.cell(label, name, "fpr95", "ood")) for name in tests],
+        ),
+    ]
+    if others:
+        shown.append(
+            _table(
+                table,
+                "Validation and control sets, ID positive: FPR95 ↓ and AUROC ↑",
+                others,
+                lambda label: [table.pair(label, name) for name in others],
+            )
+        )
+    return shown
 
 
 def find_warnings(table: Lookup, figures: list[dict]) -> list[str]:
@@ -62,11 +108,99 @@ def find_warnings(table: Lookup, figures: list[dict]) -> list[str]:
     return found
 
 
+def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[str]:
+    """What pixels alone can tell, the rows that tell less, and pictures that are no test at all.
+
+    `pixels` is pixel_statistics.json.
+    """
+    found = []
+    shown = [name for name in table.datasets("test", "validation", "control") if name in pixels]
+    trivial = [
+        f"{name} ({pixels[name]['statistic']}, AUROC {100 * pixels[name]['auroc']:.1f})"
+        for name in shown
+        if pixels[name]["auroc"] >= TRIVIAL
+    ]
+    if trivial:
+        found.append(
+            "One statistic of the pixels tells these sets from ID, so a detector need not have "
+            f"learnt more: {', '.join(trivial)}."
+        )
+    for name in shown:
+        best, below = pixels[name], []
+        for label in table.labels():
+            row = table.cell(label, name, "auroc", "", table.split(name))
+            if row and row["mean"] < best["auroc"]:
+                below.append(f"{row_name(*label[:2])}, {score_name(label[2])} ({percent(row)})")
+        if below:
+            found.append(
+                f"On {name}, the pixels' {best['statistic']} has an AUROC of "
+                f"{100 * best['auroc']:.1f}. Below that: {'; '.join(below)}."
+            )
+    for name, fact in pixels.items():
+        if "auroc" not in fact:
+            if fact["in_training"]:
+                found.append(
+                    f"{fact['in_training']:,} ID test pictures ({name}) are exact copies of "
+                    "training pictures: detectors have seen them."
+                )
+        elif fact["in_training"] or fact["in_test"]:
+            found.append(
+                f"{name} holds exact copies of ID pictures: {fact['in_training']:,} of the "
+                f"training split, {fact['in_test']:,} of the test split, among {fact['n']:,}."
+            )
+    return found
+
+
+def paper_sheets(artifacts: Iterable[Artifact]) -> list[dict]:
+    """The paper's tables in these artifacts beside ours, in the paper's order, for the template."""
+    found = {}
+    for artifact in artifacts:
+        for file in artifact.files:
+            if re.fullmatch(r"table\d\.csv", file):
+                rows = read_csv(artifact.folder / file)
+                cost = "quantity" in rows[0]
+                found[file] = cost_sheet(rows) if cost else quality_sheet(rows, convention="id")
+    return [_blocks(found[file]) | {"open": file == "table1.csv"} for file in sorted(found)]
+
+
+def _blocks(sheet: Sheet) -> dict:
+    """A sheet whose lines are grouped by method, so that its name stands once, beside them all."""
+    blocks: list[list] = []
+    for line in sheet.lines:
+        if line[0].text:
+            blocks.append([])
+        blocks[-1].append(line)
+    return {"sheet": sheet, "marks": sheet.marks(), "blocks": blocks}
+
+
+def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
+    """What each stage took, the sum last; a sum leaves out what is unknown."""
+    lines = [
+        [
+            stage,
+            f"{cost.jobs:,}",
+            UNKNOWN if cost.items is None else f"{cost.items:,}",
+            UNKNOWN if cost.hours is None else duration(3600 * cost.hours),
+            size(cost.disk),
+            ", ".join(sorted(cost.notes)),
+        ]
+        for stage, cost in stages.items()
+    ]
+    jobs, hours, held = (
+        sum(getattr(cost, name) or 0 for cost in stages.values())
+        for name in ("jobs", "hours", "disk")
+    )
+    return [*lines, ["sum", f"{jobs:,}", "", duration(3600 * hours), size(held), ""]]
+
+
 def render(
     rows: list[dict],
     figures: list[dict],
     notes: Mapping,
     *,
+    pixels: Mapping[str, Mapping],
+    sheets: list[dict],
+    stages: Mapping[str, Cost],
     pictures: list[dict],
     warnings: list[str],
     config: Mapping,
@@ -75,42 +209,15 @@ def render(
     """Return the page; `pictures` hold file, title, caption and their PNG bytes as `data`."""
     table = Lookup(rows)
     accuracy = next(row for row in rows if row["metric"] == "id_acc" and row["split"] == "test")
-    tests, others = table.datasets("test"), table.datasets("validation", "control")
-    shown = [
-        _table(
-            table,
-            "",
-            tests,
-            lambda label: [
-                *(table.pair(label, name) for name in tests),
-                percent(table.accuracy(label)),
-            ],
-            more=(("ID accuracy", f"n = {accuracy['n_id']:,}"),),
-        ),
-        _table(
-            table,
-            "The same scores, OOD positive: FPR95 ↓ in percent",
-            tests,
-            lambda label: [percent(table.cell(label, name, "fpr95", "ood")) for name in tests],
-        ),
-    ]
-    if others:
-        shown.insert(
-            1,
-            _table(
-                table,
-                "Validation and control sets: FPR95 ↓ and AUROC ↑",
-                others,
-                lambda label: [table.pair(label, name) for name in others],
-            ),
-        )
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         id_name=accuracy["id_dataset"],
         spread="one run" if accuracy["n_seeds"] == 1
         else f"mean ± standard deviation over {accuracy['n_seeds']} runs",
-        tables=shown,
-        warnings=find_warnings(table, figures) + warnings,
+        tables=_summary(table, accuracy),
+        warnings=find_warnings(table, figures) + find_pixel_warnings(table, pixels) + warnings,
+        sheets=sheets,
+        costs=cost_lines(stages) if stages else [],
         notes=list(footnotes(notes).values()),
         figures=[
             picture
@@ -128,9 +235,8 @@ def render(
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    metrics, tables = job.inputs["metrics"], job.inputs["tables"]
-    pictures, warnings = [], []
-    for album in (job.inputs["gallery"], job.inputs["figures"]):
+    given, pictures, warnings = job.inputs, [], []
+    for album in (given[role] for role in ALBUMS if role in given):
         captions = album.json("captions.json")
         warnings += captions["warnings"]
         pictures += [
@@ -138,9 +244,19 @@ def main(argv: list[str] | None = None) -> None:
             for item in captions["figures"]
         ]
     page = render(
-        read_table(tables.folder / "table1.csv"),
-        read_rows(metrics.folder / "metrics.csv"),
-        tables.settings["notes"],
+        read_table(given["tables"].folder / "summary.csv"),
+        read_rows(given["metrics"].folder / "metrics.csv"),
+        given["tables"].settings["notes"],
+        pixels=given["pixel_statistics"].json("pixel_statistics.json"),
+        sheets=paper_sheets(given[role] for role in PAPER if role in given),
+        # No result depends on how long a job ran, so those here are asked, not declared as inputs.
+        stages=measured(
+            (
+                item["stage"],
+                Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"),
+            )
+            for item in job.settings["provenance"]
+        ),
         pictures=pictures,
         warnings=warnings,
         config=job.settings["config"],

@@ -142,11 +142,10 @@ def needs(spec: Spec) -> Needs:
             guided = 2 if settings["guidance"] != 1 else 1
             each = SD_TFLOP * guided * (settings["steps"] + 1) * (settings["resolution"] / 512) ** 2
             slow = 1 if settings["dtype"] != "float32" else 4
-            tflop = slow * each * (_images(spec) if spec.stage == "images" else 20) / 3
+            tflop = slow * each * _images(spec) / 3
         case "pixel_statistics":
             pixels = sum(map(bytes_of, spec.inputs["datasets"]))
             minutes = max(minutes, ceil(pixels / (20 * 2**20) / 60))  # 20 MiB a second
-            tflop = slow * each * _images(spec) / 3
         case "gallery" | "figures":
             held = LARGE_BYTES
     memory = min(memory + ceil(2.5 * held / 2**20), LARGEST_MB)

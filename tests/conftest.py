@@ -4,17 +4,21 @@ from pathlib import Path
 
 from hypothesis import settings
 
-CLUSTER = Path(__file__).parent / "cluster"
+HERE = Path(__file__).parent
+ASKED_FOR = {"cluster": "Slurm", "browser": "Chromium and its driver"}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--cluster", action="store_true", help="run tests/cluster (needs Slurm)")
+    for name, needs in ASKED_FOR.items():
+        parser.addoption(f"--{name}", action="store_true", help=f"run tests/{name} (needs {needs})")
 
 
 def pytest_ignore_collect(collection_path, config):
-    """`make test` needs no Slurm and no root; `make test-cluster` runs what is left out here."""
-    if CLUSTER in (collection_path, *collection_path.parents):
-        return not config.getoption("--cluster")
+    """`make test` needs no Slurm, no browser and no root; `make test-cluster` and
+    `make test-browser` run what is left out here."""
+    for name in ASKED_FOR:
+        if HERE / name in (collection_path, *collection_path.parents):
+            return not config.getoption(f"--{name}")
     return None
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from bood_tasks import published
 from bood_tasks.paper_tables import cost_sheet, latex, markdown, quality_sheet
-from bood_tasks.published import KEY, compare, compare_cost, csv_text, read_published
+from bood_tasks.published import KEY, compare, compare_cost, csv_text, read_csv, read_published
 from bood_tasks.registry import METHODS
 
 FAR = ["svhn", "places365", "lsun", "isun", "dtd"]  # table 1's data sets as the presets call them
@@ -383,3 +383,18 @@ def test_import_takes_no_torch():
     code = "import sys, bood_tasks.paper_tables; sys.exit('torch' in sys.modules)"
     folder = Path(published.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("std", ["", 0.1 + 0.2])  # the sum needs all of a float's digits
+def test_rows_come_back_from_csv_as_they_were(tmp_path, std):
+    for name, rows in {
+        "quality": compare(run_of([BOOD, MSP], std=std, tested=[*FAR, STRANGE]), "1"),
+        "other": compare(run_of([DREAMOOD], identity="fashion8"), "7"),
+        "cost": compare_cost({"bood": {"encoder": 60.25, "features": 30}}, "4"),
+    }.items():
+        (tmp_path / name).write_text(csv_text(rows), encoding="utf-8")
+        back = read_csv(tmp_path / name)
+        assert back == rows
+        assert [list(map(type, row.values())) for row in back] == [
+            list(map(type, row.values())) for row in rows
+        ]

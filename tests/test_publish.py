@@ -124,6 +124,27 @@ def test_publish_removes_nothing_outside_results(tmp_path):
     assert (tmp_path / "precious").exists()
 
 
+def test_exhibits_are_nothing_before_the_publication(tmp_path):
+    assert publish.exhibits(tmp_path / "results/.published/tables-0.json") == {}
+
+
+def test_exhibits_are_files_by_name_and_pictures_by_caption(tmp_path):
+    results = tmp_path / "results"
+    tables = fake_artifacts.make(tmp_path, "tables", files={"a.csv": "1", "b.md": "2"})
+    record = put(tmp_path, tables, "tables")
+    named = {str(results / name): name for name in ("a.csv", "b.md")}
+    assert publish.exhibits(record) == named
+    (results / "a.csv").unlink()  # by its user
+    del named[str(results / "a.csv")]
+    assert publish.exhibits(record) == named
+    shown = {"file": "a.png", "title": "A", "caption": "What A is."}
+    captions = json.dumps({"figures": [shown], "warnings": []})
+    record = put(
+        tmp_path, figures(tmp_path, **{"a.png": "", "a.svg": "", "captions.json": captions})
+    )
+    assert publish.exhibits(record) == {str(results / "figures/a.png"): "A. What A is."}
+
+
 def test_reading_stages_do_not_import_torch():
     """They start in a fraction of torch's three seconds."""
     modules = "metrics, tables, footnotes, plots, sheets, figures, report, publish"

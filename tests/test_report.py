@@ -1,10 +1,12 @@
 import base64
+import html
 import re
 
 import pytest
 
-from bood_tasks import metrics, report, tables
+from bood_tasks import metrics, published, report, tables
 from tests import fake_artifacts
+from tests.test_paper_tables import BOOD, DREAMOOD, run_of
 from tests.test_tables import ONE_SEED, SETTINGS, TWO_SEEDS
 
 PICTURES = [
@@ -12,11 +14,18 @@ PICTURES = [
     {"file": "contact_cat.png", "title": "Cat sheet", "caption": "Cats.", "data": b"\x89PNG cat"},
 ]
 PROVENANCE = [{"stage": "dataset", "name": "cats", "digest": "0123456789abcdef"}]
+STAGES = [
+    {"stage": "images", "jobs": 4, "items": 1200, "hours": 0.5, "bytes": 3_000_000, "device": "H1"},
+    {"stage": "copied", "jobs": 1, "items": None, "hours": None, "bytes": 500_000, "device": ""},
+]  # fmt: skip
+DOGS = {"n": 50, "statistic": "std", "auroc": 0.6, "fpr95": 0.8, "in_training": 0, "in_test": 0}
+PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
 
 def page(figures=ONE_SEED, **changes):
     given = {
-        "pictures": PICTURES, "warnings": [], "config": {"id": "cats"}, "provenance": PROVENANCE,
+        "pixels": PIXELS, "sheets": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
+        "config": {"id": "cats"}, "provenance": PROVENANCE,
     }  # fmt: skip
     return report.render(tables.aggregate(figures), figures, SETTINGS, **given | changes)
 
@@ -33,14 +42,14 @@ def cells(text):
 def test_report_begins_with_the_table():
     text = page()
     assert text.index("<table") < text.index("<img")
-    line = next(row for row in cells(text) if row[0] == ["BOOD"])
-    assert line[1:] == [["Energy"], ["30.0", "70.0"], ["10.0", "90.0"], ["20.0", "80.0"], ["90.0"]]
+    line = next(row for row in cells(text) if row[0] == ["BOOD", "Energy"])
+    assert line[1:] == [["30.0", "70.0"], ["10.0", "90.0"], ["20.0", "80.0"], ["90.0"]]
 
 
 def test_report_needs_nothing_but_itself():
     text = page()
     for address in re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text):
-        assert address.startswith("data:")
+        assert address.startswith(("data:", "#"))
     assert not re.search(r"https?://|<script|<link|@import|url\(", text)
 
 
@@ -82,42 +91,132 @@ def test_report_warns(figures, words):
     assert words in page(figures)
 
 
-def test_report_stage_reads_its_inputs(tmp_path):
+def fact(**changes):
+    return {"cats": {"in_training": 0}, "dogs": DOGS | changes}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (fact(auroc=0.95), "tells these sets from ID, so a detector need not have learnt more: "
+                           "dogs (std, AUROC 95.0)."),
+        (fact(auroc=0.65), "On dogs, the pixels&#39; std has an AUROC of 65.0. Below that: "
+                           "Cross-entropy, Energy (60.0)."),
+        (fact(in_training=1200), "dogs holds exact copies of ID pictures: 1,200 of the training "
+                                 "split, 0 of the test split, among 50."),
+        (fact(in_test=3), "0 of the training split, 3 of the test split"),
+        ({"cats": {"in_training": 7}}, "7 ID test pictures (cats) are exact copies"),
+    ],
+)  # fmt: skip
+def test_report_warns_of_what_pixels_tell(pixels, words):
+    assert words in page(pixels=pixels)
+    assert words not in page(pixels=PIXELS)
+
+
+def test_pixel_warnings_say_nothing_of_sets_that_the_table_does_not_show():
+    table = tables.Lookup(tables.aggregate(ONE_SEED))
+    strange = {"birds": DOGS | {"auroc": 1.0}}
+    assert report.find_pixel_warnings(table, strange) == []
+
+
+def test_cost_lines_add_up_what_is_known():
+    assert report.cost_lines(STAGES) == [
+        ["images", "4", "1,200", "30 min 0 s", "3 MB", "H1"],
+        ["copied", "1", "?", "?", "500 kB", ""],
+        ["sum", "5", "", "30 min 0 s", "3.5 MB", ""],
+    ]
+
+
+def papers(root):
+    """The artifacts that hold the paper's tables."""
+    ours = run_of([BOOD, DREAMOOD], std=0.01)
+    compared = {
+        name: {f"table{n}.csv": published.csv_text(published.compare(ours, n)) for n in numbers}
+        for name, numbers in {"tables": "127", "ablations": "368"}.items()
+    }
+    spent = {"bood": {"encoder": 60, "features": 30, "distances": 6}}
+    compared["costs"] = {
+        f"table{n}.csv": published.csv_text(published.compare_cost(spent, n)) for n in "45"
+    } | {"stages.json": STAGES}
+    return {name: fake_artifacts.make(root, name, files=files) for name, files in compared.items()}
+
+
+def test_paper_tables_stand_in_their_order_and_table_1_is_open(tmp_path):
+    sheets = report.paper_sheets(papers(tmp_path).values())
+    assert [item["sheet"].title.split(":")[0] for item in sheets] == [
+        f"BOOD's table {number}" for number in range(1, 9)
+    ]
+    text = page(sheets=sheets)
+    titles = re.findall(r"<details( open)?><summary>BOOD&#39;s table (.)", text)
+    assert titles == [(" open" if n == "1" else "", n) for n in "12345678"]
+
+
+def test_paper_tables_show_what_the_sheet_holds(tmp_path):
+    sheets = report.paper_sheets(papers(tmp_path).values())
+    text = page(sheets=sheets[:1])
+    table = text[text.index('<table class="paper"') :].split("</table>")[0]
+    body = re.findall(r"<tr>(.*?)</tr>", table.split("</thead>")[1], re.DOTALL)
+    shown = [re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL) for row in body]
+    marks = sheets[0]["marks"]
+    for line, cells in zip(sheets[0]["sheet"].lines, shown, strict=True):
+        expected = [f"{cell.text}{marks.get(cell.note, '')}" for cell in line[2:]]
+        if line[0].text:  # a method with its score stands beside all of its lines
+            expected.insert(0, line[0].text + line[1].text)
+        texts = [html.unescape(re.sub(r"<[^>]+>|\n", "", cell)) for cell in cells]
+        assert texts == expected
+    for note in marks:
+        assert f"<li>{note}.</li>" in html.unescape(text)
+    assert "<strong>" in table
+
+
+def album(root, name, content, warnings=()):
+    figures = [{"file": "a.png", "title": name, "caption": "b"}]
+    files = {"a.png": content, "captions.json": {"figures": figures, "warnings": warnings}}
+    return fake_artifacts.make(root, name, files=files)
+
+
+def made_page(root, **more):
+    """The page that the stage writes; `more` are inputs in place of these or beside them."""
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in ONE_SEED]
-    text = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
-    measured = fake_artifacts.make(tmp_path, "metrics", files={"metrics.csv": text})
-    made = fake_artifacts.run_stage(
-        tmp_path, tables.main, "tables", {"notes": SETTINGS}, {"metrics": measured}
+    measured = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
+    summary = published.csv_text(tables.aggregate(ONE_SEED))
+    base = root / "default"  # apart from `more`, which may have the same digests
+    inputs = {
+        "metrics": fake_artifacts.make(base, "metrics", files={"metrics.csv": measured}),
+        "tables": fake_artifacts.make(
+            base, "tables", files={"summary.csv": summary}, settings={"notes": SETTINGS}
+        ),
+        "gallery": album(base, "gallery", "picture", ["c"]),
+        "figures": album(base, "figures", "curve"),
+        "pixel_statistics": fake_artifacts.make(
+            base, "pixels", files={"pixel_statistics.json": PIXELS}
+        ),
+    } | more  # fmt: skip
+    settings = {"config": {"id": "cats"}, "provenance": PROVENANCE}
+    found = fake_artifacts.run_stage(root, report.main, "report", settings, inputs)
+    return found.folder / "report.html"
+
+
+def test_report_stage_reads_its_inputs(tmp_path):
+    text = made_page(tmp_path).read_text(encoding="utf-8")
+    picture, curve = (
+        text.index(base64.b64encode(name).decode()) for name in (b"picture", b"curve")
     )
-    plotted = fake_artifacts.make(
-        tmp_path,
-        "figures",
-        files={
-            "b.png": "curve",
-            "captions.json": {
-                "figures": [{"file": "b.png", "title": "B", "caption": "d"}], "warnings": []
-            },
-        },
-    )  # fmt: skip
-    drawn = fake_artifacts.make(
-        tmp_path,
-        "gallery",
-        files={
-            "a.png": "picture",
-            "captions.json": {
-                "figures": [{"file": "a.png", "title": "A", "caption": "b"}], "warnings": ["c"],
-            },
-        },
-    )  # fmt: skip
-    found = fake_artifacts.run_stage(
-        tmp_path,
-        report.main,
-        "report",
-        {"config": {"id": "cats"}, "provenance": PROVENANCE},
-        {"metrics": measured, "tables": made, "figures": plotted, "gallery": drawn},
-    )
-    text = (found.folder / "report.html").read_text()
-    assert text.index(base64.b64encode(b"picture").decode()) < text.index(
-        base64.b64encode(b"curve").decode()
-    )
+    assert picture < curve
     assert "30.0" in text
+    assert "What each stage took" not in text
+    assert "The paper&#39;s tables" not in text
+
+
+def test_report_stage_reads_what_it_may_have_in_order(tmp_path):
+    path = made_page(
+        tmp_path, sweeps=album(tmp_path, "sweeps", "swept", ["mind"]),
+        ablations=papers(tmp_path)["ablations"], costs=papers(tmp_path)["costs"],
+    )  # fmt: skip
+    text = path.read_text(encoding="utf-8")
+    sections = ("30.0", "<li>mind</li>", "BOOD&#39;s table 3", "BOOD&#39;s table 4",
+                base64.b64encode(b"curve").decode(), base64.b64encode(b"swept").decode(),
+                "30 min 0 s", "step size α", "&#34;id&#34;: &#34;cats",
+                "0123456789abcdef")  # fmt: skip
+    places = [text.index(words) for words in sections]
+    assert places == sorted(places)

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir)))
 
 from bood_tasks import plan as planning
 from bood_tasks import products
+from bood_tasks import publish as publication
 from bood_tasks.claim import FORCED, take_over
 from bood_tasks.cli import summarise
 from bood_tasks.config import load
@@ -58,16 +59,20 @@ def present(*kinds):
     return [kind for kind in kinds if kind in PLAN.targets]
 
 
-def published(*kinds):
-    """Return a rule's inputs: the files that say which artifacts lie in results/."""
+def published(kind):
+    """Return the record of which artifact lies in results/ and, once they lie there, its files,
+    marked for `snakemake --report`. Of a product that the configuration has not: an error."""
+    if kind not in PLAN.targets:
 
-    def records(wildcards):
-        for kind in kinds:
-            if kind not in PLAN.targets:
-                raise WorkflowError(f"this configuration has no {kind}: {products.ABSENT[kind]}")
-        return [f"results/.published/{kind}-{PLAN.targets[kind].digest}.json" for kind in kinds]
+        def absent(wildcards):
+            raise WorkflowError(f"this configuration has no {kind}: {products.ABSENT[kind]}")
 
-    return records
+        return absent
+    record = Path(f"results/.published/{kind}-{PLAN.targets[kind].digest}.json")
+    # one label alone: of several, Snakemake's page makes switches, and fails where not all combine
+    shown = publication.exhibits(record).items()
+    marked = [report(name, category=kind, labels={"result": text}) for name, text in shown]
+    return [str(record), *marked]
 
 
 def spec(wildcards):

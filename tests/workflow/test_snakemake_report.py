@@ -1,0 +1,28 @@
+"""Snakemake's own report of a finished run: the page, the tables and the figures, with captions."""
+
+import json
+import zipfile
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+
+def test_the_zip_holds_what_lies_in_results(finished, tmp_path):
+    path = tmp_path / "report.zip"
+    done = finished.snakemake("--report", str(path))
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(path) as made:
+        held = {
+            name.rsplit("/", 1)[1]: made.read(name)
+            for name in made.namelist()
+            if name.startswith("report/data/raw/")
+        }
+        page = made.read("report/report.html").decode()
+    results = finished.path / "results"
+    wanted = [*results.glob("*.*"), *results.glob("*/*.png")]
+    assert {"metrics.csv", "report.html", "contact_all.png"} < {file.name for file in wanted}
+    assert held == {file.name: file.read_bytes() for file in wanted}
+    for album in ("figures", "gallery"):
+        for item in json.loads((results / album / "captions.json").read_text())["figures"]:
+            assert json.dumps(f"{item['title']}. {item['caption']}") in page
