@@ -21,7 +21,7 @@ ROWS = 8192  # converted to float64 at once
 SIMILARITIES = 2**26  # held at once by knn: 256 MB
 RANK_LEVEL = 1e-10  # of the largest variance; rounding of float32 features leaves about 1e-14
 
-State = dict[str, Tensor]
+State = dict[str, Tensor | float]  # a fit's numbers are tensors, too; a caller's may be plain
 
 
 @dataclass(frozen=True)
