@@ -133,7 +133,7 @@ class Detector:
         return self.judge(np.stack(found), tpr=tpr)
 
 
-def _own_method(settings: Mapping, method: Path | str | None) -> str:
+def own_method(settings: Mapping, method: Path | str | None) -> str:
     """Return the file of a method of one's own, "" for the package's.
 
     Raises ValueError unless it is the file that the detector was trained with.
@@ -169,7 +169,7 @@ def load_detector(
     that says what is wrong with the artifact.
     """
     lineage = trace(path, score)
-    source = _own_method(lineage.detector.settings, method)
+    source = own_method(lineage.detector.settings, method)
     scores = lineage.scores
     state = load_file(scores.folder / STATE, device) if STATE in scores.files else {}
     reader = Reader(

@@ -12,7 +12,9 @@ import pytest
 
 import bood_tasks
 from bood_tasks.cli import main
+from bood_tasks.deployed import own_method
 from bood_tasks.registry import SCORES
+from bood_tasks.sources import content_digest
 from bood_tasks.store import Artifact
 from tests import fake_artifacts, tiny_detector
 from tests.tiny_detector import CLASSES, IMAGE, Tiny, pictures
@@ -229,6 +231,19 @@ def test_what_is_missing_upstream_is_named(tiny, energy, tmp_path):
     shutil.rmtree(tmp_path / place)
     with pytest.raises(FileNotFoundError, match=rf"detector/\*/{place.name}, which must lie in"):
         bood_tasks.load_detector(made.folder)
+
+
+def test_a_method_of_ones_own_must_be_the_file_it_was_trained_with(tmp_path):
+    (tmp_path / "mine.py").write_text("METHOD = 1")
+    settings = {"method": "mine", "content": content_digest(tmp_path / "mine.py")}
+    assert own_method(settings, tmp_path / "mine.py") == str(tmp_path / "mine.py")
+    assert own_method({"method": "vos"}, None) == ""
+    with pytest.raises(ValueError, match="method mine is a Python file of your own; name it"):
+        own_method(settings, None)
+    (tmp_path / "mine.py").write_text("METHOD = 2")
+    for file in ("mine.py", "absent.py"):
+        with pytest.raises(ValueError, match=rf"trained with, got .*{file}, which is another"):
+            own_method(settings, tmp_path / file)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def example(digest: str) -> tuple[list[list[str]], str]:
 
 
 def test_the_readmes_lines_work(fresh):
-    (scores,) = fresh.path.glob(f"{NAME}/*")
-    commands, module = example(scores.name)
+    (manifest,) = fresh.path.glob(f"{NAME}/*/manifest.json")
+    commands, module = example(manifest.parent.name)
     assert [line[0] for line in commands] == ["ls", "score", "export"]
     (fresh.path / "photos").mkdir()
     for name in ("shirt.png", "cat.png", "photos/other.jpg"):
