@@ -142,6 +142,14 @@ def _take_overlays(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _take_detector(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--detector", type=Path, required=True, help="folder of a scores or detector artifact"
+    )
+    command.add_argument("--score", help="of a detector with several: which one")
+    command.add_argument("--method", type=Path, help="file of the detector's method, if your own")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bood",
@@ -192,6 +200,16 @@ def _parser() -> argparse.ArgumentParser:
             devices = ("h200", "h100", "a100", "cpu")
             command.add_argument("--device", choices=devices, default="h200")
 
+    command = commands.add_parser("score", help="is a picture ID or OOD? a trained detector's say")
+    _take_detector(command)
+    command.add_argument("--tpr", type=float, default=0.95, help="share of ID pictures to accept")
+    command.add_argument("--out", type=Path, default=Path("scores.csv"))
+    command.add_argument("images", nargs="+", type=Path, help="pictures, and folders of such")
+
+    command = commands.add_parser("export", help="write a trained detector as one ONNX file")
+    _take_detector(command)
+    command.add_argument("--out", type=Path, required=True, help="model.onnx")
+
     commands.add_parser("schema", help="print the JSON schema of the settings")
     return parser
 
@@ -234,6 +252,22 @@ def main(argv: list[str] | None = None) -> None:
                 cost([*arguments.files, *arguments.configfile], arguments.device)
             case "cost":
                 cost([*arguments.files, *arguments.configfile], None)
+            case "score":
+                from bood_tasks.score_pictures import score_pictures
+
+                unreadable = score_pictures(
+                    arguments.detector, arguments.images, arguments.out, tpr=arguments.tpr,
+                    score=arguments.score, method=arguments.method,
+                )  # fmt: skip
+                reasons = "\n  ".join([f"{len(unreadable)} pictures are unreadable:", *unreadable])
+                sys.exit(f"error: {reasons}" if unreadable else 0)
+            case "export":
+                from bood_tasks.export import export
+
+                export(
+                    arguments.detector, arguments.out, score=arguments.score,
+                    method=arguments.method,
+                )  # fmt: skip
             case "schema":
                 print(schema())
     except (ValueError, OSError) as error:

@@ -102,8 +102,8 @@ def train_detector(
     return model, curve, rate
 
 
-def load_detector(artifact: Artifact, device: str, source: str = "") -> Method:
-    """Return a trained detector in evaluation mode; a method of one's own needs its `source`."""
+def load_model(artifact: Artifact, device: str, source: str = "") -> Method:
+    """Return a trained network in evaluation mode; a method of one's own needs its `source`."""
     model = build(artifact.json(FILE), source)
     model.load_state_dict(load_file(artifact.folder / "model.safetensors"))
     return model.to(device, memory_format=torch.channels_last).eval()

@@ -54,6 +54,18 @@ def roc_counts(
     return hits, ends + 1 - hits
 
 
+def first_threshold(positive: Float[ndarray, " p"], tpr: float) -> np.floating:
+    """Return the strictest threshold that accepts at least the share `tpr` of the positives.
+
+    A sample is accepted when its score reaches the threshold.
+    """
+    if not 0 < tpr <= 1:
+        raise ValueError(f"tpr must be in (0, 1], got {tpr}; write 95 % as 0.95")
+    # correctly rounded, so k/n >= 0.95 is exact
+    recall = np.arange(1, len(positive) + 1) / len(positive)
+    return np.sort(positive)[::-1][int(np.argmax(recall >= tpr))]
+
+
 def fpr95(
     id_scores: Float[ndarray, " n"],
     ood_scores: Float[ndarray, " m"],
@@ -69,13 +81,11 @@ def fpr95(
     accepted positives is nearest to 95 %; of equally near ones the laxest, up to full recall.
     """
     positive, negative = _sides(id_scores, ood_scores, convention)
-    hits, alarms = roc_counts(positive, negative)
-    recall = hits / len(positive)  # correctly rounded, so k/n >= 0.95 is exact
     if threshold == "first":
-        chosen = int(np.argmax(recall >= LEVEL))
-    else:
-        laxest_first = recall[: int(np.argmax(hits)) + 1][::-1]
-        chosen = len(laxest_first) - 1 - int(np.argmin(np.abs(laxest_first - LEVEL)))
+        return float((negative >= first_threshold(positive, LEVEL)).mean())
+    hits, alarms = roc_counts(positive, negative)
+    laxest_first = (hits[: int(np.argmax(hits)) + 1] / len(positive))[::-1]
+    chosen = len(laxest_first) - 1 - int(np.argmin(np.abs(laxest_first - LEVEL)))
     return float(alarms[chosen] / len(negative))
 
 

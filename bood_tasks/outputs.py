@@ -10,7 +10,7 @@ import torch
 import zarr
 from torch import Tensor, nn
 
-from bood_tasks.detector import load_detector
+from bood_tasks.detector import load_model
 from bood_tasks.environment import inference_batch, pick_device
 from bood_tasks.progress import progress
 from bood_tasks.stage import Job, read_job, run
@@ -70,7 +70,7 @@ def splits(job: Job) -> list[tuple[str, str, Artifact]]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device = pick_device()
-    model = load_detector(job.inputs["detector"], device, job.source)
+    model = load_model(job.inputs["detector"], device, job.source)
     parts, rows = splits(job), {}
     with job.draft() as draft, progress("outputs", len(parts), "data sets") as advance:
         for name, split, data in parts:

@@ -1,5 +1,6 @@
 """Pictures on their way from a file to the classifier's resolution, read one by one when asked."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ KERNELS = {
 }
 
 Pictures = UInt8[np.ndarray, "n h w 3"]
+Given = Sequence | np.ndarray  # by a caller: PIL pictures, paths or uint8 [h, w, 3]
 Labels = Int64[np.ndarray, " n"]
 
 
@@ -49,6 +51,36 @@ def rows_of(images: np.ndarray, labels: np.ndarray, origin: str) -> Rows:
         np.asarray(labels, np.int64),
         np.arange(len(images), dtype=np.int64),
     )
+
+
+def rows_given(pictures: Given) -> Rows:
+    """Return a caller's own pictures: PIL pictures, paths, or uint8 [h, w, 3], any mixture.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(pictures, str | os.PathLike | PIL.Image.Image):
+        raise TypeError(f"pictures must be a list, got one {type(pictures).__name__}; write [it]")
+    for i, item in enumerate(pictures):
+        is_array = isinstance(item, np.ndarray)
+        right = is_array and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
+        if not right and not isinstance(item, str | os.PathLike | PIL.Image.Image):
+            what = f"{item.dtype} {list(item.shape)}" if is_array else type(item).__name__
+            raise TypeError(
+                f"picture {i} must be a PIL picture, a path or uint8 [h, w, 3], got {what}"
+            )
+
+    def read(i: int) -> np.ndarray | PIL.Image.Image:
+        item = pictures[i]
+        if isinstance(item, PIL.Image.Image):
+            return item.copy()  # the reader closes what it gets
+        return item if isinstance(item, np.ndarray) else PIL.Image.open(item)
+
+    def name(i: int) -> str:
+        item = pictures[i]
+        return str(item) if isinstance(item, str | os.PathLike) else f"picture {i}"
+
+    none = np.zeros(len(pictures), np.int64)
+    return Rows(read, name, none, np.arange(len(pictures), dtype=np.int64))
 
 
 def hold_out(

@@ -1,13 +1,13 @@
 """Scores of a trained classifier's outputs; larger = more ID. Nothing here reads a picture.
 
 `SCORES` names each score's `fit(training, **settings)`, which returns its state, and its
-`score(outputs, state)`, float32. A state holds tensors only, so that safetensors can keep it
+`score(outputs, state)`, float32. A fitted state holds tensors only, so that safetensors can keep it
 beside the detector, and lives on the device of the training outputs. Fits and all but the
 neighbours are computed in float64, block by block.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ ROWS = 8192  # converted to float64 at once
 SIMILARITIES = 2**26  # held at once by knn: 256 MB
 RANK_LEVEL = 1e-10  # of the largest variance; rounding of float32 features leaves about 1e-14
 
-State = dict[str, Tensor]
+State = dict[str, Tensor | float]  # numbers: what was read back may hold them plain
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,14 @@ def energy(logits: Float[Tensor, "n v"]) -> Float[Tensor, " n"]:
     return logits.logsumexp(1)
 
 
+def _blocks(rows: Float[Tensor, "n p"], count: int) -> Sequence[Tensor]:
+    """Return blocks of at most `count` rows; all in one where a graph for any n is exported."""
+    return [rows] if torch.compiler.is_exporting() else rows.split(count)
+
+
 def _by_block(function: Callable[[Tensor], Tensor], rows: Float[Tensor, "n p"]) -> Tensor:
     """Return function(rows) as float32, computed in float64."""
-    return torch.cat([function(block.double()).float() for block in rows.split(ROWS)])
+    return torch.cat([function(block.double()).float() for block in _blocks(rows, ROWS)])
 
 
 def _fit_gaussians(features: Float[Tensor, "n p"], labels: Int64[Tensor, " n"]) -> State:
@@ -187,7 +192,7 @@ def knn(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     direction, and the distance of a right angle from all.
     """
     rows, k = state["rows"], int(state["neighbours"])
-    blocks = _normalised(outputs.features).split(max(1, SIMILARITIES // len(rows)))
+    blocks = _blocks(_normalised(outputs.features), max(1, SIMILARITIES // len(rows)))
     cosines = torch.cat([_kth_largest(block @ rows.T, k) for block in blocks])
     return -(2 - 2 * cosines).clamp(min=0).sqrt()
 

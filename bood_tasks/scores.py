@@ -5,19 +5,21 @@ Every metric is computed from these. `score.json` has what was chosen, `state.sa
 was fitted: on the training split or on validation sets, never on test sets.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bood_tasks import posthoc
-from bood_tasks.detector import load_detector
+from bood_tasks.detector import load_model
 from bood_tasks.environment import inference_batch, pick_device
+from bood_tasks.method import Method
 from bood_tasks.odin import choose_magnitude, confidences, most_confident_magnitude, odin
 from bood_tasks.outputs import splits
-from bood_tasks.posthoc import Outputs
+from bood_tasks.posthoc import Outputs, State
 from bood_tasks.progress import progress
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact, write_json
@@ -28,19 +30,34 @@ DIRECT = {"vos": "weighted_energy", "npos": "id_logit"}  # outputs that are scor
 Found = dict[str, np.ndarray]  # `<dataset>/<split>`: scores
 
 
-def read_outputs(
-    artifact: Artifact, part: str, device: str, head: nn.Linear | None = None
-) -> Outputs:
-    """Return a data set's outputs on the device; `head` for scores that read the last layer."""
+def read_outputs(artifact: Artifact, part: str, device: str) -> dict[str, Tensor]:
+    """Return a data set's named outputs on the device, with `labels` if it has any."""
+    group = artifact[part]
+    return {name: torch.from_numpy(group[name][:]).to(device) for name in group.array_keys()}
 
-    def read(name: str) -> Tensor:
-        return torch.from_numpy(artifact[f"{part}/{name}"][:]).to(device)
 
+def as_outputs(given: Mapping[str, Tensor], head: nn.Linear | None = None) -> Outputs:
+    """Return named outputs as post-hoc scores read them; `head` for fits of the last layer."""
     stages = []
-    while f"{part}/stage{len(stages)}" in artifact:
-        stages.append(read(f"stage{len(stages)}"))
-    labels = read("labels") if f"{part}/labels" in artifact else None
-    return Outputs(read("features"), read("logits"), tuple(stages), labels, head)
+    while (name := f"stage{len(stages)}") in given:
+        stages.append(given[name])
+    return Outputs(given["features"], given["logits"], tuple(stages), given.get("labels"), head)
+
+
+def of_outputs(name: str, given: Mapping[str, Tensor], state: State) -> Tensor:
+    """Return a score [n] of a method's named outputs, one row a picture."""
+    if name in DIRECT:
+        return given[DIRECT[name]]
+    return posthoc.SCORES[name].score(as_outputs(given), state)
+
+
+def of_pictures(
+    model: Method, x: Float[Tensor, "b 3 h w"], settings: Mapping, magnitudes: Sequence[float]
+) -> Float[Tensor, "b m"]:
+    """Return a score of network input moved along the gradient by each magnitude."""
+    if settings["score"] == "odin":
+        return odin(model, x, temperature=settings["temperature"], magnitudes=magnitudes)
+    return confidences(model.confidence, x, magnitudes)
 
 
 def _joined(found: list[Outputs]) -> Outputs:
@@ -53,51 +70,42 @@ def _joined(found: list[Outputs]) -> Outputs:
     )
 
 
-def post_hoc(job: Job, device: str) -> tuple[Found, dict[str, Tensor]]:
-    """Return the scores of stored outputs, and what was fitted."""
+def fit(job: Job, device: str) -> State:
+    """Return what a post-hoc score fits, on the training split and on validation sets."""
     name, outputs = job.settings["score"], job.inputs["outputs"]
     settings = {
         key: value
         for key, value in job.settings.items()
         if key not in ("score", "id", "validation")
     }
-    fit, score = posthoc.SCORES[name]
-    state: dict[str, Tensor] = {}
+    state: State = {}
     if "training" in job.inputs:
         head = None
         if "detector" in job.inputs:
-            head = load_detector(job.inputs["detector"], device, job.source).network.head
-        part = f"{job.settings['id']}/train"
-        state = fit(read_outputs(job.inputs["training"], part, device, head), **settings)
+            head = load_model(job.inputs["detector"], device, job.source).network.head
+        given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
+        state = posthoc.SCORES[name].fit(as_outputs(given, head), **settings)
     if name == "mahalanobis_ensemble":
-        inside = read_outputs(outputs, f"{job.settings['id']}/validation", device)
-        outside = [
-            read_outputs(outputs, f"{item}/test", device) for item in job.settings["validation"]
-        ]
+
+        def read(part: str) -> Outputs:
+            return as_outputs(read_outputs(outputs, part, device))
+
+        inside = read(f"{job.settings['id']}/validation")
+        outside = [read(f"{item}/test") for item in job.settings["validation"]]
         state = posthoc.fit_weights(state, inside, _joined(outside))
-    found = {
-        part: score(read_outputs(outputs, part, device), state).cpu().numpy()
-        for part in outputs.rows
-    }
-    return found, state
+    return state
 
 
 def by_gradient(job: Job, device: str) -> tuple[Found, dict]:
     """Return the scores of pictures moved along the gradient, and the magnitude chosen."""
     settings, magnitudes = job.settings, job.settings["magnitudes"]
-    model = load_detector(job.inputs["detector"], device, job.source)
+    model = load_model(job.inputs["detector"], device, job.source)
     pictures = {f"{name}/{split}": data[f"{split}/images"] for name, split, data in splits(job)}
-
-    def moved(sizes: list[float]) -> Callable[[Tensor], Tensor]:
-        if settings["score"] == "odin":
-            temperature = settings["temperature"]
-            return lambda x: odin(model, x, temperature=temperature, magnitudes=sizes)
-        return lambda x: confidences(model.confidence, x, sizes)
 
     def over(part: str, sizes: list[float]) -> Tensor:
         return predict(
-            moved(sizes), pictures[part], batch_size=inference_batch(), device=device,
-            crop=settings["crop"],
+            lambda x: of_pictures(model, x, settings, sizes), pictures[part],
+            batch_size=inference_batch(), device=device, crop=settings["crop"],
         )  # fmt: skip
 
     chosen = magnitudes[0]
@@ -120,14 +128,16 @@ def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, outputs, name = pick_device(), job.inputs["outputs"], job.settings["score"]
     chosen: dict = {}
-    state: dict[str, Tensor] = {}
+    state: State = {}
     with job.draft() as draft:
         if "datasets" in job.inputs:
             found, chosen = by_gradient(job, device)
-        elif name in DIRECT:
-            found = {part: outputs[f"{part}/{DIRECT[name]}"][:] for part in outputs.rows}
         else:
-            found, state = post_hoc(job, device)
+            state = {} if name in DIRECT else fit(job, device)
+            found = {
+                part: of_outputs(name, read_outputs(outputs, part, device), state).cpu().numpy()
+                for part in outputs.rows
+            }
         for part, values in found.items():
             if not np.isfinite(values).all():
                 bad = (~np.isfinite(values)).sum()

@@ -293,8 +293,8 @@ class Artifact:
     def settings(self) -> dict:
         return self.spec["settings"]
 
-    def __getitem__(self, name: str) -> zarr.Array:
-        """Return an array by name, e.g. `artifact["train/images"]`."""
+    def __getitem__(self, name: str) -> zarr.Array | zarr.Group:
+        """Return an array by name, e.g. `artifact["train/images"]`, or all below a name."""
         return zarr.open_group(self.folder / "data.zarr", mode="r")[name]
 
     def __contains__(self, name: str) -> bool:

@@ -30,6 +30,10 @@ def test_a_method_is_one_module_and_one_block(fresh):
     with (fresh.path / "results/metrics.csv").open(newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["method"] == "logitnorm"]
     assert {row["score"] for row in rows} == {"", "msp"}
+    (manifest,) = fresh.path.glob("artifacts/scores/logitnorm-*/*/manifest.json")
+    given = ("score", "--detector", str(manifest.parent), "pictures")
+    assert "Python file of your own; name it" in fresh.bood_plain(*given).stderr
+    assert fresh.bood_plain(*given, "--method", "logitnorm.py").returncode == 0
     # an edit of the file is another method
     (fresh.path / "logitnorm.py").write_text(module.replace("F.normalize", "2 * F.normalize"))
     assert fresh.planned("metrics", overlay=block)["detector"] == 1
