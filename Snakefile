@@ -72,9 +72,9 @@ for target, kind in PAPER.items():
     rule:
         name:
             target
-        localrule: True
         input:
             published(kind),
+        localrule: True
 
 
 include: "workflow/rules/dataset.smk"
