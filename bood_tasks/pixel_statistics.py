@@ -24,6 +24,8 @@ VERSION = 1
 NEAR_ZERO = 12  # of 255: black as the eye sees it, though JPEG or resizing moved it (our choice)
 PICTURES_AT_ONCE = 256
 
+Pictures = UInt8[ndarray, "n h w 3"] | zarr.Array
+
 
 def _of_batch(images: UInt8[ndarray, "n h w 3"]) -> dict[str, Float[ndarray, " n"]]:
     values = images / 255
@@ -37,12 +39,12 @@ def _of_batch(images: UInt8[ndarray, "n h w 3"]) -> dict[str, Float[ndarray, " n
     }
 
 
-def _batches(images: zarr.Array | ndarray) -> Iterator[UInt8[ndarray, "n h w 3"]]:
+def _batches(images: Pictures) -> Iterator[UInt8[ndarray, "n h w 3"]]:
     for start in range(0, images.shape[0], PICTURES_AT_ONCE):
         yield images[start : start + PICTURES_AT_ONCE]
 
 
-def statistics(images: UInt8[ndarray, "n h w 3"]) -> dict[str, Float[ndarray, " n"]]:
+def statistics(images: Pictures) -> dict[str, Float[ndarray, " n"]]:
     """Return four statistics of each picture x, its values in [0, 1].
 
     `mean` and `std` over pixels and channels; the share of pixels whose three channels are all
@@ -71,7 +73,7 @@ def best(
     return name, *found[name][1:]
 
 
-def fingerprints(images: UInt8[ndarray, "n h w 3"]) -> list[bytes]:
+def fingerprints(images: Pictures) -> list[bytes]:
     """Return a hash of each picture's pixels: exact copies have the same."""
     return [
         hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()

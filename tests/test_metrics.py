@@ -207,3 +207,20 @@ def test_metrics_name_the_row_whose_scores_are_bad(tmp_path):
     broken = scored(tmp_path, dogs=(np.nan,))
     with pytest.raises(ValueError, match="ce, seed 0, msp on dogs: OOD scores must be finite"):
         fake_artifacts.run_stage(tmp_path, metrics.main, "metrics", SETTINGS, {"scores": broken})
+
+
+def test_pixel_rows_stand_for_no_seed_but_the_first():
+    figures = [["fpr95", "id", 0.5], ["auroc", "", 0.75]]
+    facts = {"far": {"statistic": "std", "n_id": 8, "n": 6, "figures": figures}, "cats": {}}
+    settings = {
+        "id": "cats", "test": ["far"], "validation": [], "control": [],
+        "rows": [{"seed": 4}, {"seed": 5}],
+    }  # fmt: skip
+    rows = list(metrics.pixel_rows(facts, settings))
+    assert {(row["method"], row["score"], row["seed"]) for row in rows} == {
+        ("pixel_statistics", "best", 4)
+    }
+    assert [(row["metric"], row["value"], row["n_ood"]) for row in rows] == [
+        ("fpr95", 0.5, 6), ("auroc", 0.75, 6)
+    ]  # fmt: skip
+    assert all(set(row) == set(metrics.COLUMNS) for row in rows)

@@ -40,3 +40,25 @@ def test_initialised_depends_on_its_seed_alone():
 def test_to_input_spans_two_deviations():
     pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 1, 1)
     assert to_input(pixels).flatten().tolist() == [-2.0] * 3 + [2.0] * 3
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("width", [1, 3, 4, 8])
+def test_narrow_networks_train(depth, width):
+    """With strided 1x1 convolutions this ended the process on CPUs without AVX-512."""
+    model = initialised(lambda: ResNet(depth=depth, width=width, stem="strided", outputs=2), seed=0)
+    x = to_input(torch.zeros(16, 3, 32, 32, dtype=torch.uint8))
+    for _ in range(5):
+        model(x).sum().backward()
+
+
+def test_shortcut_is_a_strided_convolution():
+    """The slice and the 1x1 convolution are the published shortcut."""
+    block = ResNet(depth=18, width=8, stem="cifar", outputs=2).body[5].double().eval()
+    x = torch.randn(2, 8, 6, 6, dtype=torch.float64)
+    convolution, norm = block.shortcut
+    shortcut = norm(torch.nn.functional.conv2d(x, convolution.weight, stride=block.stride))
+    main = torch.relu(block.norms[0](block.convolutions[0](x)))
+    main = block.norms[1](block.convolutions[1](main))
+    assert block.stride == 2
+    torch.testing.assert_close(block(x), torch.relu(main + shortcut))
