@@ -8,7 +8,7 @@ from bood_tasks.config import Config
 from bood_tasks.products import products, shown
 from bood_tasks.sources import require_whole_weights
 from bood_tasks.spec import Spec, readable, to_json
-from bood_tasks.stage_specs import dataset, generator, published_folder
+from bood_tasks.stage_specs import content, dataset, generator, published_folder
 
 
 @dataclass
@@ -65,6 +65,7 @@ def absent(config: Config) -> list[str]:
 
 def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
+    content.cache_clear()  # files may have changed since this process made another plan
     weights = generator(config)
     if weights.source:  # once: every image and anchor spec asks for the generator's again
         setting = "path" if config.generator.source == "local" else "train.init_from"

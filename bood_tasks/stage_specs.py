@@ -4,6 +4,7 @@ Each names exactly the settings that its stage uses: what is not listed here can
 """
 
 import json
+from functools import cache
 from pathlib import Path
 
 from bood_tasks.catalogue import CATALOGUE
@@ -15,6 +16,12 @@ from bood_tasks.spec import Spec, readable, shard_range, version_of
 EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
 STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
 OWN_SETTINGS = ("gan", "vos", "npos")  # sections of `detector` for one method each
+
+
+@cache
+def content(path: Path) -> str:
+    """Return content_digest's answer; a plan asks hundreds of times, and each plan anew."""
+    return content_digest(path)
 
 
 def published_folder(config: Config, name: str) -> Path:
@@ -40,7 +47,7 @@ def dataset(config: Config, name: str) -> Spec:
     outside = {"npz": "file", "folder": "path"}.get(item.kind)
     if outside:
         path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
-        source, settings["content"] = str(path), content_digest(path)
+        source, settings["content"] = str(path), content(path)
     if "of" in settings:
         inputs["of"] = dataset(config, settings.pop("of"))
     return Spec("dataset", readable(name), settings, inputs, source)
@@ -54,13 +61,13 @@ def generator(config: Config) -> Spec:
         return Spec("generator", readable(item.repo), settings)
     if item.source == "local":
         path = locate(item.path, "generator.path")
-        settings = {"source": "local", "content": content_digest(path)}
+        settings = {"source": "local", "content": content(path)}
         return Spec("generator", "local", settings, {}, str(path))
     settings = {"source": "train", "words": words(config), **item.train.model_dump()}
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
-        source, settings["content"] = str(path), content_digest(path)
+        source, settings["content"] = str(path), content(path)
     inputs = {"dataset": dataset(config, config.id)}
     return Spec("generator", "trained", settings, inputs, source)
 
@@ -230,7 +237,7 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
     if name in config.methods:
         own = config.methods[name]
         path = locate(own.module, f"methods.{name}.module")
-        content = {"method": name, "content": content_digest(path)}
+        content = {"method": name, "content": content(path)}
         return content | {"method_settings": own.settings}, str(path)
     given = {}
     if entry.module == "energy_regulariser":
