@@ -237,8 +237,8 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
     if name in config.methods:
         own = config.methods[name]
         path = locate(own.module, f"methods.{name}.module")
-        content = {"method": name, "content": content(path)}
-        return content | {"method_settings": own.settings}, str(path)
+        made_from = {"method": name, "content": content(path), "method_settings": own.settings}
+        return made_from, str(path)
     given = {}
     if entry.module == "energy_regulariser":
         given = config.detector.model_dump(include={"ood_weight", "reduction", "phi"})

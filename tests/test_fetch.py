@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from bood_tasks import plan as planning
+from bood_tasks import stage_specs as stages
 from bood_tasks.catalogue import CATALOGUE
 from bood_tasks.config import load
 from bood_tasks.fetch import fetch
@@ -106,7 +106,7 @@ def test_what_ships_needs_no_fetching(tmp_path):
 
 def test_the_generator_of_a_pinned_commit_is_fetched_once(hub):
     assert fetch(from_hub()) == []
-    made = Artifact(planning.generator(from_hub()).manifest)
+    made = Artifact(stages.generator(from_hub()).manifest)
     for path in MODEL.rglob("*.safetensors"):
         assert (
             made.folder / "pipeline" / path.relative_to(MODEL)

@@ -146,7 +146,12 @@ def holds(sheet, image):
 
 @pytest.fixture(scope="module")
 def from_scores(drawn, tmp_path_factory):
-    given = {"scores": drawn[0]["scores"]}
+    facts = {name: {"statistic": "std", "auroc": 0.75} for name in ("near", "far")}
+    pixels = fake_artifacts.make(
+        tmp_path_factory.mktemp("pixels"), "pixel_statistics",
+        files={"pixel_statistics.json": facts},
+    )  # fmt: skip
+    given = {"scores": drawn[0]["scores"], "pixels": pixels}
     root = tmp_path_factory.mktemp("scores")
     return given, fake_artifacts.run_stage(root, figures.main, "figures", TESTED, given)
 
@@ -161,7 +166,11 @@ def from_scores(drawn, tmp_path_factory):
              "contact_big_dog"],
             ["figure4_boundary", "figure4_all_classes", "distances", "losses"],
         ),
-        ("from_scores", [], ["scores_near", "roc_near", "scores_far", "roc_far"]),
+        (
+            "from_scores",
+            [],
+            ["scores_near", "roc_near", "scores_far", "roc_far", "pixel_control"],
+        ),
     ],
 )  # fmt: skip
 def test_figures_are_all_there_with_captions(request, which, mosaics, drawings):

@@ -4,15 +4,21 @@ import pytest
 import yaml
 
 from bood_tasks import plan as planning
+from bood_tasks import stage_specs as stages
 from bood_tasks.config import load
 from bood_tasks.overlays import merged
 
 ROOT = Path(__file__).parents[1]
 
 
+def preset(name):
+    return yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
+
+
 def config(**overlay):
+    """The embedded default as `make demo` runs it, with an overlay."""
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return load(merged(base, overlay))
+    return load(merged(merged(base, preset("demo")), overlay))
 
 
 def digests(given, stage):
@@ -27,7 +33,7 @@ def test_every_spec_follows_its_inputs():
 
 
 def test_names_do_not_depend_on_the_order_of_rows():
-    given = yaml.safe_load((ROOT / "config.yaml").read_text())
+    given = config().model_dump()
     rows = dict(reversed(given["rows"].items()))
     first, second = planning.make(load(given)), planning.make(load(given | {"rows": rows}))
     paths = [
@@ -51,7 +57,7 @@ def test_seeds_share_data_sets_and_generator():
 
 
 def test_ce_baseline_knows_nothing_of_the_ood_term():
-    one, two = (planning.detector(config(detector={"ood_weight": w}), "ce", 0) for w in (1, 2))
+    one, two = (stages.detector(config(detector={"ood_weight": w}), "ce", 0) for w in (1, 2))
     assert one.digest == two.digest
 
 
@@ -66,7 +72,7 @@ def test_a_path_stays_out_of_the_identity_and_its_content_does_not(tmp_path, mon
     for place, text in (("a", "same"), ("b", "same"), ("c", "other")):
         (tmp_path / place).write_text(text)
         given = config(datasets={"clipart": {"file": place}})
-        specs.append(planning.dataset(given, "clipart").digest)
+        specs.append(stages.dataset(given, "clipart").digest)
     assert specs[0] == specs[1] != specs[2]
 
 
@@ -83,14 +89,26 @@ def test_only_the_chosen_perturbation_reads_its_settings(perturb):
     changes = {"adversarial": "extra_steps", "gaussian": "sigma", "centroid": "shift"}
     for kind, key in changes.items():
         base = {"perturb": perturb}
-        default = planning.ood_features(config(ood_features=base), 0).digest
-        changed = planning.ood_features(config(ood_features=base | {key: 7}), 0).digest
+        default = stages.ood_features(config(ood_features=base), 0).digest
+        changed = stages.ood_features(config(ood_features=base | {key: 7}), 0).digest
         assert (default != changed) == (kind == perturb)
 
 
-def test_presets_are_valid():
-    for preset in sorted((ROOT / "workflow/presets").glob("*.yaml")):
-        planning.make(config(**yaml.safe_load(preset.read_text())))
+BELOW = {
+    "embedded-controls": "demo",
+    "paper-smoke": "smoke",
+    "bood-cifar100-ablations": "bood-cifar100",
+}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflow/presets").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_presets_are_valid(path):
+    given = yaml.safe_load((ROOT / "config.yaml").read_text())
+    if path.stem in BELOW:
+        given = merged(given, preset(BELOW[path.stem]))
+    planning.make(load(merged(given, preset(path.stem))))
 
 
 def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():
@@ -98,7 +116,7 @@ def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():
         "method": "bood", "variant": "far", "set": {"distances": {"step_size": 1}},
     }})  # fmt: skip
     plan = planning.make(given)
-    bood = planning.images(given.for_row("bood"), 0)
+    bood = stages.images(given.for_row("bood"), 0)
     assert planning.following(plan, bood[1], 2) == ["200-300", "300-350"]
     assert planning.following(plan, bood[1], 1) == ["200-300"]
     assert planning.following(plan, bood[3], 5) == []
@@ -106,7 +124,7 @@ def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():
 
 def test_strips_show_the_settings_among_their_values():
     for changes in ({}, {"distances": {"step_size": 0.2}, "ood_features": {"extra_steps": 9}}):
-        settings = planning.strips(config(**changes), 0).settings
+        settings = stages.strips(config(**changes), 0).settings
         assert settings["extra_steps"] in settings["extra_steps_shown"]
         assert settings["step_size"] in settings["step_sizes_shown"]
         assert {0, 5} <= set(settings["extra_steps_shown"])

@@ -223,7 +223,7 @@ def test_sweeps_have_a_column_per_setting_and_a_row_per_metric():
     assert not any(label.get_parse_math() for ax in bottom
                    for label in (ax.xaxis.label, *ax.get_xticklabels()))  # fmt: skip
     assert not any(ax.get_xticks(minor=True).size for ax in figure.axes)
-    assert legend_names(figure) == ["cross-entropy", "default"]
+    assert legend_names(figure) == ["default", "cross-entropy"]
     for ax, floor in zip((top[1], bottom[1]), (70, 80), strict=True):
         default, baseline = ax.lines[:2]
         assert list(default.get_xdata()) == [2, 2]

@@ -37,10 +37,10 @@ def test_publish_copies_the_payload_only(tmp_path):
     assert json.loads(record.read_text())["files"] == ["figures/a", "figures/b"]
 
 
-def test_metrics_tables_and_report_lie_side_by_side(tmp_path):
+def test_metrics_and_report_lie_above_the_tables(tmp_path):
     for kind in ("metrics", "tables", "report"):
         put(tmp_path, fake_artifacts.make(tmp_path, kind, files={f"{kind}.txt": kind}), kind)
-    assert sorted(shown(tmp_path)) == ["metrics.txt", "report.txt", "tables.txt"]
+    assert sorted(shown(tmp_path)) == ["metrics.txt", "report.txt", "tables/tables.txt"]
     assert len(records(tmp_path)) == 3
 
 
@@ -132,10 +132,10 @@ def test_exhibits_are_files_by_name_and_pictures_by_caption(tmp_path):
     results = tmp_path / "results"
     tables = fake_artifacts.make(tmp_path, "tables", files={"a.csv": "1", "b.md": "2"})
     record = put(tmp_path, tables, "tables")
-    named = {str(results / name): name for name in ("a.csv", "b.md")}
+    named = {str(results / f"tables/{name}"): f"tables/{name}" for name in ("a.csv", "b.md")}
     assert publish.exhibits(record) == named
-    (results / "a.csv").unlink()  # by its user
-    del named[str(results / "a.csv")]
+    (results / "tables/a.csv").unlink()  # by its user
+    del named[str(results / "tables/a.csv")]
     assert publish.exhibits(record) == named
     shown = {"file": "a.png", "title": "A", "caption": "What A is."}
     captions = json.dumps({"figures": [shown], "warnings": []})

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from bood_tasks import metrics, published, report, tables
+from bood_tasks.cost import Cost
 from tests import fake_artifacts
 from tests.test_paper_tables import BOOD, DREAMOOD, run_of
 from tests.test_tables import ONE_SEED, SETTINGS, TWO_SEEDS
@@ -14,11 +15,11 @@ PICTURES = [
     {"file": "contact_cat.png", "title": "Cat sheet", "caption": "Cats.", "data": b"\x89PNG cat"},
 ]
 PROVENANCE = [{"stage": "dataset", "name": "cats", "digest": "0123456789abcdef"}]
-STAGES = [
-    {"stage": "images", "jobs": 4, "items": 1200, "hours": 0.5, "bytes": 3_000_000, "device": "H1"},
-    {"stage": "copied", "jobs": 1, "items": None, "hours": None, "bytes": 500_000, "device": ""},
-]  # fmt: skip
-DOGS = {"n": 50, "statistic": "std", "auroc": 0.6, "fpr95": 0.8, "in_training": 0, "in_test": 0}
+STAGES = {
+    "images": Cost(4, 1200, 0.0, 0.5, 3_000_000, {"H1"}),
+    "copied": Cost(1, None, 0.0, None, 500_000),
+}
+DOGS = {"n": 50, "statistic": "std", "auroc": 0.6, "in_training": 0, "in_test": 0}
 PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
 
@@ -137,7 +138,7 @@ def papers(root):
     spent = {"bood": {"encoder": 60, "features": 30, "distances": 6}}
     compared["costs"] = {
         f"table{n}.csv": published.csv_text(published.compare_cost(spent, n)) for n in "45"
-    } | {"stages.json": STAGES}
+    }
     return {name: fake_artifacts.make(root, name, files=files) for name, files in compared.items()}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from bood_tasks import cost
 from bood_tasks import plan as planning
+from bood_tasks import stage_specs as stages
 from bood_tasks.overlays import effective_config
 from bood_tasks.resources import LARGEST_MB, needs
 
@@ -58,5 +59,5 @@ def test_a_larger_picture_asks_for_more_time():
     for resolution in (1024, 2048, 4096):
         images = base.images.model_copy(update={"resolution": resolution})
         config = base.model_copy(update={"images": images})
-        asked.append(needs(planning.images(config, 0)[0]).runtime)
+        asked.append(needs(stages.images(config, 0)[0]).runtime)
     assert asked[0] < asked[1] < asked[2]

@@ -136,7 +136,7 @@ def test_footnotes_name_the_rows_that_differ():
     assert found["rows"] == "Rows that differ: wide: distances.step_size = 1"
 
 
-def test_table1_csv_can_be_read_back(tmp_path):
+def test_summary_csv_can_be_read_back(tmp_path):
     header = ",".join(metrics.COLUMNS)
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in TWO_SEEDS]
     given = fake_artifacts.make(
@@ -144,8 +144,8 @@ def test_table1_csv_can_be_read_back(tmp_path):
     )
     notes = {"notes": SETTINGS | {"seeds": [0, 1]}}
     made = fake_artifacts.run_stage(tmp_path, tables.main, "tables", notes, {"metrics": given})
-    assert tables.read_table(made.folder / "table1.csv") == tables.aggregate(TWO_SEEDS)
-    assert (made.folder / "table1.md").read_text().startswith("**ID cats: FPR95")
+    assert tables.read_table(made.folder / "summary.csv") == tables.aggregate(TWO_SEEDS)
+    assert (made.folder / "summary.md").read_text().startswith("**ID cats: FPR95")
 
 
 PUBLISHED = Path(tables.__file__).parent / "data" / "published"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bood_tasks import plan as planning
+from bood_tasks import stage_specs as stages
 from bood_tasks.claim import claimed
 from bood_tasks.config import load
 from bood_tasks.upkeep import gc, manifests_below, repair, unreached, verify
@@ -27,7 +27,7 @@ def _home(tmp_path, monkeypatch):
 
 def test_what_a_configuration_reaches_is_kept_finished_or_not(tmp_path, config):
     stranger = fake_artifacts.make(tmp_path, "features", files={"x": "y"})
-    reached = Path(planning.features(config, 0).manifest).parent
+    reached = Path(stages.features(config, 0).manifest).parent
     (reached / ".progress").mkdir(parents=True)
     assert unreached([config]) == [stranger.folder.relative_to(tmp_path)]
     assert reached in unreached([])
@@ -48,7 +48,7 @@ def test_gc_removes_only_when_told_and_nothing_that_is_being_made(tmp_path, conf
 
 
 def test_repair_refuses_what_is_being_made(config):
-    manifest = Path(planning.features(config, 0).manifest)
+    manifest = Path(stages.features(config, 0).manifest)
     manifest.parent.mkdir(parents=True)
     manifest.write_text("{}")
     (damaged,) = verify([Path("artifacts")], 1)
@@ -61,7 +61,7 @@ def test_repair_refuses_what_is_being_made(config):
 
 
 def test_repair_refuses_strangers_before_it_removes_anything(tmp_path, config):
-    known = Path(planning.features(config, 0).manifest)
+    known = Path(stages.features(config, 0).manifest)
     known.parent.mkdir(parents=True)
     known.write_text("{}")
     stranger = fake_artifacts.make(tmp_path, "scores", files={"x": "y"})

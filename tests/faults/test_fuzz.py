@@ -27,9 +27,14 @@ from tests import fake_artifacts
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 # With a row of every method that has settings of its own, and every score.
-BASELINES = yaml.safe_load((ROOT / "workflow/presets/embedded-baselines.yaml").read_text())
-BASELINES["rows"].pop("dreamood")  # its sampler's settings have rows of their own below
-DEFAULT = merged(DEFAULT, BASELINES)
+DEFAULT["seeds"] = [0]
+DEFAULT["ablations"] = {
+    "seeds": [0],
+    "variants": {"still": {"ood_features": {"perturb": "none"}}},
+    "sweeps": {"detector.lr": [0.1]},
+}
+# One row of each kind; DreamOOD's settings have rows of their own below.
+PLAIN = DEFAULT | {"ablations": None, "rows": DEFAULT["rows"] | {"dreamood": None}}
 
 # --- the config loader ---
 
@@ -195,7 +200,7 @@ USES = {
     "scoring.vim.dimension": (7, {"scores"}),
     "scoring.react.percentile": (70, {"scores"}),
     "scoring.dice.sparsity": (70, {"scores"}),
-    "metrics.threshold": ("nearest", {"metrics"}),
+    "metrics.threshold": ("nearest", {"metrics", "pixel_statistics"}),
     "generator.repo": ("some/thing", set()),  # of another source
     "generator.revision": ("0" * 40, set()),
     **{
@@ -214,10 +219,10 @@ USES = {
     },
 }  # fmt: skip
 NOT_LISTED = {  # they need another key as well, or say what rows there are
-    "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods",
+    "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "ablations",
     "generator.source", "generator.path", "encoder.augment", "detector.augment", "detector.start",
 }  # fmt: skip
-FOR_READERS = {"metrics", "tables", "figures", "gallery", "report"}
+FOR_READERS = {"metrics", "tables", "costs", "figures", "gallery", "report"}
 
 
 def keys_of(model, path="") -> set[str]:
@@ -246,7 +251,7 @@ def overlay_of(keys) -> dict:
 
 @cache
 def plan_of(keys: frozenset[str]) -> planning.Plan:
-    return planning.make(load(merged(DEFAULT, overlay_of(sorted(keys)))))
+    return planning.make(load(merged(PLAIN, overlay_of(sorted(keys)))))
 
 
 def own_settings(plan) -> dict[str, set[str]]:
