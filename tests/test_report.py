@@ -1,6 +1,8 @@
 import base64
 import html
+import json
 import re
+import shutil
 
 import pytest
 
@@ -209,7 +211,13 @@ def test_report_stage_reads_its_inputs(tmp_path):
     assert "The paper&#39;s tables" not in text
 
 
-def test_report_stage_reads_what_it_may_have_in_order(tmp_path):
+def test_report_stage_reads_what_it_may_have_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (known,) = PROVENANCE
+    made = fake_artifacts.make(tmp_path, "dataset", files={"a": "b"})
+    place = tmp_path / "artifacts" / known["stage"] / known["name"] / known["digest"]
+    shutil.copytree(made.folder, place)
+    (place / "run.json").write_text(json.dumps({"seconds": 1800}))
     path = made_page(
         tmp_path, sweeps=album(tmp_path, "sweeps", "swept", ["mind"]),
         ablations=papers(tmp_path)["ablations"], costs=papers(tmp_path)["costs"],

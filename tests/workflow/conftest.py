@@ -73,20 +73,22 @@ _MADE: list["Workdir"] = []
 class Workdir:
     """A folder in which the repository's Snakefile runs."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, pictures: bool = True):
+        """`pictures`: the ID data are the folder of pictures there, not the shipped ones."""
         self.path = path
+        self.folder = FOLDER if pictures else {}
 
     def config(self, overlay: dict | None = None) -> dict:
         """Return the whole configuration: the default, smoke, the folder data set, the overlay."""
         result = yaml.safe_load((ROOT / "config.yaml").read_text())
         smoke = yaml.safe_load((ROOT / "workflow/presets/smoke.yaml").read_text())
-        for part in (smoke, FOLDER, overlay or {}):
+        for part in (smoke, self.folder, overlay or {}):
             result = merged(result, part)
         return result
 
     def command_line(self, *arguments: str, overlay: dict | None, text: str | None) -> list[str]:
         """Write the --configfiles and return Snakemake's command line."""
-        (self.path / "folder.yaml").write_text(yaml.safe_dump(FOLDER))
+        (self.path / "folder.yaml").write_text(yaml.safe_dump(self.folder or {"seeds": [0]}))
         (self.path / "overlay.yaml").write_text(text or yaml.safe_dump(overlay or {"seeds": [0]}))
         return [
             sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
@@ -176,7 +178,7 @@ class Workdir:
             if "pictures" not in file.parts:
                 moment = 1.7e9 + float(rng.uniform(0, 1e7))
                 os.utime(file, (moment, moment))
-        return Workdir(path)
+        return Workdir(path, pictures=bool(self.folder))
 
 
 @pytest.fixture(scope="session")

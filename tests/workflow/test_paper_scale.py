@@ -98,7 +98,7 @@ def test_the_papers_path_runs_whole_at_tiny_size(tmp_path, method):
         overlay = merged(overlay, {"ood_features": {"rate": 0.2}})
     done = snakemake(tmp_path, f"{method}-cifar100", overlay=overlay)
     assert done.returncode == 0, done.stdout + done.stderr
-    with (tmp_path / "results/table1.csv").open(newline="") as handle:
+    with (tmp_path / "results/tables/summary.csv").open(newline="") as handle:
         assert {row["method"] for row in csv.DictReader(handle)} == {"ce", method}
     shards = [Artifact(p) for p in sorted(tmp_path.glob("artifacts/images/*/*/manifest.json"))]
     made = [shard for shard in shards if shard.settings["decode"] == "outliers"]

@@ -6,8 +6,8 @@ import yaml
 pytestmark = pytest.mark.xdist_group("workflow")
 
 READ = {"metrics_artifact": 1, "tables_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
-READ |= {"gallery_artifact": 1}
-END = READ | {"publish": 5, "all": 1}
+READ |= {"gallery_artifact": 1, "costs_artifact": 1}
+END = READ | {"publish": 6, "all": 1}
 # A detector trained again, and one of one score.
 TRAINED = {"detector": 1, "outputs": 1, "scores": 1}
 # One BOOD row: its images, the decodes of Figures 2 and 3, its detector and scores.
@@ -15,7 +15,7 @@ WAYS = {"trajectory": 1, "strips": 1}
 BOOD = {"images": 1} | WAYS | TRAINED
 NO_WAYS = dict.fromkeys(WAYS, 0)
 # A detector's training is as it was, so are its pictures in the gallery.
-UNTRAINED = END | {"gallery_artifact": 0, "publish": 4}
+UNTRAINED = END | {"gallery_artifact": 0, "costs_artifact": 0, "publish": 4}
 # Three detectors; cross-entropy's has two scores.
 ALL = {"detector": 3, "outputs": 3, "scores": 4}
 
@@ -38,17 +38,16 @@ def test_finished_run_has_nothing_to_do(finished):
         ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "outputs": 2, "scores": 2}),
         ({"detector": {"lr": 0.04}}, END | ALL),
         # Snakemake puts a row that an overlay names first, and the gallery shows rows in order
-        ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, END | {"scores": 1}),
+        (
+            {"rows": {"bood": {"scores": ["energy", "msp"]}}},
+            END | {"scores": 1, "costs_artifact": 0, "publish": 5},
+        ),
         # a score that is fitted needs the training split's outputs; none of the others moves
         (
             {"rows": {"ce": {"scores": ["msp", "energy", "knn"]}}},
             UNTRAINED | {"outputs": 1, "scores": 1},
         ),
-        # the figures are drawn from scores and show no metric that has a threshold
-        (
-            {"metrics": {"threshold": "nearest"}},
-            END | {"figures_artifact": 0, "gallery_artifact": 0, "publish": 3},
-        ),
+        ({"metrics": {"threshold": "nearest"}}, UNTRAINED | {"pixel_statistics": 1}),
         (
             {"encoder": {"temperature": 0.2}},
             END | BOOD | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1},
@@ -58,9 +57,11 @@ def test_finished_run_has_nothing_to_do(finished):
             END
             | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
             | ALL
-            | {"gallery_artifact": 0, "publish": 4},  # it shows the first seed
+            # these show the first seed
+            | {"gallery_artifact": 0, "costs_artifact": 0, "publish": 4},
         ),
-        ({"test": ["digits", "near"]}, UNTRAINED),  # their order is the readers' matter alone
+        # their order is the readers' matter alone
+        ({"test": ["digits", "near"]}, UNTRAINED | {"pixel_statistics": 1}),
         (
             {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
             END | TRAINED,

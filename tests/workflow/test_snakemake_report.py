@@ -20,8 +20,10 @@ def test_the_zip_holds_what_lies_in_results(finished, tmp_path):
         }
         page = made.read("report/report.html").decode()
     results = finished.path / "results"
-    wanted = [*results.glob("*.*"), *results.glob("*/*.png")]
-    assert {"metrics.csv", "report.html", "contact_all.png"} < {file.name for file in wanted}
+    wanted = [*results.glob("*.*"), *results.glob("*/*.png"), *results.glob("tables/*")]
+    assert {"metrics.csv", "report.html", "figure1_id_and_ood.png", "summary.md"} < {
+        file.name for file in wanted
+    }
     assert held == {file.name: file.read_bytes() for file in wanted}
     for album in ("figures", "gallery"):
         for item in json.loads((results / album / "captions.json").read_text())["figures"]:
