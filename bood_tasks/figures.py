@@ -4,27 +4,49 @@ Whoever has the scores draws them again, without images, networks or PyTorch. Pi
 lies on the way there: gallery.py.
 """
 
+from itertools import product
+
 from bood_tasks import metrics, plots, plots_paper
 from bood_tasks.album import Album, runs_shown
-from bood_tasks.registry import row_name, score_name
+from bood_tasks.registry import METHODS, row_name, score_name
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 
 VERSION = 4
+MANY = 3  # scores of one detector from here on have figures of their own
+
+
+def groups(rows: list[dict]) -> dict[str, list[int]]:
+    """Return the places of the first seed's rows that are shown together, by the files' suffix.
+
+    "": every detector by its method's own score, or the first that it has. With MANY scores of a
+    detector: all of these, by the detector's name.
+    """
+    detectors: dict[tuple[str, str], list[int]] = {}
+    for place in runs_shown(rows):
+        label = rows[place]
+        detectors.setdefault((label["method"], label["variant"]), []).append(place)
+    found: dict[str, list[int]] = {"": []}
+    for (method, variant), places in detectors.items():
+        own = METHODS[method].scores[0] if method in METHODS else ""
+        found[""].append(next((k for k in places if rows[k]["score"] == own), places[0]))
+        if len(places) >= MANY:
+            found[readable(method, variant)] = places
+    return found
 
 
 def _draw_scores(album: Album, job: Job) -> None:
     name, rows = job.settings["id"], job.settings["rows"]
-    first = runs_shown(rows)
-    for dataset in job.settings["test"]:
+    seed = rows[0]["seed"]
+    for dataset, (group, places) in product(job.settings["test"], groups(rows).items()):
         scored = {}
-        for place in first:
+        for place in places:
             label, scores = rows[place], job.inputs["scores"][place]
             title = f"{row_name(label['method'], label['variant'])}, {score_name(label['score'])}"
             scored[title] = tuple(scores[f"{which}/test/score"][:] for which in (name, dataset))
-        seed = rows[first[0]]["seed"]
+        file = readable(dataset, group)
         album.add(
-            f"scores_{readable(dataset)}",
+            f"scores_{file}",
             plots.score_histograms(scored, dataset=dataset, id_name=name),
             f"Scores: {name} against {dataset}",
             f"Share of samples per score, seed {seed}. The more of the hatched area lies right of "
@@ -32,7 +54,7 @@ def _draw_scores(album: Album, job: Job) -> None:
             formats=["png", "svg"],
         )
         album.add(
-            f"roc_{readable(dataset)}",
+            f"roc_{file}",
             plots.roc_curves(scored, dataset=dataset),
             f"ROC: {name} against {dataset}",
             f"ID positive, seed {seed}. FPR95 is where a curve meets the dotted line.",
@@ -41,18 +63,15 @@ def _draw_scores(album: Album, job: Job) -> None:
 
 
 def _draw_pixel_control(album: Album, job: Job) -> None:
-    name, rows, facts = (
-        job.settings["id"], job.settings["rows"], job.inputs["pixels"].json("pixel_statistics.json")
-    )  # fmt: skip
+    name, rows = job.settings["id"], job.settings["rows"]
+    facts = job.inputs["pixels"].json("pixel_statistics.json")
     pixels = {x: (facts[x]["statistic"], facts[x]["auroc"]) for x in job.settings["test"]}
     detectors: dict[str, dict[str, float]] = {}
-    for place in _one_score_each(rows):
+    for place in groups(rows)[""]:
         label, scores = rows[place], job.inputs["scores"][place]
+        inside = scores[f"{name}/test/score"][:]
         detectors[row_name(label["method"], label["variant"])] = {
-            dataset: metrics.auroc(
-                scores[f"{name}/test/score"][:], scores[f"{dataset}/test/score"][:]
-            )
-            for dataset in pixels
+            dataset: metrics.auroc(inside, scores[f"{dataset}/test/score"][:]) for dataset in pixels
         }
     album.add(
         "pixel_control",
@@ -62,12 +81,6 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
         f"detectors, seed {rows[0]['seed']}. A mark inside its bar does not beat the pixels.",
         formats=["png", "svg"],
     )
-
-
-def _one_score_each(rows: list[dict]) -> list[int]:
-    """Return the first seed's rows, the last score of each detector alone: a paper's own."""
-    last = {(rows[k]["method"], rows[k]["variant"]): k for k in runs_shown(rows)}
-    return list(last.values())
 
 
 def main(argv: list[str] | None = None) -> None:
