@@ -1,4 +1,4 @@
-"""Every method, table and figure of the BOOD paper, in the small: the default in shape, run for real."""
+"""Every method, table and figure of the BOOD paper in the small: the default in shape, run."""
 
 import csv
 import re
