@@ -14,9 +14,10 @@ NO_DATES = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[str]) -> None:
     """Write a figure without anything that differs from run to run."""
     FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # laid out once, it holds for every format
     for kind in formats:
         figure.savefig(folder / f"{name}.{kind}", metadata=NO_DATES[kind])
-        figure.set_layout_engine("none")  # laid out once, it holds for every format
 
 
 def runs_shown(rows: Sequence[Mapping]) -> list[int]:

@@ -131,11 +131,13 @@ def _block(names: list[str], ours: list, published: list, differences: list) -> 
 
 def _sizes(rows: list[Row]) -> str:
     """Return how many pictures our figures are of."""
-    n_id = next((row["n_id"] for row in rows if row["n_id"] != ""), "none")
-    named = {row["ood_dataset"]: row["n_ood"] for row in rows if row["n_ood"] not in ("", 0)}
-    named.pop(OUR_AVERAGE, None)
+    ours = [row for row in rows if row["n_ood"] not in ("", 0)]
+    if not ours:
+        return ""
+    named = {row["ood_dataset"]: row["n_ood"] for row in ours}
+    whole = named.pop(OUR_AVERAGE, None)
     sets = ", ".join(f"{name} {count:,}" for name, count in named.items())
-    return f"Pictures of ours: ID {n_id:,}; {sets}." if n_id != "none" else ""
+    return f"Pictures of ours: ID {ours[0]['n_id']:,}; {sets or f'OOD {whole:,}'}."
 
 
 def quality_sheet(rows: list[Row], *, convention: Convention, choices: Sequence[str] = ()) -> Sheet:

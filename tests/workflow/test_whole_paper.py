@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 
 import pytest
 import yaml
@@ -48,10 +49,8 @@ def test_every_table_has_ours_beside_the_published(whole):
         ]  # fmt: skip
         assert len(averages) >= 6
         assert all(row["mean"] for row in averages)
-        ours_alone = ("BOOD · uniform-noise", "Cross-entropy", "Pixel statistics")
-        for row in averages:
-            assert row["published"] or row["method"] in ours_alone
-            assert bool(row["delta"]) == bool(row["published"]) or row["score"] == ""
+        assert any(row["delta"] for row in averages)
+        assert all(row["published"] or row["published_missing"] for row in averages)
     for number in (4, 5):
         assert all(row["ours"] and row["published"] for row in cells(tables / f"table{number}.csv"))
 
@@ -67,6 +66,7 @@ def test_every_figure_is_there(whole):
 def test_tables_and_curves_follow_from_scores_alone(whole, tmp_path):
     """With the few that say what pictures and jobs were: what a laptop needs of a cluster's run."""
     copy = whole.copy(tmp_path / "copy")
+    shutil.rmtree(copy.path / "results")
     kept = {"scores", "pixel_statistics", "costs", "gallery"}
     for folder in (copy.path / "artifacts").iterdir():
         if folder.is_dir() and folder.name not in kept:
@@ -80,7 +80,7 @@ def test_tables_and_curves_follow_from_scores_alone(whole, tmp_path):
     ("target", "detectors", "images"),
     [
         ("table1", 8, 2),  # seven methods and the noise row; images of BOOD and DreamOOD
-        ("table3", 7, 5),  # one a variant, the reference and ResNet-18 being one
+        ("table3", 7, 7),  # one a variant, the reference and ResNet-18 being one
         ("table4", 2, 2),
         ("figure6", 5, 3),  # cross-entropy, the reference, r, beta, K
         ("figure1", 8, 3),  # the ID decodes as well; losses of every detector
@@ -106,4 +106,5 @@ def test_a_configuration_without_ablations_says_why_it_has_no_table_3(tmp_path):
     work = Workdir(tmp_path, pictures=False)
     done = work.snakemake("--dry-run", "table3", overlay={"seeds": [0]})
     assert done.returncode != 0
-    assert "this configuration has no ablations: write ablations.variants" in done.stderr
+    said = done.stdout + done.stderr
+    assert "this configuration has no ablations: write ablations.variants" in said
