@@ -20,7 +20,7 @@ from bood_tasks.config_fields import (
     Share,
     merged,
 )
-from bood_tasks.config_methods import Gan, Npos, OwnMethod, Vos
+from bood_tasks.config_methods import Gan, Npos, OwnMethod, Vos, per_class, require_full_queue
 from bood_tasks.config_scoring import Scoring
 from bood_tasks.explain import closest, explain
 from bood_tasks.registry import METHODS, PACKAGED, SCORES, MethodEntry, fits
@@ -380,6 +380,12 @@ class Config(Section):
                     f"{section}.augment: resized_crop must have an image.crop below "
                     f"image.size = {self.image.size}, got {self.image.crop}"
                 )
+        module, pictures = self.method(name).module, per_class(self.datasets[self.id])
+        if module in ("vos", "npos") and pictures:
+            own = getattr(found.detector, module)
+            require_full_queue(
+                own, f"detector.{module}", epochs=found.detector.epochs, pictures=pictures
+            )
         while (start := found.detector.start) is not None:
             if start not in self.rows:
                 raise ValueError(

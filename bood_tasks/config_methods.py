@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from bood_tasks.catalogue import CATALOGUE
 from bood_tasks.config_fields import (
     Count,
     NonNegative,
@@ -46,6 +47,25 @@ class Npos(Section):
     sigma: Positive = Field(0.1, description="their standard deviation")
     outlier_weight: NonNegative = Field(0.1, description="of the loss of phi")
     start: Share = Field(0.4, description="share of training before the first outliers")
+
+
+def per_class(dataset: Any) -> int | None:
+    """Return how many training pictures a class has at most, None if that is not known."""
+    given, entry = getattr(dataset, "train_per_class", None), CATALOGUE.get(dataset.kind)
+    counted = entry.counts.get("train") if entry else None
+    held = counted // entry.classes - dataset.validation_per_class if counted else None
+    return min((count for count in (given, held) if count), default=None)
+
+
+def require_full_queue(own: Vos | Npos, place: str, *, epochs: int, pictures: int) -> None:
+    """Raise ValueError if a class's queue cannot be full when the first outliers are drawn."""
+    most = round(own.start * epochs * pictures)
+    if own.queue > most:
+        raise ValueError(
+            f"{place}.queue must be at most {most}, which a class of {pictures} pictures fills in "
+            f"the share {own.start:g} of {epochs} epochs, got {own.queue}; lower it, or raise "
+            f"{place}.start or detector.epochs"
+        )
 
 
 class OwnMethod(Section):

@@ -211,3 +211,25 @@ def test_settings_load_without_heavy_imports():
     code += "print(sorted({'torch', 'zarr', 'numpy', 'pandas', 'sklearn'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout == "[]\n"
+
+
+def test_a_queue_that_no_class_fills_in_time_is_refused_before_training(raw):
+    put(raw, "datasets.clothes.train_per_class", 100)
+    put(raw, "rows.vos", {"method": "vos"})
+    put(raw, "detector.epochs", 4)
+    put(raw, "detector.vos.queue", 161)
+    with pytest.raises(ConfigError, match=r"detector\.vos\.queue must be at most 160, .* got 161"):
+        load(raw)
+    put(raw, "detector.vos.queue", 160)
+    load(raw)
+    put(raw, "rows.vos.set", {"detector": {"epochs": 3}})
+    with pytest.raises(ConfigError, match=r"detector\.vos\.queue must be at most 120"):
+        load(raw)
+
+
+def test_a_published_set_has_as_many_pictures_as_its_catalogue_says(raw):
+    put(raw, "datasets.clothes", {"kind": "cifar100", "validation_per_class": 100})
+    put(raw, "rows.npos", {"method": "npos"})
+    put(raw, "detector.epochs", 1)
+    with pytest.raises(ConfigError, match=r"detector\.npos\.queue must be at most 160"):
+        load(raw)
