@@ -35,7 +35,10 @@ TINY = {  # what the shipped generator and two cores need; everything else is th
         "width": 4, "depth": 18, "epochs": 2, "batch_size": 32, "lr": 0.01, "stem": "strided",
         "start": "ce",
     },
-    "rows": {"ce": {"set": {"detector": {"start": None}}}},
+    "rows": {
+        "ce": {"scores": ["msp", "energy"], "set": {"detector": {"start": None}}},
+        **dict.fromkeys(("godin", "gan", "vos", "npos")),
+    },
 }  # fmt: skip
 
 
@@ -73,11 +76,14 @@ def write_svhn(folder):
     savemat(folder / "test_32x32.mat", {"X": images, "y": np.arange(1, 31)[:, None] % 10 + 1})
 
 
-@pytest.mark.parametrize("preset", ["bood-imagenet100", "dreamood-cifar100"])
-def test_a_dry_run_of_paper_scale_needs_no_data(tmp_path, preset):
+@pytest.mark.parametrize(
+    ("preset", "shards"),  # 40 of each row with images, and the ID decodes
+    [("bood-imagenet100", 81), ("dreamood-cifar100", 41)],
+)
+def test_a_dry_run_of_paper_scale_needs_no_data(tmp_path, preset, shards):
     done = snakemake(tmp_path, preset, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^images +41$", done.stdout + done.stderr, re.MULTILINE)
+    assert re.search(rf"^images +{shards}$", done.stdout + done.stderr, re.MULTILINE)
     assert not (tmp_path / "artifacts").exists()
 
 
@@ -95,7 +101,7 @@ def test_the_papers_path_runs_whole_at_tiny_size(tmp_path, method):
     write_svhn(tmp_path / "digits")
     overlay = merged(TINY, {"image": {"fit": "resize"}})
     if method == "bood":
-        overlay = merged(overlay, {"ood_features": {"rate": 0.2}})
+        overlay = merged(overlay, {"ood_features": {"rate": 0.2}, "rows": {"dreamood": None}})
     done = snakemake(tmp_path, f"{method}-cifar100", overlay=overlay)
     assert done.returncode == 0, done.stdout + done.stderr
     with (tmp_path / "results/tables/summary.csv").open(newline="") as handle:
