@@ -115,6 +115,11 @@ def inputs(root):
                 "skipped_never_crossed": {"cat": 0, "big dog": 0}}},
         ),
         "scores": [scores(place) for place in range(len(ROWS))],
+        "pixels": fake_artifacts.make(
+            root, "pixel_statistics",
+            files={"pixel_statistics.json": {
+                name: {"statistic": "std", "auroc": 0.75} for name in ("near", "far")}},
+        ),
         "encoder": fake_artifacts.make(
             root, "encoder", files={"curve.csv": "step,epoch,loss,lr\n1,0.5,2,0.1\n2,1.0,1,0.1\n"}
         ),
@@ -146,12 +151,7 @@ def holds(sheet, image):
 
 @pytest.fixture(scope="module")
 def from_scores(drawn, tmp_path_factory):
-    facts = {name: {"statistic": "std", "auroc": 0.75} for name in ("near", "far")}
-    pixels = fake_artifacts.make(
-        tmp_path_factory.mktemp("pixels"), "pixel_statistics",
-        files={"pixel_statistics.json": facts},
-    )  # fmt: skip
-    given = {"scores": drawn[0]["scores"], "pixels": pixels}
+    given = {role: drawn[0][role] for role in ("scores", "pixels")}
     root = tmp_path_factory.mktemp("scores")
     return given, fake_artifacts.run_stage(root, figures.main, "figures", TESTED, given)
 

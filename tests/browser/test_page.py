@@ -61,23 +61,28 @@ def page(tmp_path_factory):
         for number in "127"
     }
     drawn = test_figures.inputs(root)
+    albums = {
+        "gallery": fake_artifacts.run_stage(
+            root, gallery.main, "gallery", test_figures.SETTINGS,
+            {role: given for role, given in drawn.items() if role not in ("scores", "pixels")},
+        ),
+        "figures": fake_artifacts.run_stage(
+            root, figures.main, "figures", test_figures.TESTED,
+            {role: drawn[role] for role in ("scores", "pixels")},
+        ),
+    }  # fmt: skip
     path = made_page(
         root,
         tables=fake_artifacts.make(
             root, "tables", settings={"notes": SETTINGS | {"seeds": [0, 1, 2]}},
             files={"summary.csv": published.csv_text(ours)} | compared,
         ),
-        gallery=fake_artifacts.run_stage(
-            root, gallery.main, "gallery", test_figures.SETTINGS,
-            {role: given for role, given in drawn.items() if role != "scores"},
-        ),
-        figures=fake_artifacts.run_stage(
-            root, figures.main, "figures", test_figures.TESTED, {"scores": drawn["scores"]}
-        ),
+        **albums,
         **{role: made for role, made in papers(root).items() if role != "tables"},
     )  # fmt: skip
     text = path.read_text(encoding="utf-8")
-    assert (text.count("<img"), text.count('class="paper"')) == (10, 8)
+    pictures = sum(len(item.json("captions.json")["figures"]) for item in albums.values())
+    assert (text.count("<img"), text.count('class="paper"')) == (pictures, 8)
     return path
 
 
