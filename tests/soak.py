@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 import yaml
 
-from bood_tasks import plan as planning
+from bood_tasks import stage_specs as stages
 from bood_tasks.overlays import effective_config
 from bood_tasks.spec import Spec
 from bood_tasks.store import Artifact, read_manifest
@@ -72,8 +72,8 @@ class Soak:
         files = [ROOT / "config.yaml", SMOKE, self.folder / f"{overlay}.yaml"]
         config = effective_config(files).for_row("bood")
         found = {
-            "detector": lambda: [planning.detector(config, "bood", 0)],
-            "images": lambda: list(planning.images(config, 0)),
+            "detector": lambda: [stages.detector(config, "bood", 0)],
+            "images": lambda: list(stages.images(config, 0)),
         }
         return found[stage]()
 
