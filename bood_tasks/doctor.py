@@ -18,6 +18,7 @@ from bood_tasks.claim import try_lock
 from bood_tasks.config import Config
 from bood_tasks.gpu import lease_folder, machine_devices
 from bood_tasks.spec import ROOT
+from bood_tasks.stage_specs import generator
 
 FREE_GB = 20
 PINS = Path(__file__).parents[1] / "envs" / "requirements.txt"
@@ -147,7 +148,7 @@ def check_batch_system() -> Finding:
 
 def check_generator(config: Config) -> Finding:
     """The text-to-image model must be there: compute nodes are often offline."""
-    spec = planning.generator(config)
+    spec = generator(config)
     if Path(spec.manifest).is_file():
         return True, f"{spec.name} in {Path(spec.manifest).parent}"
     if config.generator.source == "hub":
