@@ -31,8 +31,9 @@ class Ablations(Section):
 
 @dataclass(frozen=True)
 class Study:
-    """`config` holds a row for each point; `seeds` are its runs. `sweeps`: {setting: {value:
-    variant}} in rising order of values, the unchanged row's variant being empty."""
+    """`config` holds a row for each point and the ablations' seeds. `sweeps`: {setting: {value:
+    variant}} in rising order of values, the unchanged row's variant being empty; `defaults`: that
+    row's own values."""
 
     config: "Config"
     variants: list[str]

@@ -1,9 +1,8 @@
 """Tables 4 and 5: what BOOD and DreamOOD took here, from each artifact's run.json and size."""
 
-import json
-from collections import Counter
 from collections.abc import Iterable
 
+from bood_tasks.cost import Cost, measured
 from bood_tasks.paper_tables import cost_sheet, save
 from bood_tasks.published import compare_cost
 from bood_tasks.stage import read_job, run
@@ -12,27 +11,19 @@ from bood_tasks.store import Artifact
 VERSION = 1
 
 
+def _stages(artifacts: Iterable[Artifact]) -> dict[str, Cost]:
+    return measured((artifact.spec["stage"], artifact.manifest) for artifact in artifacts)
+
+
 def seconds(artifacts: Iterable[Artifact]) -> dict[str, float]:
-    """Return the wall time of each stage's artifacts; a stage with an unknown one is left out.
-
-    A job that was killed and resumed counts its last try alone.
-    """
-    found, unknown = Counter(), set()
-    for artifact in artifacts:
-        stage, path = artifact.spec["stage"], artifact.folder / "run.json"
-        facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if "seconds" not in facts:
-            unknown.add(stage)
-        found[stage] += facts.get("seconds", 0)
-    return {stage: value for stage, value in found.items() if stage not in unknown}
+    """Return the wall time of each stage's artifacts; a stage with an unknown one is left out."""
+    found = _stages(artifacts).items()
+    return {stage: 3600 * cost.hours for stage, cost in found if cost.hours is not None}
 
 
-def sizes(artifacts: Iterable[Artifact]) -> dict[str, int]:
+def sizes(artifacts: Iterable[Artifact]) -> dict[str, float]:
     """Return the bytes of each stage's artifacts."""
-    found = Counter()
-    for artifact in artifacts:
-        found[artifact.spec["stage"]] += sum(item["size"] for item in artifact.files.values())
-    return dict(found)
+    return {stage: cost.disk for stage, cost in _stages(artifacts).items()}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,10 +14,10 @@ from numpy import ndarray
 from bood_tasks import gallery_pictures, gallery_planes, plots, sheets
 from bood_tasks.album import Album
 from bood_tasks.gallery_pictures import first_images
+from bood_tasks.registry import row_name
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact
-from bood_tasks.tables import row_name
 
 VERSION = 3
 OOD_ROWS_PER_SHEET = 4

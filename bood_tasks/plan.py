@@ -8,7 +8,7 @@ from bood_tasks.config import Config
 from bood_tasks.products import products, shown
 from bood_tasks.sources import require_whole_weights
 from bood_tasks.spec import Spec, readable, to_json
-from bood_tasks.stage_specs import content, dataset, generator, published_folder
+from bood_tasks.stage_specs import content, dataset, evaluated, generator, published_folder
 
 
 @dataclass
@@ -49,7 +49,7 @@ def _without_range(shard: Spec) -> str:
 
 def absent(config: Config) -> list[str]:
     """Return one message for each published data set that the plan needs and that is not there."""
-    used = {config.id, *config.test, *config.validation, *config.control}
+    used = set(evaluated(config))
     used |= {row.outliers for row in config.rows.values()}
     used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
     messages = []

@@ -72,7 +72,7 @@ def _groups(config: Config) -> dict[str, list[str]]:
 
 def pixel_statistics(config: Config) -> Spec:
     """Spec of what the pixels alone tell, and of pictures that data sets share."""
-    names = sorted({config.id, *config.test, *config.validation, *config.control})
+    names = stages.evaluated(config)
     settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "datasets": names}
     inputs = {"datasets": tuple(stages.dataset(config, name) for name in names)}
     return Spec("pixel_statistics", readable(config.id), settings, inputs)

@@ -271,10 +271,14 @@ def detector(config: Config, row: str, seed: int) -> Spec:
     return Spec("detector", readable(kind, f"seed{seed}"), settings, inputs, source)
 
 
+def evaluated(config: Config) -> list[str]:
+    """Return the names of the data sets that figures are of, and of the ID one."""
+    return sorted({config.id, *config.test, *config.validation, *config.control})
+
+
 def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
     """Spec of a detector's logits and features: on the training split, or on all data sets."""
-    every = {config.id, *config.test, *config.validation, *config.control}
-    names = [config.id] if training else sorted(every)
+    names = [config.id] if training else evaluated(config)
     trained = detector(config, row, seed)
     inputs = {"detector": trained, "datasets": tuple(dataset(config, name) for name in names)}
     settings = {"datasets": names, "id": config.id, "crop": config.image.crop}
