@@ -75,7 +75,8 @@ def measure(
     """Return seconds, images a second and TFLOP/s of ours and of the peer."""
     pipe = random_sd14(device) if sd14 else load_pipeline(SHIPPED, scheduler="pndm", device=device)
     settings = {
-        "prompt": PROMPT, "steps": steps, "guidance": 7.5, "saved_size": saved_size,
+        "prompt": PROMPT, "steps": steps, "guidance": 7.5, "latent_scale": 1.0, "stop_after": None,
+        "saved_size": saved_size,
         "kernel": "bilinear",
     }  # fmt: skip
     table = pipe.text_encoder.get_input_embeddings().weight.float().cpu()

@@ -14,8 +14,9 @@ NO_DATES = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[str]) -> None:
     """Write a figure without anything that differs from run to run."""
     FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # laid out once, it holds for every format
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # laid out once, it holds for every format
     for kind in formats:
         figure.savefig(folder / f"{name}.{kind}", metadata=NO_DATES[kind])
 

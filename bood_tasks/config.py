@@ -2,210 +2,56 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from bood_tasks.config_ablations import Ablations, study
-from bood_tasks.config_datasets import READ_KINDS, Dataset, has_training
+from bood_tasks.config_datasets import READ_KINDS, Dataset, has_training, is_text
 from bood_tasks.config_fields import (
     Count,
     Name,
     Natural,
-    NonNegative,
     Overrides,
-    Positive,
-    Prompt,
-    Revision,
     ScoreName,
     Section,
-    Share,
     merged,
 )
-from bood_tasks.config_methods import Gan, Npos, OwnMethod, Vos, per_class, require_full_queue
+from bood_tasks.config_methods import OwnMethod, per_class, require_full_queue
 from bood_tasks.config_scoring import Scoring
+from bood_tasks.config_sources import (
+    GENERATED,
+    GanGenerator,
+    GanImages,
+    LanguageModel,
+    Outliers,
+    Source,
+    Texts,
+    Tokens,
+    Vocabulary,
+)
+from bood_tasks.config_stages import (
+    Anchors,
+    Detector,
+    Distances,
+    Encoder,
+    Generator,
+    Image,
+    Images,
+    Metrics,
+    OodFeatures,
+)
 from bood_tasks.explain import closest, explain
-from bood_tasks.registry import METHODS, PACKAGED, SCORES, MethodEntry, fits
+from bood_tasks.registry import METHODS, NEEDS_OUTLIERS, PACKAGED, SCORES, MethodEntry, fits
+
+OVERRIDDEN = (  # sections that a row may change
+    "distances", "ood_features", "images", "gan_generator", "gan_images", "language_model", "texts",
+    "detector", "encoder", "scoring",
+)  # fmt: skip
+OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "text")
+TEXT_METHODS = ("cross_entropy", "outlier_exposure", "energy_regulariser", "vos")
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message says which key and how to mend it."""
-
-
-class Image(Section):
-    """How every data set and every generated image reaches the classifier's resolution."""
-
-    size: Count = Field(32, description="pixels a side")
-    fit: Literal["pad", "resize"] = Field(
-        "pad", description="pad: smaller pictures keep their pixels on a black border"
-    )
-    kernel: Literal["bilinear", "bicubic", "lanczos", "box"] = Field(
-        "bilinear", description="of every resize, antialiased"
-    )
-    crop: Count | None = Field(
-        None,
-        description="pixels a side that networks see: random in training, else the centre; "
-        "null = size",
-    )
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> "Image":
-        if self.crop is not None and self.crop > self.size:
-            raise ValueError(f"crop must be at most size = {self.size}, got {self.crop}")
-        return self
-
-
-class GeneratorTraining(Section):
-    """How `source: train` makes a text-to-image generator (see docs/generator.md)."""
-
-    init_from: str | None = Field(
-        None, description="a diffusers folder to fine-tune; null trains a small model from scratch"
-    )
-    world_per_word: Natural = Field(200, description="drawn pictures a word beside the ID data")
-    id_share: Share = Field(0.2, description="ID pictures in every batch")
-    vae_steps: Natural = 2400
-    unet_steps: Count = 4000
-    batch_size: Count = 64
-    lr: Positive = 1.5e-3
-    caption_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.1, description="share of empty captions, for classifier-free guidance"
-    )
-    seed: Natural = 0
-
-
-class Generator(Section):
-    """The text-to-image pipeline that decodes outlier embeddings."""
-
-    source: Literal["local", "hub", "train"] = "local"
-    path: str = Field("embedded:generator", description="a diffusers folder, for `local`")
-    repo: str = Field("CompVis/stable-diffusion-v1-4", description="its name on the hub, for `hub`")
-    revision: Revision = Field(
-        "133a221b8aa7292a167afc5127cb63fb5005638b", description="the commit fetched, for `hub`"
-    )
-    train: GeneratorTraining = GeneratorTraining()
-
-
-class Anchors(Section):
-    """Class anchors: rows of the text encoder's token-embedding table (method: section 1)."""
-
-    aliases: Literal["none", "cifar100", "imagenet100"] = Field(
-        "none", description="shipped one-word aliases of a data set's class names"
-    )
-    words: dict[str, str] = Field({}, description="class name: one-word alias; default the name")
-
-
-class Training(Section):
-    """What encoder and detector share."""
-
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the passes in training")
-    augment: Literal["shift", "resized_crop"] = Field(
-        "shift", description="crops of the padded picture, or of a random part, resized"
-    )
-
-    depth: Literal[18, 34, 50] = 18
-    width: Count = Field(16, description="channels of the first stage; the papers' family has 64")
-    stem: Literal["cifar", "strided", "imagenet"] = Field(
-        "strided", description="3x3 stride 1, 3x3 stride 2, or 7x7 stride 2 with max-pooling"
-    )
-    epochs: Count = 8
-    batch_size: Count = 128
-    lr: Positive = 0.1
-    weight_decay: NonNegative = 5e-4
-    crop_padding: Natural = 2
-    flip: bool = True
-    clip_norm: Positive = Field(1.0, description="largest norm of a step's whole gradient")
-
-
-class Encoder(Training):
-    """Equation 2: cross-entropy over cosines to the anchors, divided by t."""
-
-    temperature: Positive = 0.1
-
-
-class Distances(Section):
-    """Equation 3: sign-gradient steps until the prediction changes."""
-
-    step_size: Positive = Field(0.015, description="alpha")
-    max_steps: Count = Field(100, description="K")
-    feature_space: Literal["unit", "raw"] = "unit"
-    rows: Literal["all", "nearest"] = Field(
-        "all", description="nearest: only rows that may be selected are stepped; same selection"
-    )
-
-
-class DreamOod(Section):
-    """DreamOOD's sampler (Du et al. 2023): Gaussian steps from a class's outermost features."""
-
-    neighbours: Count = Field(300, description="k, of the distance to the k-th neighbour")
-    boundary: Count = Field(50, description="outermost features of a class; ImageNet-100: 200")
-    candidates: Count = Field(1500, description="Gaussian candidates a feature")
-    sigma: Positive = Field(0.07, description="their standard deviation; ImageNet-100: 0.03")
-    vectors: Count = Field(1000, description="outlier vectors of each class")
-    reference_bug: bool = Field(
-        False, description="pick candidates as the published code does, in effect at random"
-    )
-
-
-class OodFeatures(Section):
-    """Selection and perturbation (equations 4 and 5), or DreamOOD's sampler in their place."""
-
-    sampler: Literal["bood", "dreamood"] = "bood"
-    dreamood: DreamOod = DreamOod()
-    select: Literal["boundary", "random"] = "boundary"
-    rate: Share = Field(0.05, description="r, share of each class")
-    scope: Literal["per_class", "global"] = "per_class"
-    misclassified: Literal["keep", "drop"] = "drop"
-    perturb: Literal["adversarial", "gaussian", "centroid", "none"] = "adversarial"
-    extra_steps: Natural = Field(2, description="c, steps after crossing")
-    rescale: Literal["anchor", "anchor_no_renorm", "none"] = "anchor"
-    sigma: Positive = Field(0.03, description="for `gaussian`: standard deviation per dimension")
-    shift: Positive = Field(0.5, description="for `centroid`: step away, in units of ||z||")
-
-
-class Images(Section):
-    """Decoding (equation 6)."""
-
-    per_class: Count = 200
-    shard: Count = Field(100, description="images of every class in one shard")
-    prompt: Prompt = "A high-quality image of the {class}"
-    decode: Literal["outliers", "anchors", "words"] = Field(
-        "outliers", description="outlier vectors, the plain class anchors, or `words`"
-    )
-    words: list[str] = Field([], description="for `decode: words`: their own embeddings")
-    scheduler: Literal["pndm", "ddim", "dpmsolver++", "unipc"] = "pndm"
-    steps: Count = 20
-    guidance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7.5
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    resolution: Count | None = Field(
-        None, description="pixels a side that are generated; null = what the pipeline was made for"
-    )
-    saved_size: Count | None = Field(None, description="pixels kept; null = as generated")
-    kernel: Literal["bilinear", "bicubic", "area"] = Field(
-        "bilinear", description="of the resize to saved_size, antialiased"
-    )
-
-
-class Detector(Training):
-    """How the rows' classifiers are trained; `ood_weight`, `reduction` and `phi` are equation 7's:
-    CE + beta * OOD term, both kinds of row in one forward pass."""
-
-    ood_weight: NonNegative = Field(2.5, description="beta")
-    reduction: Literal["mean", "sum"] = "mean"
-    phi: Literal["mlp", "linear", "increasing"] = Field(
-        "mlp", description="what reads the energy; only `increasing` cannot turn it round"
-    )
-    start: Name | None = Field(
-        None, description="the row whose trained classifier it starts from; null = random weights"
-    )
-    gan: Gan = Gan()
-    vos: Vos = Vos()
-    npos: Npos = Npos()
-
-
-class Metrics(Section):
-    """How figures are read off the scores."""
-
-    threshold: Literal["first", "nearest"] = Field(
-        "first", description="ROC point for FPR95: first with TPR >= .95, or the nearest"
-    )
 
 
 class Row(Section):
@@ -216,8 +62,10 @@ class Row(Section):
 
     method: Name = Field(description="of the registry, or one of `methods`")
     variant: str = Field("", description="empty for the method as published")
-    outliers: str | None = Field(
-        None, description="none, images, or the name of a data set; null = the method's"
+    outliers: Outliers | None = Field(
+        None,
+        description="none, or one or more of images, gan, texts, a data set and `sources`: a name, "
+        "or {name: share of the outliers shown}; null = the method's",
     )
     scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
         None, description="null = the method's"
@@ -261,13 +109,25 @@ class Config(Section):
     distances: Distances = Distances()
     ood_features: OodFeatures = OodFeatures()
     images: Images = Images()
+    gan_generator: GanGenerator = GanGenerator()
+    gan_images: GanImages = GanImages()
+    vocabulary: Vocabulary = Vocabulary()
+    tokens: Tokens = Tokens()
+    language_model: LanguageModel = LanguageModel()
+    texts: Texts = Texts()
+    sources: dict[Name, Source] = Field({}, description="further outlier sources")
     detector: Detector = Detector()
     scoring: Scoring = Scoring()
     metrics: Metrics = Metrics()
     methods: dict[Name, OwnMethod] = Field({}, description="methods of one's own")
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
     ablations: Ablations | None = Field(None, description="variants of one row; null = none")
+    text: dict[str, Any] | None = Field(
+        None,
+        description="the same for texts in the same run: id, test, rows and whatever else differs",
+    )
     run: Run = Run()
+    _of_texts: "Config | None" = PrivateAttr(None)
 
     @field_validator("rows", "datasets", mode="before")
     @classmethod
@@ -285,11 +145,49 @@ class Config(Section):
         own = self.methods[method]
         return MethodEntry(method, "", method, own.outliers, tuple(own.scores))
 
+    def of_texts(self) -> "Config | None":
+        """Return the configuration of the texts, if there is one."""
+        return self._of_texts
+
+    def kind_of(self, source: str) -> str:
+        """Return what an outlier source is: images, gan, texts, or the name of a data set."""
+        return self.sources[source].of if source in self.sources else source
+
     @model_validator(mode="after")
-    def _names_exist(self) -> "Config":
+    def _fits_together(self) -> "Config":
+        self._check_names()
+        self._check_datasets()
+        for name in self.rows:
+            self._check_scores(name, self.method(name))
+            self.check_row(name)
+        if self.ablations:
+            study(self)
+        if self.text is not None:
+            self._of_texts = self._with_texts(self.text)
+        return self
+
+    def _with_texts(self, given: dict[str, Any]) -> "Config":
+        """Return this configuration with the texts' own settings in place of the pictures'."""
+        shared, name = self.model_dump(exclude=set(OF_PICTURES)), given.get("id")
+        named = isinstance(name, str) and name in self.datasets
+        if named and not is_text(self.datasets[name]):
+            raise ValueError(f"text.id must name texts, got {name!r}, which holds pictures")
+        try:
+            return Config.model_validate(merged(shared, given))
+        except ValidationError as error:
+            raise ValueError("; ".join(explain(error, Config, "text"))) from None
+
+    def _check_names(self) -> None:
+        """Raise ValueError for names that mean nothing or two things; settle rows' defaults."""
         taken = sorted(set(self.methods) & set(METHODS))
         if taken:
             raise ValueError(f"methods.{taken[0]} must have another name: the registry has it")
+        for place in ("datasets", "sources"):
+            for name in {*GENERATED, "none"} & set(getattr(self, place)):
+                raise ValueError(f"{place}.{name} must have another name: it is an outlier source")
+        known = set(self.datasets)
+        for name in set(self.sources) & known:
+            raise ValueError(f"sources.{name} must have another name: a data set has it")
         for name, row in self.rows.items():
             if row.method not in METHODS and row.method not in self.methods:
                 hint = closest(row.method, {*METHODS, *self.methods})
@@ -298,27 +196,37 @@ class Config(Section):
                     f"got {row.method!r}{hint}"
                 )
             entry = self.method(name)
-            row.outliers = entry.outliers if row.outliers is None else row.outliers
+            given = entry.outliers if row.outliers is None else row.outliers
+            if isinstance(given, str):
+                given = {} if given == "none" else {given: 1.0}
+            row.outliers = given
             row.scores = list(entry.scores) if row.scores is None else row.scores
-            self._check_scores(name, entry)
-        known = set(self.datasets)
+            sources = {*GENERATED, *self.sources, *known}
+            for source in set(given) - sources:
+                raise ValueError(
+                    f"rows.{name}.outliers must name a data set or an outlier source, got "
+                    f"{source!r}{closest(source, sources)}"
+                )
         used = {"id": [self.id], "test": self.test, "validation": self.validation}
         used |= {"control": self.control}
         used |= {
             f"datasets.{name}.of": [item.of] for name, item in self.datasets.items()
             if hasattr(item, "of")
         }  # fmt: skip
-        used |= {
-            f"rows.{name}.outliers": [row.outliers]
-            for name, row in self.rows.items()
-            if row.outliers not in ("none", "images")
-        }
         for place, names in used.items():
             for name in names:
                 if name not in known:
                     raise ValueError(
                         f"{place} must name a data set, got {name!r}{closest(name, known)}"
                     )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {self.seeds}")
+        labels = [(row.method, row.variant) for row in self.rows.values()]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"rows must differ in method or variant, got {labels}")
+
+    def _check_datasets(self) -> None:
+        """Raise ValueError for data sets that cannot serve where they are named."""
         read = {name for name, item in self.datasets.items() if item.kind in READ_KINDS}
         for name, item in self.datasets.items():
             if hasattr(item, "of") and item.of not in read:
@@ -327,39 +235,47 @@ class Config(Section):
                 )
         if not has_training(self.datasets[self.id]):
             raise ValueError(
-                f"id must name a data set with training images, got {self.id!r}; "
-                f"give datasets.{self.id}.train"
+                f"id must name a data set with training data, got {self.id!r}; "
+                f"give datasets.{self.id}.train, or classes for texts"
             )
         if self.validation and getattr(self.datasets[self.id], "validation_per_class", 1) == 0:
             raise ValueError(
                 f"validation must be empty while datasets.{self.id}.validation_per_class is 0: "
                 f"{', '.join(self.validation)} would have no ID pictures beside them; hold some out"
             )
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ, got {self.seeds}")
-        labels = [(row.method, row.variant) for row in self.rows.values()]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"rows must differ in method or variant, got {labels}")
-        for name in self.rows:
-            self.check_row(name)
-        if self.ablations:
-            study(self)
-        return self
+        texts = is_text(self.datasets[self.id])
+        named = {"test": self.test, "validation": self.validation, "control": self.control}
+        for name, row in self.rows.items():
+            named[f"rows.{name}.outliers"] = [self.kind_of(source) for source in row.outliers]
+        for place, names in named.items():
+            for name in names:
+                holds = name == "texts" if name in GENERATED else is_text(self.datasets[name])
+                if holds != texts:
+                    words = ("texts", "pictures")[:: 1 if texts else -1]
+                    raise ValueError(
+                        f"{place} must name {words[0]}, as id = {self.id} holds, got {name!r}, "
+                        f"which holds {words[1]}"
+                    )
 
     def _check_scores(self, name: str, entry: MethodEntry) -> None:
         """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
-        row = self.rows[name]
-        if entry.module == "energy_regulariser" and row.outliers == "none":
+        row, texts = self.rows[name], is_text(self.datasets[self.id])
+        if entry.module in NEEDS_OUTLIERS and not row.outliers:
             raise ValueError(
                 f"rows.{name}.outliers must name outliers for {entry.title}, got 'none'; "
-                "write images, or the name of a data set"
+                "write images, gan, or the name of a data set"
             )
-        if entry.module in PACKAGED and entry.outliers == "none" != row.outliers:
+        if entry.module in PACKAGED and entry.outliers == "none" and row.outliers:
             raise ValueError(
-                f"rows.{name}.outliers must be none, got {row.outliers!r}: {entry.title} takes none"
+                f"rows.{name}.outliers must be none, got {', '.join(row.outliers)}: "
+                f"{entry.title} takes none"
             )
+        if texts and entry.module in PACKAGED and entry.module not in TEXT_METHODS:
+            raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
         for score in row.scores:
             why = fits(entry.module, score)
+            if texts and SCORES[score].gradients:
+                why = "it moves pictures along a gradient"
             if why:
                 raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
             chooses = score != "odin" or len(self.scoring.odin.magnitudes) > 1
@@ -373,6 +289,19 @@ class Config(Section):
     def check_row(self, name: str) -> None:
         """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
         found, rows = self.for_row(name), {name}
+        for source in self.rows[name].outliers:
+            self.for_source(name, source)
+        texts = is_text(self.datasets[self.id])
+        if (found.detector.network == "gru") != texts:
+            raise ValueError(
+                f"detector.network must be gru for texts and only for them, got "
+                f"{found.detector.network} for id = {self.id}"
+            )
+        if found.detector.start and found.detector.pretrained:
+            raise ValueError(
+                f"detector.start and detector.pretrained must not both be given, got both for row "
+                f"{name}; a row starts from another row or from a file"
+            )
         for section in ("encoder", "detector"):
             smaller = self.image.crop is not None and self.image.crop < self.image.size
             if getattr(found, section).augment == "resized_crop" and not smaller:
@@ -402,16 +331,25 @@ class Config(Section):
     def for_row(self, name: str) -> "Config":
         """Return the configuration with one row's overrides applied."""
         overrides = merged(self.method(name).set, self.rows[name].set)
+        return self._changed(overrides, f"rows.{name}.set")
+
+    def for_source(self, row: str, source: str) -> "Config":
+        """Return the configuration that one outlier source of a row is made by."""
+        own = self.for_row(row)
+        if source not in self.sources:
+            return own
+        return own._changed(self.sources[source].set, f"sources.{source}.set")
+
+    def _changed(self, overrides: Overrides, place: str) -> "Config":
         changed = {}
         for section, values in overrides.items():
-            allowed = ("distances", "ood_features", "images", "detector", "encoder", "scoring")
-            if section not in allowed:
-                raise ValueError(f"rows.{name}.set.{section} must be one of {', '.join(allowed)}")
+            if section not in OVERRIDDEN:
+                raise ValueError(f"{place}.{section} must be one of {', '.join(OVERRIDDEN)}")
             model = getattr(self, section)
             try:
                 changed[section] = type(model).model_validate(merged(model.model_dump(), values))
             except ValidationError as error:
-                lines = explain(error, type(model), f"rows.{name}.set.{section}")
+                lines = explain(error, type(model), f"{place}.{section}")
                 raise ValueError("; ".join(lines)) from None
         return self.model_copy(update=changed)
 

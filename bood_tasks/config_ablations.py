@@ -1,9 +1,9 @@
 """Variants of one row: the paper's tables 3, 6 and 8 and the curves of its figures 5 and 6."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bood_tasks.config_fields import Name, Natural, Overrides, Section, merged
 from bood_tasks.explain import closest
@@ -27,6 +27,14 @@ class Ablations(Section):
     sweeps: dict[Setting, Annotated[list[int | float], Field(min_length=1)]] = Field(
         {}, description="section.setting: values; the row's own value is a point, too"
     )
+
+    @field_validator("set", "variants", "sweeps", mode="before")
+    @classmethod
+    def _null_removes(cls, given: Any) -> Any:
+        """Let an overlay take away what the default varies, one or all."""
+        if isinstance(given, dict):
+            return {name: item for name, item in given.items() if item is not None}
+        return {} if given is None else given
 
 
 @dataclass(frozen=True)

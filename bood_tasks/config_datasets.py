@@ -6,6 +6,15 @@ from pydantic import BaseModel, Field
 
 from bood_tasks.catalogue import CATALOGUE
 from bood_tasks.config_fields import Count, Name, Natural, Pair, Section, Share
+from bood_tasks.config_texts import (
+    PUBLISHED_TEXTS,
+    TEXT_KINDS,
+    LinesCorpus,
+    PublishedCorpus,
+    RandomTokens,
+    TextsCorpus,
+    TsvCorpus,
+)
 
 
 class NpzDataset(Section):
@@ -78,7 +87,12 @@ Dataset = Annotated[
     | DigitsDataset
     | NoiseDataset
     | CorruptedDataset
-    | ResampledDataset,
+    | ResampledDataset
+    | TsvCorpus
+    | LinesCorpus
+    | TextsCorpus
+    | PublishedCorpus
+    | RandomTokens,
     Field(discriminator="kind"),
 ]
 READ_KINDS = ("npz", "folder", *CATALOGUE)  # pictures from files: what others can be made from
@@ -88,4 +102,12 @@ def has_training(item: BaseModel) -> bool:
     """Whether a data set can be the ID data set."""
     if item.kind in CATALOGUE:
         return "train" in CATALOGUE[item.kind].counts
+    if item.kind in TEXT_KINDS:
+        labelled = getattr(item, "classes", None) is not None
+        return labelled or item.kind in ("texts", PUBLISHED_TEXTS[0])
     return item.kind == "folder" or getattr(item, "train", None) is not None
+
+
+def is_text(item: BaseModel) -> bool:
+    """Whether a data set holds texts, not pictures."""
+    return item.kind in TEXT_KINDS

@@ -1,6 +1,6 @@
 """The settings of the training methods that have any, and methods of one's own. Used by config."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -47,6 +47,17 @@ class Npos(Section):
     sigma: Positive = Field(0.1, description="their standard deviation")
     outlier_weight: NonNegative = Field(0.1, description="of the loss of phi")
     start: Share = Field(0.4, description="share of training before the first outliers")
+
+
+class OutlierExposure(Section):
+    """Cross-entropy, and cross-entropy to the uniform distribution on outliers (Hendrycks 2019)."""
+
+    loss_weight: NonNegative = Field(0.5, description="lambda")
+    weighting: Literal["batch", "balanced"] = Field(
+        "batch",
+        description="batch: one shuffled loader, mean over the whole batch, so the number of "
+        "outliers counts (GOE); balanced: as many outliers as ID rows a step, a mean of each",
+    )
 
 
 def per_class(dataset: Any) -> int | None:

@@ -58,6 +58,8 @@ def counts_of(spec: Spec) -> dict[str, int | None]:
     settings, known = spec.settings, _facts(spec.manifest).get("counts")
     if known:
         return known
+    if spec.stage == "tokens":  # how many texts are long enough is known when they are cut
+        return {"train": None, "test": settings.get("count")}
     kind = settings["kind"]
     if kind in CATALOGUE:
         counts = dict(CATALOGUE[kind].counts)
@@ -84,6 +86,8 @@ def classes_of(spec: Spec) -> int:
     known = _facts(spec.manifest).get("classes")
     if known:
         return len(known)
+    if spec.stage == "tokens":
+        return len(spec.inputs["corpus"].settings.get("classes") or ())
     if spec.settings["kind"] in CATALOGUE:
         return CATALOGUE[spec.settings["kind"]].classes
     from bood_tasks.dataset import open_dataset
@@ -91,11 +95,15 @@ def classes_of(spec: Spec) -> int:
     return len(open_dataset(spec.settings, Path(spec.source) if spec.source else None)[1])
 
 
-def _forward(network: Mapping, image: Mapping, crop: int | None, outputs: int) -> float:
+def _forward(network: Mapping, data: Spec, outputs: int) -> float | None:
+    """Return the operations of a ResNet's forward pass; those of other networks are not counted."""
+    if network.get("network", "resnet") != "resnet" or data.stage == "tokens":
+        return None
     from bood_tasks.flops import classifier_flops
 
     shape = {key: network[key] for key in ("depth", "width", "stem")}
-    return classifier_flops(**shape, outputs=outputs, size=crop or image["size"])
+    size = network["crop"] or data.settings["image"]["size"]
+    return classifier_flops(**shape, outputs=outputs, size=size)
 
 
 @cache
@@ -114,13 +122,25 @@ def _image(source: str, resolution: int | None, evaluations: int, guided: bool) 
     return flops, side
 
 
-def _outliers(spec: Spec, classes: int) -> int | None:
-    if "images" in spec.inputs:
-        shards = spec.inputs["images"]
-        return sum(_made(shard, classes) for shard in shards)
-    if "outliers" in spec.inputs:
-        return counts_of(spec.inputs["outliers"]).get("test")
-    return 0
+def _items(spec: Spec) -> int | None:
+    """Return how many items an outlier artifact holds."""
+    match spec.stage:
+        case "images":
+            return _made(spec, classes_of(spec.inputs["anchors"].inputs["dataset"]))
+        case "gan_images" | "texts":
+            return spec.settings["stop"] - spec.settings["start"]
+    return counts_of(spec).get("test")
+
+
+def _seen(spec: Spec, rows: int | None) -> int | None:
+    """Return how many items a detector's training shows, ID and outliers, a pass over ID data."""
+    others = spec.inputs.get("outliers", ())
+    if not others or rows is None:
+        return rows
+    if spec.settings.get("mixing") != "shuffled":
+        return 2 * rows
+    found = [_items(item) for item in others]
+    return None if None in found else rows + sum(found)
 
 
 def _made(shard: Spec, classes: int) -> int:
@@ -143,15 +163,14 @@ def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
             return 1, None if settings["source"] == "train" else 0.0, size
         case "encoder":
             data = spec.inputs["dataset"]
-            rows, image = counts_of(data)["train"], data.settings["image"]
-            each = _forward(settings, image, settings["crop"], ANCHOR_SIZE)
+            rows = counts_of(data)["train"]
+            each = _forward(settings, data, ANCHOR_SIZE)
             seen = rows and rows * settings["epochs"]
             return seen, seen and BACKWARD * seen * each, WEIGHTS_BYTES
         case "features":
             encoder = spec.inputs["encoder"]
             rows = counts_of(spec.inputs["dataset"])["train"]
-            image = spec.inputs["dataset"].settings["image"]
-            each = _forward(encoder.settings, image, settings["crop"], ANCHOR_SIZE)
+            each = _forward(encoder.settings, spec.inputs["dataset"], ANCHOR_SIZE)
             return rows, rows and rows * each, rows and rows * ANCHOR_SIZE * 4
         case "distances":
             data = spec.inputs["features"].inputs["dataset"]
@@ -178,24 +197,26 @@ def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
                 shown = (settings["extra_steps_shown"], settings["step_sizes_shown"])
                 items = STRIP_FEATURES * sum(map(len, shown))
             if spec.stage == "images":
-                items = _made(spec, classes_of(spec.inputs["anchors"].inputs["dataset"]))
+                items = _items(spec)
             return items, items * each, items * 3 * (settings["saved_size"] or side) ** 2
         case "detector":
             data = spec.inputs["dataset"]
             rows, classes = counts_of(data)["train"], classes_of(data)
-            each = _forward(settings, data.settings["image"], settings["crop"], classes)
-            seen = rows and rows * settings["epochs"] * (2 if _outliers(spec, classes) else 1)
-            return seen, seen and BACKWARD * seen * each, WEIGHTS_BYTES
+            each, seen = _forward(settings, data, classes), _seen(spec, rows)
+            items = seen and seen * settings["epochs"]
+            return items, items and each and BACKWARD * items * each, WEIGHTS_BYTES
+        case "gan_images" | "texts":
+            return _items(spec), None, None
+        case "gan_generator" | "language_model":
+            return 1, None if settings["source"] == "train" else 0.0, None
         case "outputs":
             detector = spec.inputs["detector"]
             data = detector.inputs["dataset"]
-            each = _forward(
-                detector.settings, data.settings["image"], settings["crop"], classes_of(data)
-            )
+            each = _forward(detector.settings | {"crop": settings["crop"]}, data, classes_of(data))
             split = "train" if settings.get("training") else "test"
             parts = [counts_of(item).get(split) for item in spec.inputs["datasets"]]
             rows = None if None in parts else sum(parts)
-            return rows, rows and rows * each, rows and rows * OUTPUT_BYTES
+            return rows, rows and each and rows * each, rows and rows * OUTPUT_BYTES
         case "scores":
             rows, flops, _ = estimate(spec.inputs["outputs"])
             passes = PASSES * len(settings.get("magnitudes", ()))

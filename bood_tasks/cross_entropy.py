@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from bood_tasks.method import Method, Step
+from bood_tasks.method import Input, Method, Step
 
 VERSION = 1
 
@@ -12,9 +12,7 @@ VERSION = 1
 class CrossEntropy(Method):
     """Cross-entropy of the class logits."""
 
-    def loss(
-        self, x: Float[Tensor, "n 3 h w"], y: Int64[Tensor, " b"], step: Step
-    ) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, x: Input, y: Int64[Tensor, " i"], step: Step) -> dict[str, Float[Tensor, ""]]:
         return {"loss": F.cross_entropy(self(x)[: len(y)], y)}
 
 

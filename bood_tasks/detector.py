@@ -1,7 +1,8 @@
 """Train the classifier that detects, by the row's method (method.py).
 
-Enters: the ID data set and, for methods that take them, outliers: generated image shards or a
-data set. Leaves: model.safetensors, method.json, curve.csv and the validation accuracy.
+Enters: the ID data set, pictures or tokens, and, for methods that take them, outliers: shards that
+were generated, or data sets, each source with its share. Leaves: model.safetensors, method.json,
+curve.csv, the validation accuracy and, with `snapshots`, the weights after every epoch in epochs/.
 """
 
 import importlib
@@ -22,14 +23,14 @@ from torch import Tensor
 from bood_tasks import seeds
 from bood_tasks.environment import inference_batch, pick_device, run_setting
 from bood_tasks.loading import place
-from bood_tasks.method import Method
-from bood_tasks.networks import ResNet, initialised, save_weights
+from bood_tasks.method import Method, Recipe
+from bood_tasks.networks import initialised, network, save_weights
 from bood_tasks.pictures import fit_picture
 from bood_tasks.stage import Job, read_job, run
 from bood_tasks.store import Artifact, write_json
-from bood_tasks.training import Recipe, fit, predict
+from bood_tasks.training import fit, is_text, predict
 
-VERSION = 3
+VERSION = 4
 ROWS_AT_ONCE = 100  # an image shard's file block
 FILE = "method.json"
 
@@ -56,16 +57,15 @@ def method_class(module: str, source: str = "") -> type[Method]:
 
 def build(description: Mapping, source: str = "") -> Method:
     """Return the untrained network that `method.json` describes."""
-    shape = {name: description[name] for name in ("depth", "width", "stem")}
-    network = ResNet(**shape, outputs=description["classes"])
     method = method_class(description["method"], source)
-    return method(network, classes=description["classes"], **description["settings"])
+    settings = description["settings"]
+    return method(network(description), classes=description["classes"], **settings)
 
 
 def train_detector(
     images: np.ndarray | zarr.Array,
     labels: np.ndarray,
-    outliers: np.ndarray | zarr.Array | None,
+    outliers: Sequence[tuple[np.ndarray | zarr.Array, float]],
     recipe: Recipe,
     description: Mapping,
     *,
@@ -73,10 +73,11 @@ def train_detector(
     checkpoint: Path,
     device: str,
     start: Mapping[str, Tensor] | None = None,
+    snapshots: Path | None = None,
     source: str = "",
 ) -> tuple[Method, list, float]:
     """Return the trained detector, its loss curve (the terms of its method's loss) and the
-    pictures a second.
+    pictures or texts a second. `outliers`: sources and their shares of what is shown.
 
     The start depends on the seed alone, so rows of one table differ by their method and outliers
     only; with `start`, the classifier goes on from a trained one's weights and the rest is new.
@@ -96,8 +97,9 @@ def train_detector(
         stage="detector",
         seed=seed,
         checkpoint=checkpoint,
-        outliers=None if outliers is None else place(outliers, device),
-        optimisers=model.optimisers(lr=recipe.lr, weight_decay=recipe.weight_decay),
+        outliers=[(place(rows, device), share) for rows, share in outliers],
+        snapshots=snapshots,
+        optimisers=model.optimisers(recipe),
     )
     return model, curve, rate
 
@@ -134,23 +136,62 @@ def resized_outliers(
     return found
 
 
-def _outliers(job: Job, facts: dict) -> np.ndarray | zarr.Array | None:
-    """Return the outliers at the training resolution, if the row has any."""
-    if "outliers" in job.inputs:
-        return job.inputs["outliers"]["test/images"]
-    if "images" not in job.inputs:
-        return None
-    shards = [shard["images"] for shard in job.inputs["images"]]
-    return resized_outliers(shards, size=facts["size"], kernel=facts["kernel"])
+def rows_of(artifact: Artifact, part: str = "") -> zarr.Array:
+    """Return a split's pictures or tokens, or those of an artifact that has no splits."""
+    place = f"{part}/" if part else ""
+    return artifact[f"{place}images" if f"{place}images" in artifact else f"{place}tokens"]
 
 
-def _start(job: Job, description: dict) -> dict[str, Tensor] | None:
+def first_rows(arrays: Sequence[zarr.Array], count: int | None) -> list[np.ndarray | zarr.Array]:
+    """Return the arrays up to the first `count` rows of all together; None: whole."""
+    kept, left = [], count
+    for array in arrays:
+        if left is None or array.shape[0] <= left:
+            kept.append(array)
+        elif left > 0:
+            kept.append(array[:left])
+        left = None if left is None else max(0, left - array.shape[0])
+    return kept
+
+
+def _require_same_words(item: Artifact, facts: Mapping, tokens: np.ndarray) -> None:
+    """Raise ValueError if outlier texts are numbered by another vocabulary than the ID texts."""
+    own = item.json("dataset.json" if "test/tokens" in item else "outliers.json")
+    if own["vocabulary"] != facts["vocabulary"] or tokens.max() >= facts["vocabulary_size"]:
+        raise ValueError(
+            f"{item.folder} must be numbered by the ID texts' vocabulary "
+            f"({facts['vocabulary'][:12]}, {facts['vocabulary_size']} words), got "
+            f"{own['vocabulary'][:12]}; make it from the same vocabulary"
+        )
+
+
+def _outliers(job: Job, facts: Mapping) -> list[tuple[np.ndarray | zarr.Array, float]]:
+    """Return each source's outliers, at the training resolution or length, and its share."""
+    found, left = [], list(job.inputs.get("outliers", ()))
+    for source in job.settings.get("sources", ()):
+        own, left = left[: source["artifacts"]], left[source["artifacts"] :]
+        arrays = first_rows(
+            [rows_of(item, "test" if "test" in item else "") for item in own], source["count"]
+        )
+        if is_text(arrays[0]):
+            rows = np.concatenate([array[:] for array in arrays])
+            for item in own:
+                _require_same_words(item, facts, rows)
+        elif len(arrays) == 1 and arrays[0].shape[1] == facts["size"]:
+            rows = arrays[0]
+        else:
+            rows = resized_outliers(arrays, size=facts["size"], kernel=facts["kernel"])
+        found.append((rows, source["weight"]))
+    return found
+
+
+def _start(job: Job, description: Mapping) -> dict[str, Tensor] | None:
     """Return the weights to start from; raises ValueError if they are another network's."""
     if "start" not in job.inputs:
         return None
     given = job.inputs["start"].json(FILE)
-    shape = ("depth", "width", "stem", "classes")
-    different = {key: given[key] for key in shape if given[key] != description[key]}
+    shape = set(description) - {"method", "settings"}
+    different = {key: given.get(key) for key in shape if given.get(key) != description[key]}
     if different:
         raise ValueError(
             f"detector.start must name a row with the same network, got one with {different}; "
@@ -159,20 +200,32 @@ def _start(job: Job, description: dict) -> dict[str, Tensor] | None:
     return load_file(job.inputs["start"].folder / "model.safetensors")
 
 
+def network_description(settings: Mapping, facts: Mapping) -> dict:
+    """Return what networks.network builds from, for the ID data set's classes and words."""
+    keys = ("network", "depth", "width", "stem", "dropout", "embedding", "hidden", "layers")
+    found = {key: settings[key] for key in keys if key in settings}
+    if "vocabulary_size" in facts:
+        found["vocabulary"] = facts["vocabulary_size"]
+    return found | {"classes": len(facts["classes"])}
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device = pick_device()
     settings, data = job.settings, job.inputs["dataset"]
     facts = data.json("dataset.json")
-    recipe = Recipe(**{name: settings[name] for name in Recipe.__dataclass_fields__})
-    description = {name: settings[name] for name in ("depth", "width", "stem")} | {
-        "classes": len(facts["classes"]),
+    fields = set(Recipe.__dataclass_fields__) & set(settings)
+    recipe = Recipe(**{name: settings[name] for name in fields})
+    description = network_description(settings, facts) | {
         "method": settings["method"],
         "settings": settings["method_settings"],
     }
     with job.draft() as draft:
+        snapshots = draft.folder / "epochs" if settings["snapshots"] else None
+        if snapshots:
+            snapshots.mkdir(exist_ok=True)
         model, curve, rate = train_detector(
-            data["train/images"],
+            rows_of(data, "train"),
             data["train/labels"][:],
             _outliers(job, facts),
             recipe,
@@ -181,15 +234,16 @@ def main(argv: list[str] | None = None) -> None:
             checkpoint=draft.progress / "checkpoint.safetensors",
             device=device,
             start=_start(job, description),
+            snapshots=snapshots,
             source=job.source,
         )
         save_weights(model, draft.folder / "model.safetensors")
         write_json(draft.folder / FILE, description)
         pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
-        split = "validation" if "validation/images" in data else "test"
+        split = "validation" if "validation" in data else "test"
         logits = predict(
             model,
-            data[f"{split}/images"],
+            rows_of(data, split),
             batch_size=inference_batch(),
             device=device,
             crop=recipe.crop,

@@ -261,6 +261,8 @@ def decode(
     *,
     steps: int,
     guidance: float,
+    latent_scale: float = 1.0,
+    stop_after: int | None = None,
     saved_size: int | None = None,
     kernel: str = "bilinear",
     vae_rows: int | None = None,
@@ -271,6 +273,9 @@ def decode(
     unconditional half is skipped. An image depends on its own row alone. The networks run in
     their own dtype, guidance and scheduler in float32. `vae_rows` latents are decoded at a time
     (None: all); nothing here waits for the device.
+
+    Outside the pipeline's range, as GOE runs a GAN: `latent_scale` times the noise it was made
+    for; `stop_after` so many of the scheduler's steps the latents are decoded as they are.
     """
     scheduler, unet, vae = pipe.scheduler, pipe.unet, pipe.vae
     if not 1 <= steps <= scheduler.config.num_train_timesteps:
@@ -284,8 +289,9 @@ def decode(
     guided = guidance != 1
     if guided:
         cond = torch.cat([uncond.expand_as(cond), cond])
-    x = noise.to(cond.device, torch.float32) * scheduler.init_noise_sigma
-    for t in scheduler.timesteps:  # on the host: indexing by a device's tensor would wait for it
+    x = noise.to(cond.device, torch.float32) * (latent_scale * scheduler.init_noise_sigma)
+    # On the host: indexing by a device's tensor would wait for it.
+    for t in scheduler.timesteps[:stop_after]:
         both = torch.cat([x, x]) if guided else x
         both = scheduler.scale_model_input(both, t).to(unet.dtype)
         predicted = unet(both, t, cond).sample.float()

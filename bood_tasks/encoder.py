@@ -19,11 +19,11 @@ from bood_tasks import seeds
 from bood_tasks.cosine import cosine_logits
 from bood_tasks.environment import inference_batch, pick_device
 from bood_tasks.loading import place
-from bood_tasks.method import Step, sgd
+from bood_tasks.method import Recipe, Step, optimiser
 from bood_tasks.networks import ResNet, initialised, save_weights
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact, write_json
-from bood_tasks.training import Recipe, fit, predict
+from bood_tasks.training import fit, predict
 
 VERSION = 2
 
@@ -64,7 +64,7 @@ def train_encoder(
         stage="encoder",
         seed=seed,
         checkpoint=checkpoint,
-        optimisers=[sgd(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)],
+        optimisers=[optimiser(model.parameters(), recipe)],
     )
     return model, curve, rate
 
@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> None:
     device = pick_device()
     settings, data = job.settings, job.inputs["dataset"]
     anchors = job.inputs["anchors"]["anchors"][:]
-    recipe = Recipe(**{name: settings[name] for name in Recipe.__dataclass_fields__})
+    fields = set(Recipe.__dataclass_fields__) & set(settings)
+    recipe = Recipe(**{name: settings[name] for name in fields})
     shape = {name: settings[name] for name in ("depth", "width", "stem")}
     with job.draft() as draft:
         model, curve, rate = train_encoder(

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from bood_tasks.method import Method, Step
-from bood_tasks.networks import ResNet
+from bood_tasks.method import Input, Method, Step
 from bood_tasks.posthoc import energy
 
 VERSION = 1
@@ -52,7 +51,7 @@ class EnergyRegulariser(Method):
     """
 
     def __init__(
-        self, network: ResNet, *, classes: int, ood_weight: float, reduction: str, phi: str
+        self, network: nn.Module, *, classes: int, ood_weight: float, reduction: str, phi: str
     ):
         super().__init__(network, classes=classes)
         self.ood_weight, self.reduction = ood_weight, reduction
@@ -64,9 +63,7 @@ class EnergyRegulariser(Method):
         else:
             self.phi = Increasing()
 
-    def loss(
-        self, x: Float[Tensor, "n 3 h w"], y: Int64[Tensor, " b"], step: Step
-    ) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, x: Input, y: Int64[Tensor, " i"], step: Step) -> dict[str, Float[Tensor, ""]]:
         """ID and OOD rows share one forward pass, hence one set of batch-norm statistics."""
         logits = self(x)
         ce = F.cross_entropy(logits[: len(y)], y)

@@ -54,7 +54,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             hint = closest(str(location[-1]), _known_keys(model, location[:-1]))
             lines.append(f"{place} is no setting{hint}")
         elif kind == "value_error":
-            lines.append(f"{place} {message}" if place else message)
+            setting = re.split(r"[ .:]", message)[0] in _known_keys(model, location)
+            lines.append(f"{place}{'.' if setting else ' '}{message}" if place else message)
         elif kind == "missing":
             lines.append(f"{place} is missing")
         else:

@@ -12,7 +12,7 @@ from bood_tasks.registry import METHODS, row_name, score_name
 from bood_tasks.spec import readable
 from bood_tasks.stage import Job, read_job, run
 
-VERSION = 4
+VERSION = 5
 MANY = 3  # scores of one detector from here on have figures of their own
 
 

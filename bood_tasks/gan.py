@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bood_tasks.augmentation import to_device
-from bood_tasks.method import Method, Step, sgd
-from bood_tasks.networks import MEAN, STD, ResNet
+from bood_tasks.method import Method, Recipe, Step, optimiser
+from bood_tasks.networks import MEAN, STD
 
 VERSION = 1
 LATENT = 100  # this and the next as the authors' code and DCGAN (Radford et al. 2016)
@@ -91,7 +91,9 @@ def frozen(module: nn.Module, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b ...
 class GAN(Method):
     """A classifier P, a generator G of pictures `size` on a side and a discriminator D."""
 
-    def __init__(self, network: ResNet, *, classes: int, size: int, width: int, kl_weight: float):
+    def __init__(
+        self, network: nn.Module, *, classes: int, size: int, width: int, kl_weight: float
+    ):
         super().__init__(network, classes=classes)
         self.kl_weight = kl_weight
         self.generator = generator(size, width)
@@ -125,13 +127,13 @@ class GAN(Method):
             "ce": ce, "kl": kl, "discriminator": d, "generator": fooled,
         }  # fmt: skip
 
-    def optimisers(self, *, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-        """Return SGD for P and DCGAN's Adam for G and for D."""
+    def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:
+        """Return the recipe's for P and DCGAN's Adam for G and for D."""
         adams = [
             torch.optim.Adam(net.parameters(), lr=ADAM_LR, betas=ADAM_BETAS)
             for net in (self.generator, self.discriminator)
         ]
-        return [sgd(self.network.parameters(), lr=lr, weight_decay=weight_decay), *adams]
+        return [optimiser(self.network.parameters(), recipe), *adams]
 
 
 METHOD = GAN

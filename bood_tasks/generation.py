@@ -1,5 +1,6 @@
 """Keeping a device busy with decoding: batches that fit, images written while the next are made."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,9 @@ import zarr
 from jaxtyping import UInt8
 from torch import Tensor
 
+from bood_tasks.progress import progress
+from bood_tasks.store import Draft
+
 BATCH_ON_CPU, LARGEST_BATCH = 50, 64  # beyond, neither gets faster
 PROBES = (2, 4)  # images of two small batches whose memory tells that of one more
 SHARE_OF_MEMORY = 0.85
@@ -19,11 +23,13 @@ BLOCKS_WAITING = 4  # batches that may wait for the disk, in the host's memory
 Images = UInt8[Tensor, "b h w 3"]
 
 
-def fitting_batch(decode: Callable[[int], object], device: torch.device) -> int:
+def fitting_batch(
+    decode: Callable[[int], object], device: torch.device, *, largest: int = LARGEST_BATCH
+) -> int:
     """Return how many images one batch may hold: as many as the device's memory allows.
 
     `decode(n)` decodes n images in as few steps as possible; the memory of two small batches is
-    extrapolated. Multiples of 8 from 8 on, at most 64.
+    extrapolated. Multiples of 8 from 8 on, at most `largest`.
     """
     if device.type != "cuda":
         return BATCH_ON_CPU
@@ -36,10 +42,12 @@ def fitting_batch(decode: Callable[[int], object], device: torch.device) -> int:
         peaks.append(torch.cuda.max_memory_allocated(device))
     torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    return batch_within(free, *peaks)
+    return batch_within(free, *peaks, largest=largest)
 
 
-def batch_within(free: int, first_peak: int, second_peak: int) -> int:
+def batch_within(
+    free: int, first_peak: int, second_peak: int, *, largest: int = LARGEST_BATCH
+) -> int:
     """Return the largest batch whose memory, linear in its images, stays below the share.
 
     The peaks are those of PROBES images.
@@ -50,7 +58,7 @@ def batch_within(free: int, first_peak: int, second_peak: int) -> int:
     each = max(1, (second_peak - first_peak) / (PROBES[1] - PROBES[0]))
     base = first_peak - PROBES[0] * each
     fits = int((SHARE_OF_MEMORY * free - base) // each)
-    return max(1, min(LARGEST_BATCH, fits // 8 * 8 if fits >= 8 else fits))
+    return max(1, min(largest, fits // 8 * 8 if fits >= 8 else fits))
 
 
 class Batches:
@@ -141,3 +149,30 @@ class BlockWriter:
             self.done += len(part)
             self.mark.write_text(str(self.done))
         self.waiting = [rows[ready:]] if ready < len(rows) else []
+
+
+def write_pictures(
+    draft: Draft, batches: Batches, *, count: int, side: int, block: int, stage: str
+) -> dict[str, float]:
+    """Write the artifact's `images` [count, side, side, 3] from where an earlier try ended.
+
+    A killed job loses `block` pictures at most. Returns what run.json tells of it.
+    """
+    block = min(block, count)
+    images = draft.array("images", (count, side, side, 3), "uint8", chunk=1, shard=block)
+    mark = draft.progress / "rows"
+    done = int(mark.read_text()) if mark.is_file() else 0
+    began = time.monotonic()
+    with (
+        progress(stage, count, "images", done=done) as advance,
+        BlockWriter(images, mark, block, done) as writer,
+    ):
+        for part in batches(done, count):
+            writer.put(part)
+            advance(len(part))
+    return {
+        "images_per_second": round((count - done) / max(time.monotonic() - began, 1e-9), 2),
+        "batch": batches.size,
+        "halvings": batches.halvings,
+        "resumed_at": done,
+    }

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from bood_tasks.method import Method, Step, sgd
-from bood_tasks.networks import ResNet
+from bood_tasks.method import Method, Recipe, Step, optimiser
 
 VERSION = 1
 LEAST_DIVISOR = torch.finfo(torch.float32).tiny  # g reaches 0 far from all data, h / g infinity
@@ -20,7 +19,7 @@ class GODIN(Method):
     direction w_i, g = sigmoid(BN(w_g z + b_g)).
     """
 
-    def __init__(self, network: ResNet, *, classes: int):
+    def __init__(self, network: nn.Module, *, classes: int):
         super().__init__(network, classes=classes)
         width = network.head.in_features
         network.head = nn.Identity()
@@ -58,11 +57,11 @@ class GODIN(Method):
     ) -> dict[str, Float[Tensor, ""]]:
         return {"loss": F.cross_entropy(self(x[: len(y)]), y)}
 
-    def optimisers(self, *, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-        """Return SGD that decays every weight but h's directions, as the paper."""
+    def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:
+        """Return the recipe's, which decays every weight but h's directions, as the paper."""
         others = [weight for weight in self.parameters() if weight is not self.directions]
         groups = [{"params": others}, {"params": [self.directions], "weight_decay": 0.0}]
-        return [sgd(groups, lr=lr, weight_decay=weight_decay)]
+        return [optimiser(groups, recipe)]
 
 
 METHOD = GODIN

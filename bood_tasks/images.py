@@ -3,10 +3,9 @@
 Image i of class y uses vector i mod n_y and its own noise, seeded by (seed, class, i): batches,
 shards, retries and devices cannot change it. A killed job goes on after its last whole block.
 Leaves: `images` uint8 [n, h, w, 3], `labels`, `item` (i), `vector` (row of ood_features; for
-plain words the word's number).
+plain words the word's number), and outliers.json: what all its items have in common.
 """
 
-import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,12 +25,12 @@ from bood_tasks.diffusion import (
 )
 from bood_tasks.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.flops import evaluations, image_flops
-from bood_tasks.generation import Batches, BlockWriter, fitting_batch
-from bood_tasks.progress import progress
+from bood_tasks.generation import Batches, fitting_batch, write_pictures
 from bood_tasks.stage import Job, read_job, run
-from bood_tasks.store import TWIN
+from bood_tasks.store import TWIN, write_json
 
-VERSION = 2
+VERSION = 3
+PARAMETERS = ("decode", "prompt", "scheduler", "steps", "guidance", "latent_scale", "stop_after")
 VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
 ROWS_PER_BLOCK = 100  # one file, and what a killed job can lose
 
@@ -104,6 +103,8 @@ def decode_vectors(
         noise.to(pipe.device),
         steps=steps or settings["steps"],
         guidance=settings["guidance"],
+        latent_scale=settings["latent_scale"],
+        stop_after=settings["stop_after"],
         saved_size=settings["saved_size"],
         kernel=settings["kernel"],
         vae_rows=VAE_ROWS[pipe.device.type],
@@ -164,24 +165,20 @@ def write_shard(job: Job, pipe, given: tuple, uncond: Float[Tensor, "1 l e"]) ->
             lambda n: decode_rows(np.arange(n) % count, steps=2), torch.device(device)
         )
     batches = Batches(decode_rows, halved(size), pad=compiles(device))
-    done_path = job.out.parent / ".progress" / "rows"
     with job.draft() as draft:
-        images = draft.array(
-            "images", (count, side, side, 3), "uint8", chunk=1, shard=min(ROWS_PER_BLOCK, count)
+        facts = write_pictures(
+            draft, batches, count=count, side=side, block=ROWS_PER_BLOCK, stage="images"
         )
-        done = int(done_path.read_text()) if done_path.is_file() else 0
-        began = time.monotonic()
-        with (
-            progress("images", count, "images", done=done) as advance,
-            BlockWriter(images, done_path, ROWS_PER_BLOCK, done) as writer,
-        ):
-            for part in batches(done, count):
-                writer.put(part)
-                advance(len(part))
-        rate = (count - done) / max(time.monotonic() - began, 1e-9)
         draft.save("labels", which)
         draft.save("item", items)
         draft.save("vector", rows)
+        shared = {
+            "source": "images",
+            "seed": settings["seed"],
+            "classes": classes,
+            "parameters": {name: settings[name] for name in PARAMETERS},
+        }
+        write_json(draft.folder / "outliers.json", shared)
         each = image_flops(
             pipe.unet.config,
             pipe.vae.config,
@@ -189,14 +186,8 @@ def write_shard(job: Job, pipe, given: tuple, uncond: Float[Tensor, "1 l e"]) ->
             evaluations=evaluations(settings["scheduler"], settings["steps"]),
             guided=settings["guidance"] != 1,
         )
-        facts = {
-            "images_per_second": round(rate, 2),
-            "tflops": round(rate * each / 1e12, 3),
-            "batch": batches.size,
-            "halvings": batches.halvings,
-            "resumed_at": done,
-        }
-        draft.finish(rows={"images": count}, facts=facts)
+        tflops = round(facts["images_per_second"] * each / 1e12, 3)
+        draft.finish(rows={"images": count}, facts=facts | {"tflops": tflops})
 
 
 if __name__ == "__main__":

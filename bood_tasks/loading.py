@@ -29,10 +29,15 @@ def to_pixels(images: np.ndarray, device: torch.device | str) -> Pixels:
     return to_device(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), device)
 
 
-class Held:
-    """Pictures in memory, the device's or the host's."""
+def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
+    """Return pictures as to_pixels does, and tokens [n, l] as they are."""
+    return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
 
-    def __init__(self, images: Pixels):
+
+class Held:
+    """Pictures, or tokens [n, l], in memory, the device's or the host's."""
+
+    def __init__(self, images: Pixels | Tensor):
         self.images = images
 
     def __len__(self) -> int:
@@ -52,6 +57,8 @@ class _Rows(Dataset):
         self.images = images
 
     def __getitem__(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 h w"]:
+        if len(rows) == 0:  # a shuffled batch may lack a source
+            return torch.empty(0, self.images.shape[3], *self.images.shape[1:3], dtype=torch.uint8)
         order = np.argsort(rows)  # zarr reads rising rows, each chunk once
         found = np.empty((len(rows), *self.images.shape[1:]), np.uint8)
         found[order] = self.images.oindex[rows[order]]
@@ -100,7 +107,12 @@ def free_bytes(device: torch.device | str) -> int:
 
 
 def place(images: np.ndarray | zarr.Array, device: torch.device | str) -> Held | Streamed:
-    """Return pictures [n, h, w, 3] where they fit: on the device, on the host, or left in zarr."""
+    """Return pictures [n, h, w, 3] where they fit: on the device, on the host, or left in zarr.
+
+    Tokens [n, l] are small: always on the device.
+    """
+    if images.ndim == 2:
+        return Held(on_device(images[:], device))
     size = int(np.prod(images.shape))
     for home in dict.fromkeys((str(device), "cpu")):
         if size > SHARE_OF_MEMORY * free_bytes(home):

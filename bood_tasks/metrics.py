@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from bood_tasks.registry import BEST, PIXELS
+from bood_tasks.registry import BEST, LENGTH
 from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact
 
@@ -183,19 +183,21 @@ def all_rows(found: Iterable[Artifact], settings: dict) -> Iterable[dict]:
         yield from _rows(scores, label, settings)
 
 
-def pixel_rows(facts: Mapping[str, Mapping], settings: Mapping) -> Iterable[dict]:
-    """Rows of the best pixel statistic of each OOD set (pixel_statistics.py), of the first seed."""
-    for split in ("test", "validation", "control"):
-        for dataset in settings[split]:
-            found = facts[dataset]
-            for metric, convention, value in found["figures"]:
-                yield {
-                    "method": PIXELS, "variant": "", "score": BEST,
-                    "id_dataset": settings["id"], "ood_dataset": dataset, "split": split,
-                    "seed": settings["rows"][0]["seed"],
-                    "metric": metric, "convention": convention, "value": value,
-                    "n_id": found["n_id"], "n_ood": found["n"],
-                }  # fmt: skip
+def control_rows(method: str, facts: Mapping[str, Mapping], settings: Mapping) -> Iterable[dict]:
+    """Rows of the best plain statistic of each OOD set, and of the texts' length, of the first
+    seed (pixel_statistics.py, text_statistics.py)."""
+    for score in (BEST, LENGTH):
+        for split in ("test", "validation", "control"):
+            for dataset in settings[split]:
+                found = facts[dataset] if score == BEST else facts[dataset].get(score, {})
+                for metric, convention, value in found.get("figures", ()):
+                    yield {
+                        "method": method, "variant": "", "score": score,
+                        "id_dataset": settings["id"], "ood_dataset": dataset, "split": split,
+                        "seed": settings["rows"][0]["seed"],
+                        "metric": metric, "convention": convention, "value": value,
+                        "n_id": found["n_id"], "n_ood": found["n"],
+                    }  # fmt: skip
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -217,8 +219,9 @@ def main(argv: list[str] | None = None) -> None:
             writer.writeheader()
             rows = all_rows(job.inputs["scores"], job.settings)
             if "pixels" in job.inputs:
-                facts = job.inputs["pixels"].json("pixel_statistics.json")
-                rows = chain(rows, pixel_rows(facts, job.settings))
+                method = job.inputs["pixels"].spec["stage"]
+                facts = job.inputs["pixels"].json(f"{method}.json")
+                rows = chain(rows, control_rows(method, facts, job.settings))
             for row in rows:
                 writer.writerow(row | {"value": repr(row["value"])})
                 count += 1

@@ -1,5 +1,7 @@
-"""ResNets of the papers' family (He et al. 2016), for 32- and 224-pixel images, at any width."""
+"""The classifiers, and the papers' own: ResNets (He et al. 2016) for 32 and 224 pixels, at any
+width."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -87,6 +89,41 @@ class ResNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b o"]:
         return self.head(self.penultimate(x))
+
+
+def network(description: Mapping) -> nn.Module:
+    """Return the untrained classifier that a detector's `method.json` describes."""
+    keys = {
+        "resnet": ("depth", "width", "stem"),
+        "wideresnet": ("depth", "width", "dropout"),
+        "gru": ("vocabulary", "embedding", "hidden", "layers"),
+    }
+    name, outputs = description["network"], description["classes"]
+    shape = {key: description[key] for key in keys.get(name, ())} | {"outputs": outputs}
+    match name:  # imported where asked for: timm and torchvision take seconds
+        case "resnet":
+            return ResNet(**shape)
+        case "wideresnet":
+            from bood_tasks.wide_resnet import WideResNet
+
+            return WideResNet(**shape)
+        case "gru":
+            from bood_tasks.gru import GRUClassifier
+
+            return GRUClassifier(**shape)
+    from bood_tasks import released_networks
+
+    return {"vit_b16": released_networks.ViT, "resnet101": released_networks.ResNet101}[name](
+        **shape
+    )
+
+
+def renormalised(
+    x: Float[Tensor, "b 3 h w"], mean: Sequence[float], std: Sequence[float]
+) -> Float[Tensor, "b 3 h w"]:
+    """Return network input as weights expect it that were trained with another mean and std."""
+    mean, std = (torch.tensor(value, device=x.device).view(3, 1, 1) for value in (mean, std))
+    return x * (STD / std) + (MEAN - mean) / std
 
 
 def to_input(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

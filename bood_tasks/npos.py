@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from bood_tasks.augmentation import to_device
 from bood_tasks.dreamood import KEPT_A_ROW, outermost, pick_candidates
 from bood_tasks.method import Method, Step
-from bood_tasks.networks import ResNet
 from bood_tasks.vos import Queue
 
 VERSION = 1
@@ -83,7 +82,7 @@ class NPOS(Method):
 
     def __init__(
         self,
-        network: ResNet,
+        network: nn.Module,
         *,
         classes: int,
         embedding: int,

@@ -10,7 +10,7 @@ import torch
 import zarr
 from torch import Tensor, nn
 
-from bood_tasks.detector import load_model
+from bood_tasks.detector import load_model, rows_of
 from bood_tasks.environment import inference_batch, pick_device
 from bood_tasks.progress import progress
 from bood_tasks.stage import Job, read_job, run
@@ -28,7 +28,7 @@ def run_outputs(
     device: str,
     crop: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return a Method's named outputs of images [n, h, w, 3], one row a picture.
+    """Return a Method's named outputs of images [n, h, w, 3] or tokens [n, l], a row each.
 
     Raises ValueError if one is not finite.
     """
@@ -63,7 +63,7 @@ def splits(job: Job) -> list[tuple[str, str, Artifact]]:
     for name, data in named:
         wanted = ("validation", "test") if name == job.settings["id"] else ("test",)
         wanted = ("train",) if job.settings.get("training") else wanted
-        found += [(name, split, data) for split in wanted if f"{split}/images" in data]
+        found += [(name, split, data) for split in wanted if split in data]
     return found
 
 
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, split, data in parts:
             found = run_outputs(
                 model,
-                data[f"{split}/images"],
+                rows_of(data, split),
                 batch_size=inference_batch(),
                 device=device,
                 crop=job.settings["crop"],

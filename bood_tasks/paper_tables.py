@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bood_tasks.metrics import Convention
 from bood_tasks.published import AVERAGE, KEY, ONE_SEED, OUR_AVERAGE, Row, csv_text
-from bood_tasks.registry import PIXELS, score_name
+from bood_tasks.registry import CONTROLS, score_name
 
 NAMES = {"fpr95": "FPR95 ↓", "auroc": "AUROC ↑", "id_acc": "ACC ↑"}
 DASH = "–"
@@ -63,7 +63,8 @@ class Sheet:
         return {note: number for number, note in enumerate(found, 1)}
 
 
-def _percent(mean: float, std: float | str = "", *, sign: str = "-") -> str:
+def percentage(mean: float, std: float | str = "", *, sign: str = "-") -> str:
+    """Return a fraction in percent, with its deviation if there is one."""
     spread = "" if std == "" else f" ± {100 * std:.2f}"
     return f"{100 * mean:{sign}.2f}".replace("-", MINUS) + spread
 
@@ -85,10 +86,10 @@ def _best(rows: Iterable[Row]) -> dict[tuple, str]:
     best: dict[tuple, float] = {}
     for row in rows:
         # An improvement is no result, and the pixel statistic was chosen on the test sets.
-        if row["mean"] != "" and row["score"] and row["our_method"] != PIXELS:
+        if row["mean"] != "" and row["score"] and row["our_method"] not in CONTROLS:
             choose = min if row["metric"] == "fpr95" else max
             best[_place(row)] = choose(row["mean"], best.get(_place(row), row["mean"]))
-    return {place: _percent(mean) for place, mean in best.items()}
+    return {place: percentage(mean) for place, mean in best.items()}
 
 
 def _ours(row: Row, best: dict[tuple, str]) -> Cell:
@@ -96,22 +97,22 @@ def _ours(row: Row, best: dict[tuple, str]) -> Cell:
         return _missing(row["missing"])
     note = "" if row["missing"] == ONE_SEED else row["missing"]
     if not row["score"]:
-        return Cell(_percent(row["mean"], sign="+"), note=note)
-    wins = row["our_method"] != PIXELS and _percent(row["mean"]) == best[_place(row)]
-    return Cell(_percent(row["mean"], row["std"]), wins, note)
+        return Cell(percentage(row["mean"], sign="+"), note=note)
+    wins = row["our_method"] not in CONTROLS and percentage(row["mean"]) == best[_place(row)]
+    return Cell(percentage(row["mean"], row["std"]), wins, note)
 
 
 def _published(row: Row) -> Cell:
     if row["published"] == "":
         return _missing(row["published_missing"])
     sign = "-" if row["score"] else "+"
-    return Cell(_percent(row["published"], row["published_std"], sign=sign))
+    return Cell(percentage(row["published"], row["published_std"], sign=sign))
 
 
 def _difference(row: Row, different: str) -> Cell:
     if row["delta"] != "":
         note = "" if row["comparable"] else f"{different}: {PROVES_NOTHING}"
-        return Cell(_percent(row["delta"], sign="+"), note=note)
+        return Cell(percentage(row["delta"], sign="+"), note=note)
     if row["mean"] != "" and row["published"] != "":
         return Cell(DASH, note="accuracies on different data")
     return _missing(

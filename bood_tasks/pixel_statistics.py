@@ -82,8 +82,8 @@ def fingerprints(images: Pictures) -> list[bytes]:
     ]
 
 
-def _compared(settings: Mapping) -> list[tuple[str, str]]:
-    """(OOD set, ID split that it is compared with), as in metrics.py."""
+def compared(settings: Mapping) -> list[tuple[str, str]]:
+    """Return (OOD set, ID split that it is compared with), as in metrics.py."""
     return [
         (name, "validation" if group == "validation" else "test")
         for group in ("test", "validation", "control")
@@ -97,7 +97,7 @@ def _copies(data: Mapping[str, Artifact], settings: Mapping) -> dict[str, dict[s
     splits = {split: fingerprints(inside[f"{split}/images"]) for split in ("train", "test")}
     known = {split: set(found) for split, found in splits.items()}
     counts = {settings["id"]: {"in_training": sum(x in known["train"] for x in splits["test"])}}
-    for name, _ in _compared(settings):
+    for name, _ in compared(settings):
         found = fingerprints(data[name]["test/images"])
         counts[name] = {
             f"in_{word}": sum(x in known[split] for x in found)
@@ -129,10 +129,10 @@ def main(argv: list[str] | None = None) -> None:
     data = dict(zip(settings["datasets"], job.inputs["datasets"], strict=True))
     inside = {
         split: statistics(data[settings["id"]][f"{split}/images"])
-        for split in dict.fromkeys(split for _, split in _compared(settings))
+        for split in dict.fromkeys(split for _, split in compared(settings))
     }
     facts = _copies(data, settings)
-    for name, split in _compared(settings):
+    for name, split in compared(settings):
         outside = statistics(data[name]["test/images"])
         facts[name] |= figures(inside[split], outside, threshold=settings["threshold"])
     with job.draft() as draft:

@@ -4,11 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bood_tasks.catalogue import CATALOGUE, holds, missing
+from bood_tasks.catalogue_texts import PUBLISHED
+from bood_tasks.catalogue_texts import holds as holds_texts
+from bood_tasks.catalogue_texts import missing as missing_texts
 from bood_tasks.config import Config
+from bood_tasks.dataset_specs import content, corpus, dataset, published_folder
 from bood_tasks.products import products, shown
 from bood_tasks.sources import require_whole_weights
 from bood_tasks.spec import Spec, readable, to_json
-from bood_tasks.stage_specs import content, dataset, evaluated, generator, published_folder
+from bood_tasks.stage_specs import evaluated
+
+WEIGHTS = ("generator", "gan_generator", "language_model")  # stages that may take a folder of such
 
 
 @dataclass
@@ -49,12 +55,25 @@ def _without_range(shard: Spec) -> str:
 
 def absent(config: Config) -> list[str]:
     """Return one message for each published data set that the plan needs and that is not there."""
+    if config.of_texts():
+        return sorted({*_absent(config), *_absent(config.of_texts())})
+    return _absent(config)
+
+
+def _absent(config: Config) -> list[str]:
     used = set(evaluated(config))
-    used |= {row.outliers for row in config.rows.values()}
+    used |= {config.kind_of(name) for row in config.rows.values() for name in row.outliers}
     used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
     messages = []
     for name in sorted(used & set(config.datasets)):
-        kind, entry = config.datasets[name].kind, CATALOGUE.get(config.datasets[name].kind)
+        kind = config.datasets[name].kind
+        if kind in PUBLISHED:
+            folder = published_folder(config, name)
+            there = Path(corpus(config, name).manifest).is_file() or holds_texts(kind, folder)
+            if not there and not config.run.download:
+                messages.append(missing_texts(name, kind, folder))
+            continue
+        entry = CATALOGUE.get(kind)
         if entry is None or (config.run.download and entry.downloadable):
             continue
         folder = published_folder(config, name)
@@ -66,13 +85,16 @@ def absent(config: Config) -> list[str]:
 def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
     content.cache_clear()  # files may have changed since this process made another plan
-    weights = generator(config)
-    if weights.source:  # once: every image and anchor spec asks for the generator's again
-        setting = "path" if config.generator.source == "local" else "train.init_from"
-        require_whole_weights(Path(weights.source), f"generator.{setting}")
     plan, shows = Plan(), products(config)
     for spec in shows.values():
         plan.add(spec)
+    for spec in plan.specs.values():
+        if spec.stage in WEIGHTS and spec.source:
+            setting = "path" if spec.settings["source"] == "local" else "train.init_from"
+            require_whole_weights(Path(spec.source), f"{spec.stage}.{setting}")
+    plan.targets = shows
+    if "figures" not in shows:
+        return plan
     provenance = [
         {"stage": spec.stage, "name": spec.name, "digest": spec.digest}
         for spec in plan.specs.values()

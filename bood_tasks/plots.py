@@ -191,8 +191,19 @@ def score_histograms(scored: Scored, *, dataset: str, id_name: str) -> Figure:
 
     Scores outside the middle 99.8 % of both sets are counted in the outermost bins.
     """
-    figure, axes = _panels(len(scored), 3, width=3.1, height=2.2)
-    for ax, (title, (inside, outside)) in zip(axes, scored.items(), strict=True):
+    columns = min(3, len(scored))
+    rows = -(-len(scored) // columns)
+    width, height = 3.1 * columns, 2.2 * rows + 0.75
+    # Laid out by hand: matplotlib's solver takes longer than the drawing.
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure.subplots_adjust(
+        left=0.75 / width, right=1 - 0.12 / width, bottom=0.6 / height, top=1 - 0.7 / height,
+        wspace=0.22, hspace=0.55,
+    )  # fmt: skip
+    for unused in axes[len(scored) :]:
+        unused.set_axis_off()
+    for ax, (title, (inside, outside)) in zip(axes, scored.items(), strict=False):
         both = np.concatenate([inside, outside]).astype(float)
         low, high = np.quantile(both, [0.001, 0.999])
         edges = np.linspace(low, high if high > low else low + 1, 41)
@@ -201,16 +212,16 @@ def score_histograms(scored: Scored, *, dataset: str, id_name: str) -> Figure:
             (outside, f"OOD {dataset}", {
                 "facecolor": "none", "edgecolor": VERMILION, "hatch": "////", "lw": 1.2}),
         ):  # fmt: skip
-            clipped = np.clip(scores, edges[0], edges[-1])
-            share = np.full(len(scores), 100 / len(scores))
-            ax.hist(clipped, edges, weights=share, histtype="stepfilled", label=name, **look)
+            counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
+            ax.stairs(100 * counts / len(scores), edges, fill=True, label=name, **look)
+        ax.set_ylim(bottom=0)
         ax.axvline(np.quantile(inside, 0.05, method="lower"), color=BLACK, ls="--", lw=1)
         ax.set_title(f"{title}\nAUROC {100 * auroc(inside, outside):.1f} %", loc="left")
-    figure.supxlabel("score, larger = more like ID (dashed: 95 % of ID lies to the right)",
-                     fontsize=9)  # fmt: skip
-    figure.supylabel("samples in the bin, %", fontsize=9)
+    figure.text(0.5, 0.12 / height, "score, larger = more like ID (dashed: 95 % of ID lies to the "
+                "right)", ha="center", va="bottom")  # fmt: skip
+    figure.text(0.12 / width, 0.5, "samples in the bin, %", rotation=90, ha="left", va="center")
     handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper right", ncols=2)
+    figure.legend(handles, names, loc="upper right", ncols=2)
     return figure
 
 

@@ -6,15 +6,26 @@ from collections.abc import Iterable
 from bood_tasks import stage_specs as stages
 from bood_tasks.config import Config
 from bood_tasks.config_ablations import REFERENCE, Study, study
+from bood_tasks.config_datasets import is_text
+from bood_tasks.goe_products import METHOD as GOE
+from bood_tasks.goe_products import goe_epochs, goe_gallery, goe_sweeps, goe_tables
 from bood_tasks.spec import Spec, readable
 from bood_tasks.stage_specs import OWN_SETTINGS
 
 CONTACT_COLUMNS = 8
-# Why a configuration has none of these; all others it always has.
+# Why a configuration has none of these; of pictures it always has all others.
 ABSENT = {
+    "gallery": "add a row with outliers of images to have figures 1 to 4, 7 and 8",
     "ablations": "write ablations.variants, as config.yaml does, to have tables 3, 6 and 8",
     "sweeps": "write ablations.sweeps, as config.yaml does, to have figures 5 and 6",
     "costs": "add a row of method bood or dreamood to have tables 4 and 5",
+    "goe_tables": "add a row of method oe to have GOE's tables 1 and 3",
+    "goe_text_tables": "write a `text` part with a row of method oe to have GOE's table 2",
+    "goe_sweeps": "write ablations of a row of method oe to have GOE's figures 2, 3 and 5",
+    "goe_text_sweeps": "write text.ablations of a row of method oe to have GOE's figure 2 of texts",
+    "goe_epochs": "set detector.snapshots for rows of method oe to have GOE's figure 4",
+    "goe_gallery": "add a row with outliers of a gan to have GOE's figure 1",
+    "text_metrics": "write a `text` part to have figures of texts",
 }
 
 
@@ -71,11 +82,12 @@ def _groups(config: Config) -> dict[str, list[str]]:
 
 
 def pixel_statistics(config: Config) -> Spec:
-    """Spec of what the pixels alone tell, and of pictures that data sets share."""
+    """Spec of what pixels or the lengths of texts alone tell, and of what data sets share."""
     names = stages.evaluated(config)
     settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "datasets": names}
     inputs = {"datasets": tuple(stages.dataset(config, name) for name in names)}
-    return Spec("pixel_statistics", readable(config.id), settings, inputs)
+    stage = "text_statistics" if is_text(config.datasets[config.id]) else "pixel_statistics"
+    return Spec(stage, readable(config.id), settings, inputs)
 
 
 def metrics(config: Config, name: str, rows: Iterable[str], **more: Spec) -> Spec:
@@ -93,30 +105,38 @@ def ablations(found: Study) -> Spec:
     return Spec("ablations", readable(config.id), settings, inputs)
 
 
+def _swept(found: Study) -> tuple[Spec, str | None]:
+    """Return the figures of a study's curves, and the cross-entropy row beside them, if any."""
+    config, rows, baseline = found.config, found.swept(), None
+    for name, row in config.rows.items():
+        if row.method == "ce":  # by the scores of the curves, if it has those
+            wanted = [x for x in config.rows[REFERENCE].scores if x in row.scores] or row.scores[:1]
+            one = row.model_copy(update={"scores": wanted})
+            config = config.model_copy(update={"rows": config.rows | {name: one}})
+            rows, baseline = [name, *rows], name
+            break
+    return metrics(config, f"{config.id}-sweeps", rows), baseline
+
+
 def sweeps(found: Study) -> Spec:
     """Spec of figures 5 and 6: the curves, with a cross-entropy row beside them if there is one."""
-    config, rows = found.config, found.swept()
+    figured, baseline = _swept(found)
+    if found.config.rows[REFERENCE].method == GOE:
+        return goe_sweeps(found, figured, baseline)
     settings = {
         "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
         "defaults": found.defaults,
-        "notes": notes(config.for_row(REFERENCE), [REFERENCE]),
+        "notes": notes(found.config.for_row(REFERENCE), [REFERENCE]),
     }
-    for name, row in config.rows.items():
-        if row.method == "ce":  # by the score of the curves, if it has that
-            wanted = [x for x in config.rows[REFERENCE].scores if x in row.scores] or row.scores
-            one = row.model_copy(update={"scores": wanted[:1]})
-            config = config.model_copy(update={"rows": config.rows | {name: one}})
-            rows = [name, *rows]
-            break
-    inputs = {"metrics": metrics(config, f"{config.id}-sweeps", rows)}
-    return Spec("sweeps", readable(config.id), settings, inputs)
+    return Spec("sweeps", readable(found.config.id), settings, {"metrics": figured})
 
 
 def costs(config: Config) -> Spec | None:
     """Spec of tables 4 and 5, of the first seed; None without a row whose outliers are decoded."""
     inputs, seed = {}, config.seeds[0]
     for name, row in config.rows.items():
-        if row.method not in ("bood", "dreamood") or row.variant or row.outliers != "images":
+        decoded = list(row.outliers) == ["images"]
+        if row.method not in ("bood", "dreamood") or row.variant or not decoded:
             continue
         own = config.for_row(name)
         made = (
@@ -138,9 +158,13 @@ def figures(config: Config, pixels: Spec) -> Spec:
     return Spec("figures", readable(config.id), settings, {"scores": found, "pixels": pixels})
 
 
-def gallery(config: Config) -> Spec:
-    """Spec of the pictures of what lies on the way to the scores, of the first seed."""
+def gallery(config: Config) -> Spec | None:
+    """Spec of the pictures of what lies on the way to the scores, of the first seed; None without
+    a row whose outliers are decoded."""
     seed = config.seeds[0]
+    decoded = {config.kind_of(x) for row in config.rows.values() for x in row.outliers}
+    if "images" not in decoded:
+        return None
     settings = {
         "rows": [{"method": r.method, "variant": r.variant} for r in config.rows.values()],
         "seed": seed,
@@ -165,19 +189,47 @@ def gallery(config: Config) -> Spec:
     return Spec("gallery", readable(config.id), settings, inputs)
 
 
+def _varied(config: Config, prefix: str) -> dict[str, Spec | None]:
+    """Return what shows the variants of one row, BOOD's or GOE's."""
+    if not config.ablations:
+        return {}
+    varied, found = study(config), {}
+    if varied.variants and not prefix:
+        found["ablations"] = ablations(varied)
+    if varied.sweeps:
+        spec = sweeps(varied)
+        kind = spec.stage if not prefix else spec.stage.replace("goe_", f"goe_{prefix}")
+        found[kind] = spec
+    return found
+
+
+def of_texts(config: Config) -> dict[str, Spec | None]:
+    """Return what people read of the texts, by kind."""
+    figured = metrics(config, config.id, config.rows, pixels=pixel_statistics(config))
+    return {
+        "text_metrics": figured,
+        "goe_text_tables": goe_tables(config, figured),
+        **_varied(config, "text_"),
+    }
+
+
 def products(config: Config) -> dict[str, Spec]:
     """Return what people read, by kind; what the configuration has no rows for is not there."""
-    pixels = pixel_statistics(config)
+    if is_text(config.datasets[config.id]):
+        return {kind: spec for kind, spec in of_texts(config).items() if spec}
+    pixels, texts = pixel_statistics(config), config.of_texts()
     figured = metrics(config, config.id, config.rows, pixels=pixels)
     settings = {"notes": notes(config, config.rows)}
     found = {
         "metrics": figured,
         "tables": Spec("tables", readable(config.id), settings, {"metrics": figured}),
         "costs": costs(config),
+        **_varied(config, ""),
+        "goe_tables": goe_tables(config, figured),
+        "goe_epochs": goe_epochs(config),
+        "goe_gallery": goe_gallery(config, texts),
+        **(of_texts(texts) if texts else {}),
+        "figures": figures(config, pixels),
+        "gallery": gallery(config),
     }
-    if config.ablations:
-        varied = study(config)
-        found["ablations"] = ablations(varied) if varied.variants else None
-        found["sweeps"] = sweeps(varied) if varied.sweeps else None
-    found |= {"figures": figures(config, pixels), "gallery": gallery(config)}
     return {kind: spec for kind, spec in found.items() if spec}

@@ -22,6 +22,13 @@ PLACES = {
     "figures": "figures",
     "sweeps": "sweeps",
     "gallery": "gallery",
+    "text_metrics": "text",
+    "goe_tables": "goe",
+    "goe_text_tables": "goe",
+    "goe_sweeps": "goe/sweeps",
+    "goe_text_sweeps": "goe/text_sweeps",
+    "goe_epochs": "goe/epochs",
+    "goe_gallery": "goe",
     "report": ".",
 }
 

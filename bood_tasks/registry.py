@@ -31,6 +31,9 @@ METHODS = {
     "gan": MethodEntry("GAN", "Lee et al. 2018a", "gan", scores=("msp",)),
     "vos": MethodEntry("VOS", "Du et al. 2022", "vos", scores=("vos", "energy")),
     "npos": MethodEntry("NPOS", "Tao et al. 2023", "npos", scores=("npos", "knn")),
+    "oe": MethodEntry(
+        "Outlier Exposure", "Hendrycks et al. 2019", "outlier_exposure", "gan", ("msp", "energy")
+    ),
 }  # fmt: skip
 PACKAGED = {entry.module for entry in METHODS.values()}
 
@@ -66,12 +69,20 @@ SCORES = {
     "vos": ScoreEntry("VOS", "Du et al. 2022", methods=("vos",)),
     "npos": ScoreEntry("NPOS", "Tao et al. 2023", methods=("npos",)),
 }
+NEEDS_OUTLIERS = ("energy_regulariser", "outlier_exposure")
 NOT_LINEAR = ("godin", "npos")  # training modules without one linear layer after the features
 
 
 PIXELS = "pixel_statistics"  # stands in tables beside the methods: what pixels alone could do
-BEST = "best"  # its score
-TITLES = {PIXELS: "Pixel statistics", BEST: "best of four"}
+TEXTS = "text_statistics"  # the same for texts
+CONTROLS = (PIXELS, TEXTS)
+BEST, LENGTH = "best", "length"  # their scores
+TITLES = {
+    PIXELS: "Pixel statistics",
+    TEXTS: "Text statistics",
+    BEST: "best of four",
+    LENGTH: "length before the cut",
+}
 
 
 def row_name(method: str, variant: str) -> str:

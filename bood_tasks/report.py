@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 
+from bood_tasks import goe_tables
 from bood_tasks.amounts import duration, size
 from bood_tasks.cost import Cost, measured
 from bood_tasks.footnotes import footnotes
@@ -20,13 +21,15 @@ from bood_tasks.stage import read_job, run
 from bood_tasks.store import Artifact
 from bood_tasks.tables import AVERAGE, Lookup, percent, read_table
 
-VERSION = 3
+VERSION = 4
 TEMPLATE = Path(__file__).parent / "data" / "report.html.j2"
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
 FOLDED = "contact_"  # a sheet per class would bury the rest
-PAPER = ("tables", "ablations", "costs")  # the inputs that hold the paper's tables
-ALBUMS = ("gallery", "figures", "sweeps")
+# The inputs that hold the papers' tables, and those that hold figures.
+PAPER = ("tables", "ablations", "costs", "goe_tables", "goe_text_tables")
+ALBUMS = ("gallery", "goe_gallery", "figures", "sweeps", "goe_sweeps", "goe_text_sweeps")
+ALBUMS += ("goe_epochs",)
 UNKNOWN = "?"
 
 
@@ -152,7 +155,7 @@ def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[st
 
 
 def paper_sheets(artifacts: Iterable[Artifact]) -> list[dict]:
-    """The paper's tables in these artifacts beside ours, in the paper's order, for the template."""
+    """The papers' tables in these artifacts beside ours, BOOD's before GOE's, for the template."""
     found = {}
     for artifact in artifacts:
         for file in artifact.files:
@@ -160,7 +163,10 @@ def paper_sheets(artifacts: Iterable[Artifact]) -> list[dict]:
                 rows = read_csv(artifact.folder / file)
                 cost = "quantity" in rows[0]
                 found[file] = cost_sheet(rows) if cost else quality_sheet(rows, convention="id")
-    return [_blocks(found[file]) | {"open": file == "table1.csv"} for file in sorted(found)]
+            elif re.fullmatch(r"goe_table\d\.csv", file):
+                found[file] = goe_tables.sheet(goe_tables.read_cells(artifact.folder / file), [])
+    names = sorted(found, key=lambda file: (file.startswith("goe"), file))
+    return [_blocks(found[file]) | {"open": file in names[:1]} for file in names]
 
 
 def _blocks(sheet: Sheet) -> dict:

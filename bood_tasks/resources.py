@@ -17,8 +17,18 @@ TFLOPS = 20.0  # that a training step or a generation sustains, a third of an A1
 SD_TFLOP = 0.8  # one evaluation of Stable Diffusion v1's U-Net at 512 pixels
 # Forward pass of one picture in GFLOP at width 64: CIFAR's stem at 32 pixels; ImageNet's at 224.
 FORWARD = {18: (1.1, 3.6), 34: (2.3, 7.3), 50: (2.6, 8.2)}
+LARGE_FORWARD = {"vit_b16": 35.0, "resnet101": 15.6}  # GFLOP of a picture of 224 pixels
+WIDE_FORWARD = 0.0041  # of a WideResNet at 32 pixels, for one layer at a widening factor of 1
+TEXT_FORWARD = 0.01  # of a text: a GRU of hundreds of units reads some tens of words
 FLOORS = {  # MB, minutes: PyTorch's libraries, a CUDA context and the shipped weights fit
     "generator": (4000, 600),
+    "gan_generator": (4000, 1440),
+    "language_model": (4000, 600),
+    "gan_images": (4000, 60),
+    "texts": (4000, 60),
+    "corpus": (2000, 30),
+    "epochs": (4000, 120),
+    "pretrained": (4000, 10),
     "encoder": (4000, 120),
     "detector": (4000, 240),
     "images": (8000, 60),
@@ -51,7 +61,9 @@ class Needs:
 
 
 def pictures_of(dataset: Spec) -> int:
-    """Return how many pictures a data set has, all splits together, as far as a plan knows."""
+    """Return how many pictures or texts a data set has, all splits, as far as a plan knows."""
+    if dataset.stage == "tokens":
+        return dataset.settings.get("count") or UNKNOWN_PICTURES
     entry = CATALOGUE.get(dataset.settings["kind"])
     if entry is None:
         return dataset.settings.get("count") or UNKNOWN_PICTURES
@@ -59,14 +71,24 @@ def pictures_of(dataset: Spec) -> int:
 
 
 def bytes_of(dataset: Spec) -> int:
-    """Return the size of a data set's pixels."""
+    """Return the size of a data set's pixels or tokens."""
+    if dataset.stage == "tokens":
+        return pictures_of(dataset) * 4 * dataset.settings["words"]
     return pictures_of(dataset) * 3 * dataset.settings["image"]["size"] ** 2
 
 
 def forward_tflop(network: Spec, dataset: Spec) -> float:
     """Return a classifier's forward pass over one picture."""
     settings = network.settings
-    side = settings["crop"] or dataset.settings["image"]["size"]
+    if dataset.stage == "tokens":
+        return TEXT_FORWARD / 1000
+    side = settings.get("crop") or dataset.settings["image"]["size"]
+    name = settings.get("network", "resnet")
+    if name in LARGE_FORWARD:
+        return LARGE_FORWARD[name] * (side / 224) ** 2 / 1000
+    if name == "wideresnet":
+        each = WIDE_FORWARD * settings["depth"] * settings["width"] ** 2
+        return each * (side / 32) ** 2 / 1000
     small, large = FORWARD[settings["depth"]]
     each = large * (side / 224) ** 2 if settings["stem"] == "imagenet" else small * (side / 32) ** 2
     each /= 4 if settings["stem"] == "strided" else 1
@@ -88,19 +110,30 @@ def _images(spec: Spec) -> int:
     return (spec.settings["stop"] - spec.settings["start"]) * classes
 
 
+def _outliers(spec: Spec) -> tuple[int, int]:
+    """Return how many items, and bytes of them, an outlier artifact holds."""
+    match spec.stage:
+        case "images":
+            size = spec.settings["saved_size"] or spec.settings["resolution"] or 32
+            return _images(spec), _images(spec) * 3 * size**2
+        case "gan_images" | "texts":
+            count = spec.settings["stop"] - spec.settings["start"]
+            each = 3 * (spec.settings.get("saved_size") or 32) ** 2
+            return count, count * each
+    return pictures_of(spec), bytes_of(spec)
+
+
 def _training(spec: Spec) -> tuple[int, float, int]:
-    """Return bytes of pixels held, TFLOP, and bytes of ID pixels."""
+    """Return bytes of data held, TFLOP, and bytes of ID data."""
     data = spec.inputs["dataset"]
     inside = bytes_of(data)
-    held, passes = inside, 1
-    for shard in spec.inputs.get("images", ()):
-        size = shard.settings["saved_size"] or shard.settings["resolution"] or 32
-        held += _images(shard) * 3 * size**2
-        passes = 2
-    if "outliers" in spec.inputs:
-        held, passes = held + bytes_of(spec.inputs["outliers"]), 2
-    seen = pictures_of(data) * spec.settings["epochs"] * passes
-    return held, 3 * seen * forward_tflop(spec, data), inside
+    held, seen = inside, pictures_of(data)
+    others = [_outliers(item) for item in spec.inputs.get("outliers", ())]
+    held += sum(size for _, size in others)
+    if others:
+        mixed = spec.settings.get("mixing") == "shuffled"
+        seen += sum(count for count, _ in others) if mixed else seen
+    return held, 3 * seen * spec.settings["epochs"] * forward_tflop(spec, data), inside
 
 
 def needs(spec: Spec) -> Needs:
@@ -117,12 +150,14 @@ def needs(spec: Spec) -> Needs:
         case "encoder" | "detector":
             held, tflop, inside = _training(spec)
             threads = _threads(inside)
-        case "features" | "outputs":
+        case "features" | "outputs" | "epochs":
             network = spec.inputs["encoder" if spec.stage == "features" else "detector"]
             sets = spec.inputs.get("datasets") or (spec.inputs["dataset"],)
             pixels = sum(map(bytes_of, sets))
             held, threads = min(pixels, LARGE_BYTES), _threads(pixels)
             tflop = sum(pictures_of(item) * forward_tflop(network, item) for item in sets)
+            if spec.stage == "epochs":
+                tflop *= network.settings["epochs"]
         case "scores":
             held = OUTPUT_BYTES * max(map(pictures_of, spec.inputs["outputs"].inputs["datasets"]))
             if "training" in spec.inputs:

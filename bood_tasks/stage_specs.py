@@ -4,53 +4,17 @@ Each names exactly the settings that its stage uses: what is not listed here can
 """
 
 import json
-from functools import cache
-from pathlib import Path
 
-from bood_tasks.catalogue import CATALOGUE
 from bood_tasks.config import Config
+from bood_tasks.dataset_specs import content, dataset
 from bood_tasks.registry import SCORES
-from bood_tasks.sources import DATA, content_digest, locate
+from bood_tasks.source_specs import gan_images, texts
+from bood_tasks.sources import DATA, locate
 from bood_tasks.spec import Spec, readable, shard_range, version_of
 
 EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
 STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
-OWN_SETTINGS = ("gan", "vos", "npos")  # sections of `detector` for one method each
-
-
-@cache
-def content(path: Path) -> str:
-    """Return content_digest's answer; a plan asks hundreds of times, and each plan anew."""
-    return content_digest(path)
-
-
-def published_folder(config: Config, name: str) -> Path:
-    """Return where a published data set should lie; it may not be there yet."""
-    item = config.datasets[name]
-    return Path(item.path or Path(config.run.data, item.kind))
-
-
-def dataset(config: Config, name: str) -> Spec:
-    """Spec of one materialised data set.
-
-    A published one is known by its name and edition: planning needs none at hand, and tables can
-    be rebuilt where only their artifacts were copied.
-    """
-    item = config.datasets[name]
-    image = config.image.model_dump(exclude={"crop"})
-    settings = item.model_dump() | {"name": name, "image": image}
-    inputs, source = {}, ""
-    if item.kind in CATALOGUE:
-        del settings["path"]
-        settings["edition"] = CATALOGUE[item.kind].edition
-        return Spec("dataset", readable(name), settings, source=str(published_folder(config, name)))
-    outside = {"npz": "file", "folder": "path"}.get(item.kind)
-    if outside:
-        path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
-        source, settings["content"] = str(path), content(path)
-    if "of" in settings:
-        inputs["of"] = dataset(config, settings.pop("of"))
-    return Spec("dataset", readable(name), settings, inputs, source)
+OWN_SETTINGS = ("gan", "vos", "npos", "outlier_exposure")  # sections of `detector`, a method each
 
 
 def generator(config: Config) -> Spec:
@@ -222,10 +186,34 @@ def strips(config: Config, seed: int) -> Spec:
 def dreamood_images(config: Config, seed: int) -> tuple[Spec, ...] | None:
     """Specs of the first DreamOOD row's images; None without one, or if they are `images`."""
     for name, row in config.rows.items():
-        if row.method == "dreamood" and row.outliers == "images":
+        if row.method == "dreamood" and list(row.outliers) == ["images"]:
             found = images(config.for_row(name), seed)
             return None if found == images(config, seed) else found
     return None
+
+
+def outliers(config: Config, row: str, seed: int) -> tuple[list[dict], tuple[Spec, ...]]:
+    """Return a row's outlier sources, as the detector's settings name them, and their artifacts.
+
+    Of each: its share of the outliers shown, how many of the artifacts, in order, are its own, and
+    how many of their items are used (None: all).
+    """
+    given, named, found = config.rows[row].outliers, [], []
+    for source, weight in given.items():
+        own, kind, count = config.for_source(row, source), config.kind_of(source), None
+        match kind:
+            case "images":
+                made = images(own, seed)
+            case "gan":
+                made, count = gan_images(own, seed), own.gan_images.count
+            case "texts":
+                made, count = texts(own, seed), own.texts.count
+            case _:
+                made = (dataset(own, kind),)
+        share = weight / sum(given.values())
+        named.append({"weight": share, "artifacts": len(made), "count": count})
+        found.extend(made)
+    return named, tuple(found)
 
 
 def _method(config: Config, row: str) -> tuple[dict, str]:
@@ -250,25 +238,56 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
     return {"method": entry.module, "method_version": version, "method_settings": given}, ""
 
 
+def _network(config: Config) -> dict:
+    """Return what a row's classifier is built from."""
+    item = config.detector
+    match item.network:
+        case "resnet":
+            shape = item.model_dump(include={"depth", "width", "stem"})
+        case "wideresnet":
+            shape = item.model_dump(include={"depth", "width", "dropout"})
+        case "gru":
+            shape = item.gru.model_dump()
+        case _:
+            shape = {}
+    return {"network": item.network, **shape}
+
+
+def pretrained(config: Config, seed: int) -> Spec:
+    """Spec of a classifier's local weights as a detector's artifact."""
+    path = locate(config.detector.pretrained, "detector.pretrained")
+    settings = _network(config) | {"content": content(path), "new_head": config.detector.new_head}
+    if config.detector.new_head:
+        settings["seed"] = seed
+    inputs = {"dataset": dataset(config, config.id)}
+    return Spec("pretrained", readable(path.stem), settings, inputs, str(path))
+
+
 def detector(config: Config, row: str, seed: int) -> Spec:
     """Spec of a row's trained detector: its method, with the outliers that it takes."""
-    own, outliers = config.for_row(row), config.rows[row].outliers
-    shared = {"start", "ood_weight", "reduction", "phi", *OWN_SETTINGS}
-    settings = own.detector.model_dump(exclude=shared)
+    own = config.for_row(row)
+    item = own.detector
+    if item.epochs == 0:
+        return pretrained(own, seed)
     method, source = _method(own, row)
-    settings |= {"seed": seed, "crop": own.image.crop, **method}
+    shape = {"network", "depth", "width", "stem", "dropout", "gru"}
+    unused = {"start", "pretrained", "new_head", "ood_weight", "reduction", "phi", *OWN_SETTINGS}
+    settings = item.model_dump(exclude=shape | unused) | _network(own) | method
+    settings |= {"seed": seed, "crop": own.image.crop}
+    if method["method_settings"].get("weighting") == "batch":
+        settings["mixing"] = "shuffled"
     inputs: dict = {"dataset": dataset(own, own.id)}
-    if own.detector.start:
+    if item.start or item.pretrained:
         settings["start"] = True
-        inputs["start"] = detector(config, own.detector.start, seed)
-    kind = config.rows[row].method
-    if outliers == "images":
-        inputs["images"] = images(own, seed)
-        kind = inputs["images"][0].name.split("-seed")[0]
-    elif outliers != "none":
-        inputs["outliers"] = dataset(own, outliers)
-        kind = outliers
-    return Spec("detector", readable(kind, f"seed{seed}"), settings, inputs, source)
+        start = detector(config, item.start, seed) if item.start else pretrained(own, seed)
+        inputs["start"] = start
+    named, found = outliers(config, row, seed)
+    if found:
+        settings["sources"], inputs["outliers"] = named, found
+    first = [found[sum(each["artifacts"] for each in named[:n])] for n in range(len(named))]
+    kinds = "+".join(spec.name.split("-seed")[0] for spec in first)
+    name = readable(settings["method"], kinds, f"seed{seed}")
+    return Spec("detector", name, settings, inputs, source)
 
 
 def evaluated(config: Config) -> list[str]:

@@ -13,8 +13,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +34,10 @@ from bood_tasks.augmentation import (
     to_device,
 )
 from bood_tasks.environment import compiles
-from bood_tasks.loading import Held, Streamed, to_pixels
-from bood_tasks.method import Step
-from bood_tasks.networks import to_input
+from bood_tasks.loading import Held, Streamed, on_device
+from bood_tasks.method import Recipe, Step
+from bood_tasks.mixing import Mixture
+from bood_tasks.networks import save_weights, to_input
 from bood_tasks.progress import progress
 
 LAST_LR = 1e-6
@@ -48,22 +47,6 @@ STEPS_PER_POINT = 10
 ROWS_READ_AHEAD = 2000
 
 Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the optimiser does; the same fields as config.Training."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    crop_padding: int
-    flip: bool
-    clip_norm: float
-    precision: str = "fp32"
-    augment: str = "shift"
-    crop: int | None = None
 
 
 def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
@@ -80,35 +63,23 @@ def cosine_lr(step: int, steps: int, lr: float) -> float:
     return LAST_LR + (lr - LAST_LR) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
+def scheduled_lr(step: int, steps: int, lr: float, schedule: str) -> float:
+    """Return the learning rate of a step by the recipe's schedule."""
+    return cosine_lr(step, steps, lr) if schedule == "cosine" else lr
+
+
+def is_text(x: np.ndarray | zarr.Array | Tensor) -> bool:
+    """Whether rows are tokens [n, l], not pictures of four dimensions."""
+    return x.ndim == 2
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Return network input from pixels [b, 3, h, w], or token numbers from tokens [b, l]."""
+    return x.long() if is_text(x) else to_input(x)
+
+
 def _stream(*stream: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seeds.stream(*stream))
-
-
-@lru_cache(maxsize=4)  # the steps of one pass ask again and again
-def _pass(total: int, *stream: int | str) -> np.ndarray:
-    return seeds.generator(*stream).permutation(total)
-
-
-def outlier_rows(start: int, count: int, total: int, *stream: int | str) -> np.ndarray:
-    """Return `count` rows of an endless sequence of reshuffled passes over `total` outliers."""
-    number, place = np.divmod(np.arange(start, start + count), total)
-    parts = [
-        _pass(total, *stream, "outliers", int(index))[place[number == index]]
-        for index in np.unique(number)
-    ]
-    return np.concatenate(parts)
-
-
-def id_rows(first: int, steps: int, count: int, per_epoch: int, *stream) -> Iterator[np.ndarray]:
-    """Yield the rows of steps first..steps: a new order each epoch, no row left out.
-
-    Batches of one epoch differ in size by at most one row.
-    """
-    for epoch in range(first // per_epoch, math.ceil(steps / per_epoch)):
-        parts = np.array_split(
-            seeds.generator(*stream, "epoch", epoch).permutation(count), per_epoch
-        )
-        yield from parts[max(0, first - epoch * per_epoch) :]
 
 
 def _states(optimisers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[str, dict, Tensor]]:
@@ -119,7 +90,7 @@ def _states(optimisers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[str, 
             yield f"optimiser.{number}.{index}", optimiser.state[parameter], parameter
 
 
-def _save(path: Path, model: nn.Module, optimisers, step: int, curve: list) -> None:
+def save_checkpoint(path: Path, model: nn.Module, optimisers, step: int, curve: list) -> None:
     """Replace the checkpoint in one step; step and loss curve travel in its header."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, state, _ in _states(optimisers):
@@ -132,7 +103,7 @@ def _save(path: Path, model: nn.Module, optimisers, step: int, curve: list) -> N
     os.replace(scratch, path)
 
 
-def _resume(path: Path, model: nn.Module, optimisers) -> tuple[int, list]:
+def load_checkpoint(path: Path, model: nn.Module, optimisers) -> tuple[int, list]:
     """Load the checkpoint if there is one; return the next step and the curve so far."""
     if not path.is_file():
         return 0, []
@@ -152,10 +123,13 @@ def _resume(path: Path, model: nn.Module, optimisers) -> tuple[int, list]:
     return int(header["step"]), json.loads(header["curve"])
 
 
-def compiled(function: Callable, device: torch.device | str) -> Callable:
-    """Return the function, compiled if run.compile says so (`auto`: on GPUs)."""
+def compiled(function: Callable, device: torch.device | str, *, dynamic: bool = False) -> Callable:
+    """Return the function, compiled if run.compile says so (`auto`: on GPUs).
+
+    Not `dynamic`: an epoch has at most two batch sizes.
+    """
     if compiles(torch.device(device).type):
-        return torch.compile(function, dynamic=False)  # an epoch has at most two batch sizes
+        return torch.compile(function, dynamic=dynamic)
     return function
 
 
@@ -196,52 +170,53 @@ def fit(
     stage: str,
     seed: int,
     checkpoint: Path,
-    outliers: Held | Streamed | None = None,
+    outliers: Sequence[tuple[Held | Streamed, float]] = (),
+    snapshots: Path | None = None,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[list[dict[str, float]], float]:
     """Train `model` in place; return its loss curve and how many pictures a second it saw.
 
-    All optimisers step on the one loss. `loss(model, x, y, step)` gets x [b + o, 3, h, w] with the
-    b ID rows first, o = b with outliers, else 0, and returns named terms of which "loss" is
-    minimised; the curve has one mean every STEPS_PER_POINT steps. Raises ValueError for a loss
-    that is not finite, and for a batch that the GPU cannot hold: its size is part of the recipe.
+    All optimisers step on the one loss. `loss(model, x, y, step)` gets x [b + o, 3, h, w], or
+    tokens [b + o, l], with the b ID rows first, then o outliers, and returns named terms of which
+    "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `outliers`: sources,
+    each with its share of the outliers shown (mixing.py has the order). In the folder `snapshots`
+    the weights after every epoch are kept, `01.safetensors` and so on. Raises ValueError for a
+    loss that is not finite, and for a batch that the GPU cannot hold: its size is part of the
+    recipe.
     """
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"
     torch.backends.cudnn.benchmark = on_gpu
     groups = [group for optimiser in optimisers for group in optimiser.param_groups]
     first_lrs = [group["lr"] for group in groups]
-    per_epoch = math.ceil(len(images) / recipe.batch_size)
-    steps = per_epoch * recipe.epochs
-    first, curve = _resume(checkpoint, model, optimisers)
+    order = Mixture(
+        len(images), [len(rows) for rows, _ in outliers], [share for _, share in outliers],
+        recipe, seed=seed, stage=stage,
+    )  # fmt: skip
+    per_epoch, steps = order.per_epoch, order.per_epoch * recipe.epochs
+    steps = min(steps, recipe.steps or steps)
+    first, curve = load_checkpoint(checkpoint, model, optimisers)
     record = _Recorder(stage, curve, recipe.lr)
-    step_loss, labels = compiled(loss, device), labels.to(device)
+    step_loss = compiled(loss, device, dynamic=recipe.mixing == "shuffled")
+    labels = labels.to(device)
+    sources = [images, *(rows for rows, _ in outliers)]
 
-    def orders() -> Iterator[np.ndarray]:
-        return id_rows(first, steps, len(images), per_epoch, seed, stage)
+    def rows_of(source: int) -> Iterator[np.ndarray]:
+        return (step[source] for step in order.steps(first, steps))
 
-    batches = images.batches(orders(), device)
-    if outliers is not None:
-        also = outliers.batches(
-            (
-                outlier_rows(step * recipe.batch_size, len(rows), len(outliers), seed, stage)
-                for step, rows in enumerate(orders(), first)
-            ),
-            device,
-        )
+    batches = [item.batches(rows_of(number), device) for number, item in enumerate(sources)]
     seen, began, saved, cost = 0, time.monotonic(), time.monotonic(), 0.0
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
-        for step, rows in enumerate(orders(), first):
-            x, y = next(batches), labels[to_device(torch.from_numpy(rows), device)]
-            if outliers is not None:
-                x = torch.cat([x, next(also)])
+        for step, (rows, *_) in enumerate(order.steps(first, steps), first):
+            x = torch.cat([next(batch) for batch in batches])
+            y = labels[to_device(torch.from_numpy(rows), device)]
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
-                group["lr"] = cosine_lr(step, steps, lr)
+                group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
             place = Step(step, steps, _stream(seed, stage, "method", step))
             try:
-                x = to_input(augment(x, recipe, rng))
+                x = as_input(x if is_text(x) else augment(x, recipe, rng))
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):
@@ -263,13 +238,18 @@ def fit(
             point = len(record.recent) == STEPS_PER_POINT or step == steps - 1
             if point:
                 epoch = (step + 1) / per_epoch
-                note = record.read(step + 1, epoch, cosine_lr(step, steps, recipe.lr))
+                lr = scheduled_lr(step, steps, recipe.lr, recipe.schedule)
+                note = record.read(step + 1, epoch, lr)
             due = point and (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps
             due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
             if due:
                 saved = time.monotonic()
-                _save(checkpoint, model, optimisers, step + 1, curve)
+                save_checkpoint(checkpoint, model, optimisers, step + 1, curve)
                 cost = time.monotonic() - saved
+            if snapshots and (step + 1) % per_epoch == 0:
+                path = snapshots / f"{(step + 1) // per_epoch:02d}.safetensors"
+                save_weights(model, path.with_suffix(".tmp"))
+                os.replace(path.with_suffix(".tmp"), path)
             advance(1, note)
     model.eval()
     return curve, seen / max(time.monotonic() - began, 1e-9)
@@ -284,7 +264,8 @@ def predict(
     device: str,
     crop: int | None = None,
 ) -> Tensor:
-    """Return function(network input) for every image [n, h, w, 3], on the CPU, float32.
+    """Return function(network input) for every image [n, h, w, 3], or text [n, l], on the CPU,
+    float32.
 
     The next pictures are read while the device works. A batch that the GPU cannot hold is halved.
     """
@@ -299,8 +280,9 @@ def predict(
             row = 0
             while row < len(block):
                 try:
-                    pixels = to_pixels(block[row : row + batch_size], device)
-                    parts.append(function(to_input(centre_crop(pixels, crop))).float())
+                    rows = on_device(block[row : row + batch_size], device)
+                    rows = rows if is_text(rows) else centre_crop(rows, crop)
+                    parts.append(function(as_input(rows)).float())
                     row += batch_size
                 except torch.cuda.OutOfMemoryError as error:
                     if batch_size == 1:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from bood_tasks.augmentation import to_device
 from bood_tasks.energy_regulariser import Increasing, ood_loss
-from bood_tasks.method import Method, Step
-from bood_tasks.networks import ResNet
+from bood_tasks.method import Input, Method, Step
 
 VERSION = 1
 RIDGE = 1e-4  # on the covariance's diagonal, as the authors' code
@@ -98,7 +97,7 @@ class VOS(Method):
 
     def __init__(
         self,
-        network: ResNet,
+        network: nn.Module,
         *,
         classes: int,
         queue: int,
@@ -134,15 +133,13 @@ class VOS(Method):
         return (means[:, None] + z @ factor.T).flatten(0, 1)
 
     @torch.compiler.disable
-    def loss(
-        self, x: Float[Tensor, "n 3 h w"], y: Int64[Tensor, " b"], step: Step
-    ) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, x: Input, y: Int64[Tensor, " i"], step: Step) -> dict[str, Float[Tensor, ""]]:
         """Return CE + weight BCE(phi(E)), the mean over ID rows and outliers (authors' code).
 
         Features enter their queues before the Gaussians are fitted. The outliers reach the last
         layer, the weights w and phi; ID rows the body as well.
         """
-        features = self.network.penultimate(x[: len(y)])
+        features = self.network.stages(x[: len(y)])[-1]
         logits = self.network.head(features)
         ce = F.cross_entropy(logits, y)
         self.queue.add(features.detach().float(), y)

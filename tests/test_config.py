@@ -96,7 +96,7 @@ def test_default_values_keep_their_own_rules(raw):
         ("datasets.a/b", {"kind": "digits"}, r"datasets\.a/b.* must match pattern"),
         ("datasets.x", {"kind": "corrupted", "of": "cloths"}, r"x\.of must .* mean 'clothes'"),
         ("id", "cloths", r"id must name a data set, got 'cloths'; did you mean 'clothes'\?"),
-        ("id", "digits", r"id must name a data set with training images, got 'digits'"),
+        ("id", "digits", r"id must name a data set with training data, got 'digits'"),
         ("datasets.clothes.train", None, r"id must name .*; give datasets\.clothes\.train"),
         ("datasets.x", {"kind": "corrupted", "of": "x"}, r"x\.of must .* read from files, got 'x'"),
         ("test", ["mnist"], r"test must name a data set, got 'mnist'; known: clothes, digits"),
@@ -115,7 +115,7 @@ def test_default_values_keep_their_own_rules(raw):
         ),
         ("rows.bood.set", {"detector": {"start": "bood"}}, r"must not lead back to the same row"),
         ("encoder", {"augment": "resized_crop"}, r"resized_crop must have an image.crop below"),
-        ("image", {"size": 32, "crop": 33}, r"image crop must be at most size = 32, got 33"),
+        ("image", {"size": 32, "crop": 33}, r"image\.crop must be at most size = 32, got 33"),
         (
             "datasets.x",
             {"kind": "cifar100", "pth": "a"},

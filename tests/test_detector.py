@@ -5,11 +5,12 @@ import torch
 
 from bood_tasks.detector import method_class, resized_outliers, train_detector
 from bood_tasks.energy_regulariser import EnergyRegulariser
+from bood_tasks.method import Recipe
 from bood_tasks.pictures import fit_picture
 from bood_tasks.posthoc import energy
-from bood_tasks.training import Recipe, predict
+from bood_tasks.training import predict
 
-SHAPE = {"depth": 18, "width": 2, "stem": "strided"}
+SHAPE = {"network": "resnet", "depth": 18, "width": 2, "stem": "strided"}
 
 
 def described(method="cross_entropy", classes=2, **settings):
@@ -38,7 +39,7 @@ def test_equation_7_total_by_hand(tmp_path, monkeypatch):
 
     monkeypatch.setattr(EnergyRegulariser, "forward", watch)
     _, curve, _ = train_detector(
-        images, labels, outliers, recipe, equation_7(ood_weight=2.5), seed=0,
+        images, labels, [(outliers, 1.0)], recipe, equation_7(ood_weight=2.5), seed=0,
         checkpoint=tmp_path / "c", device="cpu",
     )  # fmt: skip
     phi = seen["phi"].detach().double().log_softmax(1)
@@ -59,7 +60,7 @@ def test_detector_learns_to_tell_its_outliers(tmp_path):
     outliers = rng.integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
     recipe = Recipe(12, 16, 0.1, 0, crop_padding=0, flip=False, clip_norm=1)
     model, _, _ = train_detector(
-        images, labels, outliers, recipe, equation_7(), seed=0,
+        images, labels, [(outliers, 1.0)], recipe, equation_7(), seed=0,
         checkpoint=tmp_path / "c", device="cpu",
     )  # fmt: skip
 
@@ -81,7 +82,7 @@ def test_start_depends_on_the_seed_not_on_the_outliers(tmp_path):
             images, labels, outliers, recipe, method, seed=3,
             checkpoint=tmp_path / "c", device="cpu",
         )[0].network.head.weight
-        for outliers, method in ((None, described()), (images, equation_7()))
+        for outliers, method in (([], described()), ([(images, 1.0)], equation_7()))
     ]  # fmt: skip
     torch.testing.assert_close(*heads)
 
@@ -92,12 +93,12 @@ def test_detector_goes_on_from_a_trained_classifier_with_a_new_phi(tmp_path):
     images[::2] = 90
     labels = np.array([0, 1, 0, 1])
     first, _, _ = train_detector(
-        images, labels, None, still, described(), seed=5, checkpoint=tmp_path / "a", device="cpu"
+        images, labels, [], still, described(), seed=5, checkpoint=tmp_path / "a", device="cpu"
     )
     model, fresh = (
         train_detector(
-            images, labels, images, still, equation_7(), seed=3, checkpoint=tmp_path / name,
-            device="cpu", start=start,
+            images, labels, [(images, 1.0)], still, equation_7(), seed=3,
+            checkpoint=tmp_path / name, device="cpu", start=start,
         )[0]
         for name, start in (("b", first.state_dict()), ("c", None))
     )  # fmt: skip

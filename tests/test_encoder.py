@@ -4,7 +4,7 @@ import torch
 from bood_tasks.cosine import cosine_logits
 from bood_tasks.encoder import train_encoder
 from bood_tasks.features import extract_features
-from bood_tasks.training import Recipe
+from bood_tasks.method import Recipe
 
 RECIPE = Recipe(10, 16, 0.1, 5e-4, crop_padding=1, flip=True, clip_norm=1.0)
 

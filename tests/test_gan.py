@@ -19,9 +19,9 @@ from bood_tasks.gan import (
     says,
     uniform_divergence,
 )
-from bood_tasks.method import Step
+from bood_tasks.method import Recipe, Step
 from bood_tasks.networks import ResNet, to_input
-from bood_tasks.training import Recipe, cosine_lr
+from bood_tasks.training import cosine_lr
 
 
 def stream(seed=0):
@@ -175,7 +175,7 @@ def test_frozen_leaves_no_trace():
 
 def test_every_weight_has_one_optimiser():
     model = tiny()
-    sgd, *adams = model.optimisers(lr=0.1, weight_decay=5e-4)
+    sgd, *adams = model.optimisers(Recipe(1, 1, 0.1, 5e-4, 0, False, 1))
     assert [type(found) for found in (sgd, *adams)] == [
         torch.optim.SGD, torch.optim.Adam, torch.optim.Adam
     ]  # fmt: skip
@@ -228,7 +228,7 @@ def test_confidence_falls_beyond_the_data_where_cross_entropy_is_sure():
     for kl_weight in (0.0, 1.0):  # 0: plain cross-entropy for the classifier
         torch.manual_seed(0)
         model = GAN(Levels(2), classes=2, size=8, width=2, kl_weight=kl_weight)
-        optimisers = model.optimisers(lr=0.1, weight_decay=0)
+        optimisers = model.optimisers(Recipe(1, 1, 0.1, 0, 0, False, 1))
         groups = [group for optimiser in optimisers for group in optimiser.param_groups]
         first_lrs = [group["lr"] for group in groups]
         for number in range(60):
@@ -257,7 +257,8 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
     description = {
-        "depth": 18, "width": 2, "stem": "strided", "classes": 2, "method": "gan",
+        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
+        "method": "gan",
         "settings": {"size": 16, "width": 2, "kl_weight": 1.0},
     }  # fmt: skip
     original, alive = GAN.loss, [99]
@@ -271,7 +272,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
 
     def train(name):
         return train_detector(
-            images, np.arange(12) % 2, None, Recipe(3, 6, 0.1, 0, 2, True, 1), description,
+            images, np.arange(12) % 2, [], Recipe(3, 6, 0.1, 0, 2, True, 1), description,
             seed=0, checkpoint=tmp_path / name, device="cpu",
         )  # fmt: skip
 

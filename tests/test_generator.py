@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 import bood_tasks
 from bood_tasks import world
-from bood_tasks.config import GeneratorTraining
+from bood_tasks.config_stages import GeneratorTraining
 from bood_tasks.diffusion import decode, encode_prompt, latent_shape, load_pipeline
 from bood_tasks.generator import LOG_FILE, copy_pipeline, fetch_pipeline, main, train_generator
 from bood_tasks.spec import Spec, to_json

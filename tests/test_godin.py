@@ -6,9 +6,8 @@ from torch import nn
 
 from bood_tasks.detector import train_detector
 from bood_tasks.godin import GODIN
-from bood_tasks.method import Step
+from bood_tasks.method import Recipe, Step
 from bood_tasks.networks import ResNet
-from bood_tasks.training import Recipe
 
 
 class Flat(ResNet):
@@ -93,7 +92,7 @@ def test_numerator_ignores_the_length_of_features_and_directions():
 
 def test_only_the_directions_of_h_escape_weight_decay():
     model = tiny()
-    (optimiser,) = model.optimisers(lr=0.1, weight_decay=0.5)
+    (optimiser,) = model.optimisers(Recipe(1, 1, 0.1, 0.5, 0, False, 1))
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
@@ -130,7 +129,7 @@ def test_confidence_falls_far_from_the_classes():
     points = 3 * axes[labels] + 0.3 * torch.randn(120, 12, generator=stream())
     far = 30 * torch.cat([-axes[:4], axes[4:]])
     model = flat(width=12, classes=4)
-    (optimiser,) = model.optimisers(lr=0.1, weight_decay=5e-4)
+    (optimiser,) = model.optimisers(Recipe(1, 1, 0.1, 5e-4, 0, False, 1))
     for number in range(200):
         optimiser.zero_grad()
         model.loss(picture(points), labels, step_of(number))["loss"].backward()
@@ -152,12 +151,13 @@ def test_detector_learns_and_learns_its_divisor(tmp_path):
     images[labels == 0, :, :4] += 190
     images[labels == 1, :, 4:] += 190
     description = {
-        "depth": 18, "width": 2, "stem": "strided", "classes": 2, "method": "godin",
+        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
+        "method": "godin",
         "settings": {},
     }  # fmt: skip
     recipe = Recipe(16, 16, 0.1, 5e-4, crop_padding=0, flip=False, clip_norm=1)
     model, curve, _ = train_detector(
-        images, labels, None, recipe, description, seed=0, checkpoint=tmp_path / "c", device="cpu"
+        images, labels, [], recipe, description, seed=0, checkpoint=tmp_path / "c", device="cpu"
     )
     assert curve[-1]["loss"] < 0.2 * np.log(2)
     x = torch.from_numpy(images).permute(0, 3, 1, 2) / 63.75 - 2

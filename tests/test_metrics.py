@@ -216,7 +216,7 @@ def test_pixel_rows_stand_for_no_seed_but_the_first():
         "id": "cats", "test": ["far"], "validation": [], "control": [],
         "rows": [{"seed": 4}, {"seed": 5}],
     }  # fmt: skip
-    rows = list(metrics.pixel_rows(facts, settings))
+    rows = list(metrics.control_rows("pixel_statistics", facts, settings))
     assert {(row["method"], row["score"], row["seed"]) for row in rows} == {
         ("pixel_statistics", "best", 4)
     }

@@ -10,10 +10,10 @@ from torch import nn
 from bood_tasks import training
 from bood_tasks.detector import train_detector
 from bood_tasks.dreamood import KEPT_A_ROW
-from bood_tasks.method import Step
+from bood_tasks.method import Recipe, Step
 from bood_tasks.networks import ResNet
 from bood_tasks.npos import NPOS, dispersion, moved_prototypes, synthesise
-from bood_tasks.training import Recipe, cosine_lr
+from bood_tasks.training import cosine_lr
 
 SETTINGS = {
     "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
@@ -290,7 +290,8 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
     description = {
-        "depth": 18, "width": 2, "stem": "strided", "classes": 2, "method": "npos",
+        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
+        "method": "npos",
         "settings": SETTINGS,
     }  # fmt: skip
     original, alive = NPOS.loss, [99]
@@ -304,7 +305,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
 
     def train(name):
         return train_detector(
-            images, np.arange(12) % 2, None, Recipe(4, 6, 0.1, 0, 2, True, 1), description,
+            images, np.arange(12) % 2, [], Recipe(4, 6, 0.1, 0, 2, True, 1), description,
             seed=0, checkpoint=tmp_path / name, device="cpu",
         )  # fmt: skip
 

@@ -6,7 +6,9 @@ import yaml
 from bood_tasks import plan as planning
 from bood_tasks import stage_specs as stages
 from bood_tasks.config import load
+from bood_tasks.cost import planned
 from bood_tasks.overlays import merged
+from bood_tasks.resources import needs
 
 ROOT = Path(__file__).parents[1]
 
@@ -97,18 +99,45 @@ def test_only_the_chosen_perturbation_reads_its_settings(perturb):
 BELOW = {
     "embedded-controls": "demo",
     "paper-smoke": "smoke",
+    "goe-smoke": "smoke",
     "bood-cifar100-ablations": "bood-cifar100",
 }
+
+
+def stand_ins(given: dict) -> None:
+    """Make files in place of the weights that a preset expects below the working folder."""
+    for section, key in (("detector", "pretrained"), ("gan_generator", "path")):
+        name = given.get(section, {}).get(key)
+        if name and name.startswith("data/"):
+            path = Path(name)
+            path = path if path.suffix else path / "config.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
 
 
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "workflow/presets").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_presets_are_valid(path):
+def test_presets_are_valid(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     given = yaml.safe_load((ROOT / "config.yaml").read_text())
     if path.stem in BELOW:
         given = merged(given, preset(BELOW[path.stem]))
-    planning.make(load(merged(given, preset(path.stem))))
+    given = merged(given, preset(path.stem))
+    stand_ins(given)
+    plan = planning.make(load(given))
+    if path.stem.startswith("goe"):
+        table = {"goe-newsgroups": "goe_text_tables"}.get(path.stem, "goe_tables")
+        assert table in plan.targets
+        assert all(needs(spec).mem_mb and needs(spec).runtime for spec in plan.specs.values())
+        assert planned(plan, "h200")["detector"].jobs >= 3
+
+
+def test_weights_that_are_not_there_are_named_with_their_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = yaml.safe_load((ROOT / "config.yaml").read_text())
+    with pytest.raises(FileNotFoundError, match=r"detector\.pretrained must name .*wrn-cifar10"):
+        planning.make(load(merged(given, preset("goe-cifar10"))))
 
 
 def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():

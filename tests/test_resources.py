@@ -11,7 +11,7 @@ from bood_tasks.overlays import effective_config
 from bood_tasks.resources import LARGEST_MB, needs
 
 ROOT = Path(__file__).parents[1]
-PRESETS = sorted((ROOT / "workflow/presets").glob("*-*100.yaml"))
+PRESETS = sorted((ROOT / "workflow/presets").glob("*ood-*100.yaml"))
 
 
 @pytest.fixture(params=PRESETS, ids=lambda path: path.stem)

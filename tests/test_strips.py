@@ -83,7 +83,8 @@ def test_stage_decodes_a_row_per_value_and_a_column_per_feature(tmp_path):
     settings = how | {
         "step_size": 0.03, "extra_steps": 2, "rescale": "anchor", "seed": 0,
         "extra_steps_shown": [0, 1, 2], "step_sizes_shown": [0.0001, 0.03],
-        "dtype": "float32", "scheduler": "ddim", "steps": 2, "guidance": 2.0, "resolution": None,
+        "dtype": "float32", "scheduler": "ddim", "steps": 2, "guidance": 2.0,
+        "latent_scale": 1.0, "stop_after": None, "resolution": None,
         "saved_size": None, "kernel": "bilinear", "prompt": "{class}",
     }  # fmt: skip
     made = fake_artifacts.run_stage(tmp_path, strips.main, "strips", settings, inputs)

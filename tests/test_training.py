@@ -10,9 +10,10 @@ import zarr
 
 from bood_tasks import loading, training
 from bood_tasks.loading import Held, Streamed, place
-from bood_tasks.method import sgd
+from bood_tasks.method import Recipe, optimiser
+from bood_tasks.mixing import id_rows, rows_at
 from bood_tasks.networks import ResNet, initialised
-from bood_tasks.training import Recipe, augment, cosine_lr, fit, id_rows, outlier_rows, predict
+from bood_tasks.training import augment, cosine_lr, fit, predict
 
 RECIPE = Recipe(
     epochs=2,
@@ -34,7 +35,7 @@ def cross_entropy(net, x, y, step):
 
 
 def papers(model, recipe):
-    return [sgd(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)]
+    return [optimiser(model.parameters(), recipe)]
 
 
 def pictures(count=21, side=8):
@@ -74,9 +75,9 @@ def test_cosine_lr_goes_from_lr_to_the_last():
 
 
 def test_outlier_rows_are_whole_passes_wherever_they_are_cut():
-    whole = outlier_rows(0, 15, 5, 0, "detector")
+    whole = rows_at(np.arange(15), 5, 0, "detector")
     assert all(sorted(whole[k : k + 5]) == [0, 1, 2, 3, 4] for k in (0, 5, 10))
-    parts = [outlier_rows(start, 4, 5, 0, "detector") for start in (0, 4, 8)]
+    parts = [rows_at(np.arange(start, start + 4), 5, 0, "detector") for start in (0, 4, 8)]
     assert np.concatenate(parts).tolist() == whole[:12].tolist()
 
 
@@ -116,7 +117,7 @@ def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
         shapes.append((len(x), len(y)))
         return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
 
-    run(tmp_path / "c", loss, outliers=Held(pictures(5)[0]))
+    run(tmp_path / "c", loss, outliers=[(Held(pictures(5)[0]), 1.0)])
     assert set(shapes) == {(14, 7)}
 
 
@@ -169,8 +170,8 @@ def test_streamed_rows_give_the_same_weights_as_held_ones(tmp_path):
         return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
 
     outliers = Held(pictures(5)[0])
-    held, _ = run(tmp_path / "a", loss, outliers=outliers)
-    streamed, _ = run(tmp_path / "b", loss, rows=Streamed(array), outliers=outliers)
+    held, _ = run(tmp_path / "a", loss, outliers=[(outliers, 1.0)])
+    streamed, _ = run(tmp_path / "b", loss, rows=Streamed(array), outliers=[(outliers, 1.0)])
     assert same_weights(held, streamed)
 
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from bood_tasks import training
 from bood_tasks.detector import train_detector
-from bood_tasks.method import Step
+from bood_tasks.method import Recipe, Step
 from bood_tasks.networks import ResNet
-from bood_tasks.training import Recipe, cosine_lr
+from bood_tasks.training import cosine_lr
 from bood_tasks.vos import RIDGE, VOS, Queue, fit_gaussians, unlikeliest, weighted_energy
 
 SETTINGS = {"queue": 4, "candidates": 50, "selected": 2, "weight": 0.1, "start": 0.4}
@@ -294,7 +294,8 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
     description = {
-        "depth": 18, "width": 2, "stem": "strided", "classes": 2, "method": "vos",
+        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
+        "method": "vos",
         "settings": SETTINGS,
     }  # fmt: skip
     original, alive = VOS.loss, [99]
@@ -308,7 +309,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
 
     def train(name):
         return train_detector(
-            images, np.arange(12) % 2, None, Recipe(4, 6, 0.1, 0, 2, True, 1), description,
+            images, np.arange(12) % 2, [], Recipe(4, 6, 0.1, 0, 2, True, 1), description,
             seed=0, checkpoint=tmp_path / name, device="cpu",
         )  # fmt: skip
 

@@ -65,7 +65,7 @@ def _dataset(root: Path, name: str) -> Artifact:
 
 
 def _detector(root: Path, method: str) -> Artifact:
-    shape = {"depth": 18, "width": 8, "stem": "strided"}
+    shape = {"network": "resnet", "depth": 18, "width": 8, "stem": "strided"}
     description = shape | {
         "classes": len(CLASSES), "method": method, "settings": METHODS[method]
     }  # fmt: skip

@@ -135,11 +135,18 @@ USES = {
         f"{stage}.{key}": (value, {stage})
         for stage in ("encoder", "detector")
         for key, value in {
-            "precision": "bf16", "depth": 34, "width": 8, "stem": "cifar", "epochs": 3,
+            "precision": "bf16", "depth": 34, "width": 8, "stem": "cifar",
             "batch_size": 32, "lr": 0.3, "weight_decay": 0.1, "crop_padding": 1, "flip": False,
-            "clip_norm": 9,
+            "clip_norm": 9, "optimiser": "adam", "momentum": 0.5, "schedule": "constant",
+            "steps": 7,
         }.items()
     },
+    "encoder.epochs": (3, {"encoder"}),
+    "detector.epochs": (9, {"detector"}),  # VOS fills its queue in a share of them
+    "detector.snapshots": (True, {"detector"}),
+    "detector.dropout": (0.5, set()),  # of another network
+    "detector.new_head": (True, set()),  # of pretrained weights
+    **{f"detector.gru.{key}": (7, set()) for key in ("embedding", "hidden", "layers")},
     "encoder.temperature": (0.2, {"encoder"} | STEPPING),
     "distances.step_size": (0.5, STEPPING),
     "distances.max_steps": (7, STEPPING),
@@ -174,6 +181,8 @@ USES = {
     "images.resolution": (64, DECODING),
     "images.saved_size": (16, DECODING),
     "images.kernel": ("area", DECODING),
+    "images.latent_scale": (2, DECODING),
+    "images.stop_after": (3, DECODING),
     "detector.ood_weight": (1, {"detector"}),
     "detector.reduction": ("sum", {"detector"}),
     "detector.phi": ("linear", {"detector"}),
@@ -221,6 +230,62 @@ USES = {
 NOT_LISTED = {  # they need another key as well, or say what rows there are
     "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "ablations",
     "generator.source", "generator.path", "encoder.augment", "detector.augment", "detector.start",
+    "detector.network", "detector.pretrained", "sources", "text", "gan_generator.source",
+    "gan_generator.path", "language_model.source", "language_model.path",
+}  # fmt: skip
+# The same for GOE's, in a run that has rows of it.
+GOE = {
+    "rows": {"oe": {"method": "oe", "outliers": "gan"}},
+    "gan_generator": {"source": "train"},
+    "datasets": {
+        "glosses": {
+            "kind": "tsv", "file": "embedded:wordnet_glosses.tsv.gz", "text": "definition",
+            "label": "lexicographer_file", "classes": {"food": "noun.food"},
+        },
+        "verses": {"kind": "lines", "file": "embedded:kjv_verses.txt.gz"},
+    },
+    "text": {
+        "id": "glosses", "test": ["verses"], "detector": {"network": "gru"},
+        "rows": {"oe": {"method": "oe", "outliers": "texts"}},
+    },
+    "language_model": {"source": "train"},
+}  # fmt: skip
+GOE_USES = {
+    "gan_images.scale": (3, {"gan_images"}),
+    "gan_images.meaning": ("variance", {"gan_images"}),
+    "gan_images.count": (2500, {"gan_images", "detector"}),  # more shards
+    "gan_images.shard": (800, {"gan_images", "detector"}),
+    "gan_images.dtype": ("bfloat16", {"gan_images"}),
+    "gan_images.saved_size": (16, {"gan_images"}),
+    "gan_images.kernel": ("area", {"gan_images"}),
+    "gan_generator.layout": ("biggan-pytorch", set()),  # of another source
+    "gan_generator.attention": (8, set()),
+    **{
+        f"gan_generator.train.{key}": (value, {"gan_generator"})
+        for key, value in {
+            "channels": 8, "latent": 8, "shared": 8, "attention": 8, "steps": 8, "batch_size": 8,
+            "d_steps": 8, "lr_g": 8, "lr_d": 8, "ema": 0.5, "orthogonal": 8, "flip": True,
+            "precision": "bf16", "stored": "float16", "seed": 8,
+        }.items()
+    },
+    "vocabulary.size": (80, {"vocabulary"}),
+    "vocabulary.min_count": (8, {"vocabulary"}),
+    "tokens.words": (9, {"tokens", "texts"}),
+    "tokens.min_words": (7, {"tokens"}),
+    **{
+        f"language_model.train.{key}": (value, {"language_model"})
+        for key, value in {
+            "layers": 8, "width": 8, "heads": 8, "hidden": 8, "dropout": 0.5, "context": 8,
+            "epochs": 8, "batch_size": 8, "lr": 8, "tied": False, "precision": "bf16",
+            "stored": "float16", "seed": 8,
+        }.items()
+    },
+    "texts.temperature": (3, {"texts"}),
+    "texts.count": (6000, {"texts", "detector"}),
+    "texts.shard": (800, {"texts", "detector"}),
+    "texts.dtype": ("bfloat16", {"texts"}),
+    "detector.outlier_exposure.loss_weight": (3, {"detector"}),
+    "detector.outlier_exposure.weighting": ("balanced", {"detector"}),
 }  # fmt: skip
 FOR_READERS = {"metrics", "tables", "costs", "figures", "gallery", "report"}
 
@@ -236,13 +301,13 @@ def keys_of(model, path="") -> set[str]:
 
 
 def test_the_list_of_settings_is_whole():
-    assert keys_of(Config) == set(USES) | NOT_LISTED
+    assert keys_of(Config) == set(USES) | set(GOE_USES) | NOT_LISTED
 
 
 def overlay_of(keys) -> dict:
     result: dict = {}
     for key in keys:
-        inner = USES[key][0]
+        inner = (USES | GOE_USES)[key][0]
         for name in reversed(key.split(".")):
             inner = {name: inner}
         result = merged(result, inner)
@@ -272,6 +337,16 @@ def test_a_setting_enters_the_stages_that_use_it_and_no_other(key):
     left_out = FOR_READERS - {"metrics"}
     changed = {stage for stage in before if before[stage] != after[stage]} - left_out
     assert changed == USES[key][1]
+
+
+@pytest.mark.parametrize("key", GOE_USES)
+def test_a_setting_of_goe_enters_the_stages_that_use_it_and_no_other(key):
+    raw = merged(PLAIN, GOE)
+    plans = [planning.make(load(merged(raw, overlay))) for overlay in ({}, overlay_of([key]))]
+    before, after = map(own_settings, plans)
+    left_out = FOR_READERS | {"goe_tables", "goe_gallery", "text_metrics"}
+    changed = {stage for stage in before if before[stage] != after[stage]} - left_out
+    assert changed == GOE_USES[key][1]
 
 
 # Settings whose use does not hang on another setting of the list.

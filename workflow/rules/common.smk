@@ -44,14 +44,21 @@ def note_force(told):
     os.environ[FORCED] = "1" if forced else ""
 
 
-# The paper's tables and figures, by what each is part of.
+# The papers' tables and figures, by what each is part of.
 PAPER = {
     **{f"table{number}": "tables" for number in (1, 2, 7)},
     **{f"table{number}": "ablations" for number in (3, 6, 8)},
     **{f"table{number}": "costs" for number in (4, 5)},
     **{f"figure{number}": "gallery" for number in (1, 2, 3, 4, 7, 8)},
     **{f"figure{number}": "sweeps" for number in (5, 6)},
+    **{f"goe_table{number}": "goe_tables" for number in (1, 3)},
+    "goe_table2": "goe_text_tables",
+    "goe_figure1": "goe_gallery",
+    **{f"goe_figure{number}": "goe_sweeps" for number in (2, 3, 5)},
+    "goe_figure2_text": "goe_text_sweeps",
+    "goe_figure4": "goe_epochs",
 }
+GOE_FIGURES = ("goe_gallery", "goe_sweeps", "goe_text_sweeps", "goe_epochs")
 
 
 def present(*kinds):
@@ -65,7 +72,8 @@ def published(kind):
     if kind not in PLAN.targets:
 
         def absent(wildcards):
-            raise WorkflowError(f"this configuration has no {kind}: {products.ABSENT[kind]}")
+            why = products.ABSENT.get(kind, "it holds texts alone")
+            raise WorkflowError(f"this configuration has no {kind}: {why}")
 
         return absent
     record = Path(f"results/.published/{kind}-{PLAN.targets[kind].digest}.json")

@@ -1,0 +1,73 @@
+"""GAN pictures and language-model words a second, with random weights, on the device at hand.
+
+    python benchmarks/goe.py
+
+Goals on an H200: 50,000 pictures of 32 pixels in under a minute (833 a second). Words are drawn
+with and without the key-value cache, so its gain is a ratio of one run.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from bood_tasks.biggan import Generator, Shape
+from bood_tasks.environment import pick_device
+from bood_tasks.gan_images import latents
+from bood_tasks.texts import uniforms
+from bood_tasks.transformer import Shape as TextShape
+from bood_tasks.transformer import Transformer, sample
+
+PICTURES, BATCH = {"cpu": 200, "cuda": 50_000}, {"cpu": 50, "cuda": 512}
+TEXTS, WORDS = {"cpu": 500, "cuda": 4000}, 20
+
+
+def seconds(work: Callable[[], object], device: str) -> float:
+    """Return how long one call takes, after one that warms up."""
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+@torch.inference_mode()
+def main() -> None:
+    device = pick_device()
+    shape = Shape(resolution=32, channels=64, latent=128, classes=10)
+    generator = Generator(shape).to(device).eval()
+    count, size = PICTURES[device], BATCH[device]
+
+    def draw() -> None:
+        for start in range(0, count, size):
+            items = np.arange(start, min(start + size, count))
+            y = torch.from_numpy(items % shape.classes).to(device)
+            generator(latents(items, shape.latent, 0).to(device), y).mul(255).byte().cpu()
+
+    taken = seconds(draw, device)
+    print(f"{device}: BigGAN, 64 channels, 32 pixels: {count / taken:,.0f} pictures/s")
+    print(f"  50,000 pictures: {50_000 * taken / count:,.0f} s (goal on an H200: under 60)")
+
+    words = TextShape(
+        words=30_000, layers=2, width=200, heads=2, hidden=200, dropout=0.2, tied=False
+    )
+    model = Transformer(words).to(device).eval()
+    given = torch.from_numpy(uniforms(np.arange(TEXTS[device]), WORDS, 0))
+
+    def texts(cached: bool) -> Callable[[], object]:
+        return lambda: sample(
+            model, given, temperature=2.0, start=2, never=(0, 2), cached=cached
+        )  # fmt: skip
+
+    with_cache, without = (seconds(texts(cached), device) for cached in (True, False))
+    total = TEXTS[device] * WORDS
+    print(f"{device}: transformer, 30,000 words: {total / with_cache:,.0f} words/s")
+    print(f"  the cache: {without / with_cache:.2f} times as fast as without")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The published corpora: what each is called, where it lies, in which files.
+
+Standard library only: the configuration's plan reads it before any data is at hand. Files are those
+of Hendrycks et al.'s text experiments, which GOE and pytorch-ood use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One corpus: its files by split, whether each line begins with its class, and where it is
+    published: an address and a checksum (MD5) of each file, or of one archive."""
+
+    title: str
+    files: Mapping[str, str]
+    labelled: bool
+    published_at: str
+    sources: Mapping[str, tuple[str, str]]
+
+
+_OE = "https://raw.githubusercontent.com/hendrycks/outlier-exposure/master/NLP_classification"
+_ERROR = (
+    "https://raw.githubusercontent.com/hendrycks/error-detection/master/NLP/Categorization/data"
+)
+PUBLISHED = {
+    "newsgroups20": Entry(
+        "20 Newsgroups",
+        {"train": "20ng-train-no-short.txt", "test": "20ng-test-no-short.txt"},
+        True,
+        "https://github.com/hendrycks/outlier-exposure",
+        {
+            "20ng-train-no-short.txt": (
+                f"{_OE}/20newsgroups/orig_data/20ng-train-no-short.txt",
+                "4444a088dda968b44f7a6dec756698b3",
+            ),
+            "20ng-test-no-short.txt": (
+                f"{_OE}/20newsgroups/orig_data/20ng-test-no-short.txt",
+                "978c4d8fd3bde6a12a1e8312f0031815",
+            ),
+        },
+    ),
+    "reuters52": Entry(
+        "Reuters-52",
+        {"train": "r52-train-stemmed.txt", "test": "r52-test-stemmed.txt"},
+        True,
+        "https://github.com/hendrycks/error-detection",
+        {
+            "r52-train-stemmed.txt": (
+                f"{_ERROR}/r52-train.txt",
+                "6b1d32bd95e95c1c26cd592d3bdb8c0e",
+            ),
+            "r52-test-stemmed.txt": (f"{_ERROR}/r52-test.txt", "8a82cdf79e111df1bb23a9bbc48f6d25"),
+        },
+    ),
+    "multi30k": Entry(
+        "Multi30k",
+        {"train": "m30k-train.txt"},
+        False,
+        "https://github.com/hendrycks/outlier-exposure",
+        {"m30k-train.txt": (f"{_OE}/multi30k/train.txt", "094c68794632983239bf1bc1b37282a8")},
+    ),
+    "wmt16_sentences": Entry(
+        "WMT16 sentences",
+        {"test": "wmt16_sentences"},
+        False,
+        "https://github.com/hendrycks/outlier-exposure",
+        {"wmt16_sentences": (f"{_OE}/wmt16/wmt16_sentences", "6dff65f45ac112c150b8a2cc30509b03")},
+    ),
+    "wikitext2": Entry(
+        "WikiText-2",
+        {"train": "wikitext-2/wiki.train.tokens"},
+        False,
+        "https://wikitext.smerity.com",
+        {
+            "wikitext-2-v1.zip": (
+                "https://wikitext.smerity.com/wikitext-2-v1.zip",
+                "542ccefacc6c27f945fb54453812b3cd",
+            )
+        },
+    ),
+}
+
+
+def holds(kind: str, folder: Path) -> bool:
+    """Whether a folder holds all files of a corpus; they are read later."""
+    return all((folder / name).is_file() for name in PUBLISHED[kind].files.values())
+
+
+def missing(name: str, kind: str, folder: Path) -> str:
+    """Return what to say when the corpus is not there."""
+    entry = PUBLISHED[kind]
+    return (
+        f"datasets.{name} ({entry.title}) must lie in {folder}, which lacks some of it; expected "
+        f"there: {', '.join(entry.files.values())}; published at {entry.published_at}; put it "
+        f"there, or set run.download: true, or name its folder by datasets.{name}.path or run.data"
+    )
