@@ -11,6 +11,8 @@ from pathlib import Path
 from bood_tasks.registry import METHODS, SCORES
 from bood_tasks.store import Artifact, DamagedArtifact, read_manifest
 
+TEXTS = "gru"  # the network that reads words
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -57,10 +59,16 @@ def trace(folder: Path | str, score: str | None = None) -> Lineage:
             )
     outputs = read_manifest(_input(root, scores, "outputs", scores.spec["inputs"]["outputs"]))
     inputs, settings = outputs["spec"]["inputs"], outputs["spec"]["settings"]
+    detector = Artifact(_input(root, scores, "detector", inputs["detector"]))
+    if detector.settings.get("network") == TEXTS:
+        raise ValueError(
+            f"{detector.folder} reads texts, and only detectors of pictures can be used here; its "
+            f"scores of every text are in {scores.folder}"
+        )
     dataset = inputs["datasets"][settings["datasets"].index(settings["id"])]
     found = Lineage(
         scores,
-        Artifact(_input(root, scores, "detector", inputs["detector"])),
+        detector,
         Artifact(_input(root, scores, "dataset", dataset)),
         settings["crop"],
     )

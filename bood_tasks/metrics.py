@@ -48,7 +48,7 @@ def roc_counts(
     The point that accepts nothing is left out.
     """
     scores = np.concatenate([positive, negative])
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)  # ties in any order: they are counted together
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     hits = np.cumsum(order < len(positive))[ends]
     return hits, ends + 1 - hits

@@ -5,7 +5,7 @@ or a place tells apart too. Colours are Okabe and Ito's.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 
 import matplotlib
@@ -186,49 +186,68 @@ def _distance_panel(ax, steps: ndarray, crossed: ndarray, edges: ndarray, apart:
 Scored = Mapping[str, tuple[Float[ndarray, " n"], Float[ndarray, " m"]]]
 
 
-def score_histograms(scored: Scored, *, dataset: str, id_name: str) -> Figure:
-    """A panel per row of the table: ID filled, OOD hatched, the line that accepts 95 % of ID.
+def _breadth(names: Collection[str]) -> float:
+    """Inches that the longest of the names takes at the house's size of type."""
+    return 0.3 + 0.072 * max(map(len, names))
 
-    Scores outside the middle 99.8 % of both sets are counted in the outermost bins.
+
+def score_histograms(scored: Scored, *, dataset: str, id_name: str) -> Figure:
+    """A ridge per row of the table: ID filled, OOD hatched, right of the line 95 % of ID.
+
+    Scores have scales of their own, so each row's are shifted and scaled alike for both sets: 0
+    accepts 95 % of ID, 1 is the ID median. What lies outside -4 ... 4 is counted in the outermost
+    bins. One axes for all rows: matplotlib takes longer over an axes than over what is in it.
     """
-    columns = min(3, len(scored))
-    rows = -(-len(scored) // columns)
-    width, height = 3.1 * columns, 2.2 * rows + 0.75
-    # Laid out by hand: matplotlib's solver takes longer than the drawing.
+    edges = np.linspace(-4, 4, 81)
+    names, height = _breadth(scored), 0.5 * len(scored) + 1.25
+    width = names + 6
     figure = Figure(figsize=(width, height))
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    ax = figure.subplots()
+    # Laid out by hand: matplotlib's solver takes longer than the drawing.
     figure.subplots_adjust(
-        left=0.75 / width, right=1 - 0.12 / width, bottom=0.6 / height, top=1 - 0.7 / height,
-        wspace=0.22, hspace=0.55,
-    )  # fmt: skip
-    for unused in axes[len(scored) :]:
-        unused.set_axis_off()
-    for ax, (title, (inside, outside)) in zip(axes, scored.items(), strict=False):
-        both = np.concatenate([inside, outside]).astype(float)
-        low, high = np.quantile(both, [0.001, 0.999])
-        edges = np.linspace(low, high if high > low else low + 1, 41)
-        for scores, name, look in (
-            (inside, f"ID {id_name}", {"color": SKY, "edgecolor": BLUE, "lw": 0.6}),
-            (outside, f"OOD {dataset}", {
-                "facecolor": "none", "edgecolor": VERMILION, "hatch": "////", "lw": 1.2}),
+        left=names / width, right=1 - 0.75 / width, bottom=0.5 / height, top=1 - 0.35 / height
+    )
+    aurocs = []
+    for row, (inside, outside) in enumerate(scored.values()):
+        zero, one = np.quantile(inside, [0.05, 0.5], method="lower").astype(float)
+        unit = one - zero if one > zero else 1.0
+        shares = [
+            np.histogram(np.clip((scores - zero) / unit, -4, 4), edges)[0] / len(scores)
+            for scores in (inside, outside)
+        ]
+        for share, look in zip(
+            shares,
+            (
+                {"color": SKY, "edgecolor": BLUE, "lw": 0.6, "label": f"ID {id_name}"},
+                {"facecolor": "none", "edgecolor": VERMILION, "hatch": "////", "lw": 1.0,
+                 "label": f"OOD {dataset}"},
+            ),
+            strict=True,
         ):  # fmt: skip
-            counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
-            ax.stairs(100 * counts / len(scores), edges, fill=True, label=name, **look)
-        ax.set_ylim(bottom=0)
-        ax.axvline(np.quantile(inside, 0.05, method="lower"), color=BLACK, ls="--", lw=1)
-        ax.set_title(f"{title}\nAUROC {100 * auroc(inside, outside):.1f} %", loc="left")
-    figure.text(0.5, 0.12 / height, "score, larger = more like ID (dashed: 95 % of ID lies to the "
-                "right)", ha="center", va="bottom")  # fmt: skip
-    figure.text(0.12 / width, 0.5, "samples in the bin, %", rotation=90, ha="left", va="center")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="upper right", ncols=2)
+            tops = 0.85 * share / max(part.max() for part in shares) - row
+            ax.stairs(tops, edges, baseline=-row, fill=True, **look)
+        aurocs.append(f"{100 * auroc(inside, outside):.1f}")
+    places = -np.arange(len(scored))
+    ax.set(xlim=(-4, 4), ylim=(0.1 - len(scored), 1.0))
+    ax.set_yticks(places, list(scored))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.axvline(0, color=BLACK, ls="--", lw=1)
+    for place, told in zip(places, aurocs, strict=True):
+        ax.annotate(told, (1.01, place), xycoords=("axes fraction", "data"))
+    ax.annotate("AUROC, %", (1.01, 0.8), xycoords=("axes fraction", "data"), fontsize=8)
+    ax.set_xlabel("score, larger = more like ID (0, dashed: accepts 95 % of ID; 1: ID median)")
+    figure.legend(*(part[:2] for part in ax.get_legend_handles_labels()), loc="upper right",
+                  ncols=2)  # fmt: skip
     return figure
 
 
 def roc_curves(scored: Scored, *, dataset: str) -> Figure:
     """One line per row of the table, ID positive; the dotted line is where FPR95 is read."""
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    width = 5.6 + _breadth(scored)
+    figure = Figure(figsize=(width, 4.2))
     ax = figure.subplots()
+    figure.subplots_adjust(left=0.6 / width, right=4.6 / width, bottom=0.12, top=0.97)
     looks = itertools.cycle(
         (color, DASHES[(turn + index) % len(DASHES)])
         for turn in range(len(DASHES))

@@ -18,6 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -295,11 +296,14 @@ class Artifact:
 
     def __getitem__(self, name: str) -> zarr.Array | zarr.Group:
         """Return an array by name, e.g. `artifact["train/images"]`, or all below a name."""
-        return zarr.open_group(self.folder / "data.zarr", mode="r")[name]
+        return self._root[name]
 
     def __contains__(self, name: str) -> bool:
-        path = self.folder / "data.zarr"
-        return path.exists() and name in zarr.open_group(path, mode="r")
+        return (self.folder / "data.zarr").exists() and name in self._root
+
+    @cached_property
+    def _root(self) -> zarr.Group:
+        return zarr.open_group(self.folder / "data.zarr", mode="r")
 
     def json(self, name: str) -> dict:
         """Return a JSON payload file's content."""

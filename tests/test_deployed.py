@@ -15,7 +15,7 @@ from bood_tasks.cli import main
 from bood_tasks.deployed import own_method
 from bood_tasks.registry import SCORES
 from bood_tasks.sources import content_digest
-from bood_tasks.store import Artifact
+from bood_tasks.store import Artifact, Draft
 from tests import fake_artifacts, tiny_detector
 from tests.tiny_detector import CLASSES, IMAGE, Tiny, pictures
 
@@ -206,6 +206,22 @@ def test_what_is_no_detector_is_refused(tiny, energy, tmp_path):
         bood_tasks.load_detector(tmp_path)
     with pytest.raises(ValueError, match="got one of outputs"):
         bood_tasks.load_detector(tiny.outputs("cross_entropy").folder)
+
+
+def test_a_detector_of_texts_is_refused(tmp_path):
+    def made(stage, settings, inputs):
+        spec = fake_artifacts.identity(stage, settings, inputs)
+        out = tmp_path / stage / "words" / fake_artifacts.digest_of(spec) / "manifest.json"
+        with Draft(out, spec) as draft:
+            draft.finish()
+        return Artifact(out)
+
+    detector = made("detector", {"network": "gru"}, {})
+    facts = {"datasets": ["glosses"], "id": "glosses", "crop": None}
+    outputs = made("outputs", facts, {"detector": detector, "datasets": [detector]})
+    scores = made("scores", {"score": "msp"}, {"outputs": outputs})
+    with pytest.raises(ValueError, match="reads texts, and only detectors of pictures"):
+        bood_tasks.load_detector(scores.folder)
 
 
 def copy(energy, tmp_path) -> Artifact:
