@@ -4,8 +4,6 @@ Whoever has the scores draws them again, without images, networks or PyTorch. Pi
 lies on the way there: gallery.py.
 """
 
-from itertools import product
-
 from bood_tasks import metrics, plots, plots_paper
 from bood_tasks.album import Album, runs_shown
 from bood_tasks.registry import METHODS, row_name, score_name
@@ -38,26 +36,29 @@ def groups(rows: list[dict]) -> dict[str, list[int]]:
 def _draw_scores(album: Album, job: Job) -> None:
     name, rows = job.settings["id"], job.settings["rows"]
     seed = rows[0]["seed"]
-    for dataset, (group, places) in product(job.settings["test"], groups(rows).items()):
-        scored = {}
-        for place in places:
-            label, scores = rows[place], job.inputs["scores"][place]
-            title = f"{row_name(label['method'], label['variant'])}, {score_name(label['score'])}"
-            scored[title] = tuple(scores[f"{which}/test/score"][:] for which in (name, dataset))
-        file = readable(dataset, group)
+    for group, places in groups(rows).items():
+        curves: dict[str, plots.Scored] = {}
+        for dataset in job.settings["test"]:
+            curves[dataset] = {}
+            for place in places:
+                label, scores = rows[place], job.inputs["scores"][place]
+                who = row_name(label["method"], label["variant"])
+                curves[dataset][f"{who}, {score_name(label['score'])}"] = tuple(
+                    scores[f"{which}/test/score"][:] for which in (name, dataset)
+                )
+            album.add(
+                f"scores_{readable(dataset, group)}",
+                plots.score_histograms(curves[dataset], dataset=dataset, id_name=name),
+                f"Scores: {name} against {dataset}",
+                f"Share of samples per score, seed {seed}, each row in units of its own: 0 accepts "
+                "95 % of ID, 1 is the ID median. The more of the hatched area lies right of the "
+                "dashed line, the larger FPR95.",
+                formats=["png", "svg"],
+            )
         album.add(
-            f"scores_{file}",
-            plots.score_histograms(scored, dataset=dataset, id_name=name),
-            f"Scores: {name} against {dataset}",
-            f"Share of samples per score, seed {seed}, each row in units of its own: 0 accepts "
-            "95 % of ID, 1 is the ID median. The more of the hatched area lies right of the dashed "
-            "line, the larger FPR95.",
-            formats=["png", "svg"],
-        )
-        album.add(
-            f"roc_{file}",
-            plots.roc_curves(scored, dataset=dataset),
-            f"ROC: {name} against {dataset}",
+            readable("roc", group),
+            plots.roc_curves(curves),
+            f"ROC: {name} against each test set",
             f"ID positive, seed {seed}. FPR95 is where a curve meets the dotted line.",
             formats=["png", "svg"],
         )

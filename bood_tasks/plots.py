@@ -4,7 +4,6 @@ Every drawing must be readable in black and white: what colour tells apart, a li
 or a place tells apart too. Colours are Okabe and Ito's.
 """
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -242,34 +241,40 @@ def score_histograms(scored: Scored, *, dataset: str, id_name: str) -> Figure:
     return figure
 
 
-def roc_curves(scored: Scored, *, dataset: str) -> Figure:
-    """One line per row of the table, ID positive; the dotted line is where FPR95 is read."""
-    width = 5.6 + _breadth(scored)
-    figure = Figure(figsize=(width, 4.2))
-    ax = figure.subplots()
-    figure.subplots_adjust(left=0.6 / width, right=4.6 / width, bottom=0.12, top=0.97)
-    looks = itertools.cycle(
-        (color, DASHES[(turn + index) % len(DASHES)])
-        for turn in range(len(DASHES))
-        for index, color in enumerate(CYCLE)
-    )
-    for (title, (inside, outside)), (color, dash) in zip(scored.items(), looks, strict=False):
-        hits, alarms = (np.append(0, counts) for counts in roc_counts(inside, outside))
-        kept = np.unique(np.linspace(0, len(hits) - 1, min(len(hits), 600)).astype(int))
-        ax.plot(
-            100 * alarms[kept] / len(outside),
-            100 * hits[kept] / len(inside),
-            color=color,
-            ls=dash,
-            lw=1.6,
-            label=f"{title}: {100 * auroc(inside, outside):.1f}",
-        )
-    ax.axhline(95, color=GREY, ls=":", lw=1)
-    ax.set(xlim=(-1, 101), ylim=(-1, 101))
-    ax.set_xlabel(f"OOD accepted ({dataset}), %")
-    ax.set_ylabel("ID accepted, %")
-    ax.grid(color="#dddddd", lw=0.5)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), title="row: AUROC, %", alignment="left")
+def roc_curves(datasets: Mapping[str, Scored]) -> Figure:
+    """A panel per test set, in it a line per row of the table, ID positive.
+
+    FPR95 is where a line meets the dotted one.
+    """
+    rows = list(next(iter(datasets.values())))
+    columns = min(2 if len(datasets) <= 4 else 3, len(datasets))
+    lines = -(-len(datasets) // columns)
+    panels, legend = 3.2 * columns + 0.5, _breadth(rows) + 0.5
+    width, height = panels + legend, max(2.6 * lines, 0.2 * len(rows)) + 0.5
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    figure.subplots_adjust(
+        left=0.6 / width, right=panels / width, bottom=0.5 / height, top=1 - 0.3 / height,
+        wspace=0.1, hspace=0.2,
+    )  # fmt: skip
+    looks = [(CYCLE[i % len(CYCLE)], DASHES[(i + i // len(CYCLE)) % len(DASHES)])
+             for i in range(len(rows))]  # fmt: skip
+    for unused in axes[len(datasets) :]:
+        unused.set_axis_off()
+    for ax, (dataset, scored) in zip(axes, datasets.items(), strict=False):
+        for (color, dash), (inside, outside) in zip(looks, scored.values(), strict=True):
+            hits, alarms = (np.append(0, counts) for counts in roc_counts(inside, outside))
+            kept = np.unique(np.linspace(0, len(hits) - 1, min(len(hits), 400)).astype(int))
+            shares = 100 * alarms[kept] / len(outside), 100 * hits[kept] / len(inside)
+            ax.plot(*shares, color=color, ls=dash, lw=1.4)
+        ax.axhline(95, color=GREY, ls=":", lw=1)
+        ax.grid(color="#dddddd", lw=0.5)
+        ax.set_title(dataset, loc="left")
+    axes[0].set(xlim=(-2, 102), ylim=(-2, 102), xticks=range(0, 101, 25), yticks=range(0, 101, 25))
+    figure.text(0.5 * panels / width, 0.08 / height, "OOD accepted, %", ha="center")
+    figure.text(0.12 / width, 0.5, "ID accepted, %", rotation=90, va="center")
+    figure.legend(axes[0].get_lines()[: len(rows)], rows, loc="upper left",
+                  bbox_to_anchor=(panels / width, 1))  # fmt: skip
     return figure
 
 

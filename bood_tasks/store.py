@@ -20,13 +20,15 @@ import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
-import zarr
-from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
 from bood_tasks.spec import digest_of, to_json
+
+if TYPE_CHECKING:
+    import zarr  # at run time where arrays are touched: it takes as long as a small job
 
 FORMAT = 1
 ROWS_PER_CHUNK = 1024
@@ -66,8 +68,10 @@ def write_json(path: Path, value: object) -> None:
     os.replace(scratch, path)
 
 
-def _missing_chunks(group: zarr.Group) -> list[str]:
+def _missing_chunks(group: "zarr.Group") -> list[str]:
     """Name the chunk files that a killed writer left out (zarr would read them as fill)."""
+    import zarr
+
     missing = []
     for name, array in group.members(max_depth=None):
         if isinstance(array, zarr.Array):
@@ -124,19 +128,23 @@ class Draft:
         return None
 
     @property
-    def group(self) -> zarr.Group:
+    def group(self) -> "zarr.Group":
         """The artifact's arrays, one zarr group."""
+        import zarr
+
         return zarr.open_group(self.folder / "data.zarr", mode="a")
 
     def array(
         self, name: str, shape: tuple[int, ...], dtype: str, *, chunk: int, shard: int | None = None
-    ) -> zarr.Array:
+    ) -> "zarr.Array":
         """Return an array to fill, kept as it is when a killed job resumes.
 
         `chunk` and `shard` count rows (a zarr shard is one file of many chunks). Floats fill
         with NaN; every chunk is written even if it equals the fill value, so that a missing
         file always means a missing write. Every chunk carries a CRC-32C.
         """
+        from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+
         group = self.group
         if name in group:
             return group[name]
@@ -294,7 +302,7 @@ class Artifact:
     def settings(self) -> dict:
         return self.spec["settings"]
 
-    def __getitem__(self, name: str) -> zarr.Array | zarr.Group:
+    def __getitem__(self, name: str) -> "zarr.Array | zarr.Group":
         """Return an array by name, e.g. `artifact["train/images"]`, or all below a name."""
         return self._root[name]
 
@@ -302,7 +310,9 @@ class Artifact:
         return (self.folder / "data.zarr").exists() and name in self._root
 
     @cached_property
-    def _root(self) -> zarr.Group:
+    def _root(self) -> "zarr.Group":
+        import zarr
+
         return zarr.open_group(self.folder / "data.zarr", mode="r")
 
     def json(self, name: str) -> dict:

@@ -169,7 +169,7 @@ def from_scores(drawn, tmp_path_factory):
         (
             "from_scores",
             [],
-            ["scores_near", "roc_near", "scores_far", "roc_far", "pixel_control"],
+            ["scores_near", "scores_far", "roc", "pixel_control"],
         ),
     ],
 )  # fmt: skip

@@ -100,6 +100,7 @@ BELOW = {
     "embedded-controls": "demo",
     "paper-smoke": "smoke",
     "goe-smoke": "smoke",
+    "goe-embedded-weights": "goe-embedded",
     "bood-cifar100-ablations": "bood-cifar100",
 }
 
