@@ -169,8 +169,8 @@ USES = {
             "reference_bug": True,
         }.items()
     },
-    "images.per_class": (150, {"images"}),  # another last shard
-    "images.shard": (50, {"images"}),
+    "images.per_class": (150, {"images", "detector"}),  # more shards
+    "images.shard": (50, {"images", "detector"}),
     "images.prompt": ("a {class}", DECODING),
     "images.decode": ("anchors", {"images"}),
     "images.words": (["tshirt"], set()),  # of another kind of decoding
@@ -254,7 +254,7 @@ GOE_USES = {
     "gan_images.scale": (3, {"gan_images"}),
     "gan_images.meaning": ("variance", {"gan_images"}),
     "gan_images.count": (2500, {"gan_images", "detector"}),  # more shards
-    "gan_images.shard": (800, {"gan_images", "detector"}),
+    "gan_images.shard": (500, {"gan_images", "detector"}),
     "gan_images.dtype": ("bfloat16", {"gan_images"}),
     "gan_images.saved_size": (16, {"gan_images"}),
     "gan_images.kernel": ("area", {"gan_images"}),
