@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from safetensors.torch import load_file, save_file
 
 from bood_tasks import gan_generator, gan_images, gan_training
@@ -25,6 +26,7 @@ from bood_tasks.biggan import (
 from bood_tasks.biggan_deep import DeepGenerator, DeepShape
 from bood_tasks.gan_images import deviation, latents
 from bood_tasks.gan_layouts import read_layout
+from bood_tasks.sources import DATA
 from bood_tasks.weights import require_fitting
 from tests import fake_artifacts
 
@@ -423,3 +425,24 @@ def test_our_own_layout_can_be_read_again(tmp_path, generator):
     save_file({"x": torch.ones(1)}, tmp_path / "y.safetensors")
     with pytest.raises(FileNotFoundError, match=r"must hold generator\.json"):
         local(tmp_path, tmp_path, "own", seed=1)
+
+
+def test_each_class_of_the_shipped_generator_is_nearest_to_its_own_data(tmp_path):
+    made = local(tmp_path, DATA / "biggan", "own")
+    model, names = gan_generator.load_generator(made, "cpu"), made.json("generator.json")["classes"]
+    given = yaml.safe_load((DATA.parents[1] / "config.yaml").read_text())["datasets"]["fashion8"]
+    with np.load(DATA / "fashion_mnist.npz") as file:
+        x, y = file["x_test"], file["y_test"]
+    real = {
+        name: F.pad(torch.from_numpy(x[y == label][:200]) / 127.5 - 1, (2, 2, 2, 2), value=-1)
+        for name, label in given["classes"].items()
+    }
+    assert sorted(names) == sorted(real)
+    z = torch.randn(64, model.shape.latent, generator=stream())
+    for label, name in enumerate(names):
+        with torch.no_grad():
+            drawn = model(z, torch.full((64,), label)).mean(1)
+        far = {
+            other: (drawn.mean(0) - data.mean(0)).square().mean() for other, data in real.items()
+        }
+        assert min(far, key=far.get) == name

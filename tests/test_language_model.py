@@ -1,5 +1,6 @@
 """The language model: its blocks against PyTorch's, its cache, its training and what it draws."""
 
+import gzip
 import hashlib
 import json
 import math
@@ -8,10 +9,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import nn
 
 from bood_tasks import language_model, texts
-from bood_tasks.language_model import next_word_loss, perplexity, stream, train
+from bood_tasks.language_model import (
+    load_language_model,
+    next_word_loss,
+    numbered,
+    perplexity,
+    stream,
+    train,
+)
+from bood_tasks.sources import DATA
 from bood_tasks.transformer import Shape, Transformer, positions, sample
 from bood_tasks.vocabulary import make_tokenizer
 from tests import fake_artifacts
@@ -291,3 +301,17 @@ def test_weights_that_do_not_fit_are_named(tmp_path, made, change, message):
     save_file(state, folder / "model.safetensors")
     with pytest.raises(ValueError, match=message):
         at_hand(tmp_path, folder, vocabulary)
+
+
+def test_the_shipped_model_knows_definitions_better_than_their_words_frequencies():
+    folder = DATA / "language_model"
+    model = load_language_model(folder, json.loads((folder / "model.json").read_text()), "cpu")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with gzip.open(DATA / "wordnet_glosses.tsv.gz", "rt", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    told = [row[3] for row in rows if row[0] in ("noun.food", "noun.animal")][:800]
+    found = numbered(tokenizer, told)
+    counts = np.bincount(np.concatenate(found))
+    shares = counts[counts > 0] / counts.sum()
+    unigram = math.exp(-(shares * np.log(shares)).sum())
+    assert perplexity(model, stream(found, 20, np.arange(len(found))), "cpu") < 0.5 * unigram
