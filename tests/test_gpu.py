@@ -12,6 +12,7 @@ import pytest
 from bood_tasks.gpu import allowed_devices, machine_devices, prepare
 from bood_tasks.spec import to_json
 from tests import fake_artifacts
+from tests.workflow.conftest import hear_interrupts
 
 GPU = [sys.executable, "-m", "bood_tasks.gpu"]
 SHOW = ["sh", "-c", 'echo "[$CUDA_VISIBLE_DEVICES]"']
@@ -46,6 +47,7 @@ def start():
         job = subprocess.Popen(
             [*GPU, str(count), "--", *command],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=hear_interrupts,
         )  # fmt: skip
         jobs.append(job)
         return job
