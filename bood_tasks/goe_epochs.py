@@ -15,7 +15,7 @@ from bood_tasks.plots_goe import Curve
 from bood_tasks.registry import score_name
 from bood_tasks.stage import read_job, run
 
-VERSION = 1
+VERSION = 2
 AVERAGE = "average"
 
 

@@ -16,7 +16,7 @@ from bood_tasks.plots_goe import Curve
 from bood_tasks.registry import row_name, score_name
 from bood_tasks.stage import read_job, run
 
-VERSION = 1
+VERSION = 2
 SYMBOLS = {
     "gan_images.scale": "scale σ of the latents",
     "gan_images.count": "number of outliers",

@@ -28,7 +28,7 @@ class Curve:
 def _drawn(ax, places: ndarray, curve: Curve, number: int, label: str):
     color = CYCLE[1 + number % (len(CYCLE) - 1)]
     mean, low, high = 100 * curve.found.T
-    ax.fill_between(places, low, high, color=color, alpha=0.18, lw=0)
+    ax.fill_between(places, *np.clip([low, high], 0, 100), color=color, alpha=0.18, lw=0)
     (line,) = ax.plot(
         places, mean, color=color, ls=DASHES[number % len(DASHES)],
         marker=MARKERS[number % len(MARKERS)], ms=5, label=label,
