@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.xdist_group("workflow")
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-NAME = "artifacts/scores/boundary-adversarial-seed0-energy"
+NAME = "artifacts/scores/energy_regulariser-boundary-adversarial-seed0-energy"
 
 
 def example(digest: str) -> tuple[list[list[str]], str]:
