@@ -58,7 +58,7 @@ def test_a_detector_takes_more_shards_than_a_command_line_holds(fresh):
         write_json(manifest, content | {"spec": json.loads(to_json(spec.identity()))})
     done = fresh.snakemake(detector.manifest, overlay=overlay)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(fresh.manifest(detector)["spec"]["inputs"]["images"]) == 1600
+    assert len(fresh.manifest(detector)["spec"]["inputs"]["outliers"]) == 1600
 
 
 def test_a_packed_job_makes_the_shards_that_the_others_would(finished, tmp_path):
