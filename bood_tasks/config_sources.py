@@ -31,11 +31,22 @@ class GanTraining(Section):
     seed: Natural = 0
 
 
-class GanGenerator(Section):
-    """The class-conditional generator: trained here, or one's own or released weights."""
+class Weights(Section):
+    """Of a generator: trained here, or at hand."""
 
     source: Literal["train", "local"] = "train"
     path: str | None = Field(None, description="file or folder, for `local`")
+
+    @model_validator(mode="after")
+    def _has_path(self) -> "Weights":
+        if self.source == "local" and self.path is None:
+            raise ValueError("path must name weights where source is local, got none")
+        return self
+
+
+class GanGenerator(Weights):
+    """The class-conditional generator: trained here, or one's own or released weights."""
+
     layout: Literal["own", "biggan-pytorch", "pytorch-pretrained-biggan"] = Field(
         "own", description="of `path`: own = a folder that this stage left"
     )
@@ -43,12 +54,6 @@ class GanGenerator(Section):
         0, description="pixels a side with self-attention in a biggan-pytorch checkpoint; 0 = none"
     )
     train: GanTraining = GanTraining()
-
-    @model_validator(mode="after")
-    def _has_path(self) -> "GanGenerator":
-        if self.source == "local" and self.path is None:
-            raise ValueError("path must name weights where source is local, got none")
-        return self
 
 
 class GanImages(Section):
@@ -97,18 +102,11 @@ class LanguageModelTraining(Section):
     seed: Natural = 0
 
 
-class LanguageModel(Section):
+class LanguageModel(Weights):
     """The causal transformer that outlier texts are sampled from."""
 
-    source: Literal["train", "local"] = "train"
     path: str | None = Field(None, description="folder, for `local`")
     train: LanguageModelTraining = LanguageModelTraining()
-
-    @model_validator(mode="after")
-    def _has_path(self) -> "LanguageModel":
-        if self.source == "local" and self.path is None:
-            raise ValueError("path must name weights where source is local, got none")
-        return self
 
 
 class Texts(Section):

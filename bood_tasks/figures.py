@@ -37,18 +37,17 @@ def _draw_scores(album: Album, job: Job) -> None:
     name, rows = job.settings["id"], job.settings["rows"]
     seed = rows[0]["seed"]
     for group, places in groups(rows).items():
-        curves: dict[str, plots.Scored] = {}
-        for dataset in job.settings["test"]:
-            curves[dataset] = {}
-            for place in places:
-                label, scores = rows[place], job.inputs["scores"][place]
-                who = row_name(label["method"], label["variant"])
-                curves[dataset][f"{who}, {score_name(label['score'])}"] = tuple(
-                    scores[f"{which}/test/score"][:] for which in (name, dataset)
-                )
+        curves: dict[str, dict] = {dataset: {} for dataset in job.settings["test"]}
+        for place in places:
+            label, scores = rows[place], job.inputs["scores"][place]
+            title = f"{row_name(label['method'], label['variant'])}, {score_name(label['score'])}"
+            inside = scores[f"{name}/test/score"][:]
+            for dataset, scored in curves.items():
+                scored[title] = (inside, scores[f"{dataset}/test/score"][:])
+        for dataset, scored in curves.items():
             album.add(
                 f"scores_{readable(dataset, group)}",
-                plots.score_histograms(curves[dataset], dataset=dataset, id_name=name),
+                plots.score_histograms(scored, dataset=dataset, id_name=name),
                 f"Scores: {name} against {dataset}",
                 f"Share of samples per score, seed {seed}, each row in units of its own: 0 accepts "
                 "95 % of ID, 1 is the ID median. The more of the hatched area lies right of the "
