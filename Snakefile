@@ -17,7 +17,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     name=r"[A-Za-z0-9.+=_-]+",
     digest=r"[0-9a-f]{16}",
-    kind="|".join(publication.PLACES),
+    kind="|".join(PLACES),
 
 
 localrules:
@@ -89,43 +89,12 @@ for target, kind in PAPER.items():
         localrule: True
 
 
-include: "workflow/rules/dataset.smk"
-include: "workflow/rules/generator.smk"
-include: "workflow/rules/anchors.smk"
-include: "workflow/rules/encoder.smk"
-include: "workflow/rules/features.smk"
-include: "workflow/rules/distances.smk"
-include: "workflow/rules/ood_features.smk"
-include: "workflow/rules/images.smk"
-include: "workflow/rules/gan_generator.smk"
-include: "workflow/rules/gan_images.smk"
-include: "workflow/rules/corpus.smk"
-include: "workflow/rules/vocabulary.smk"
-include: "workflow/rules/tokens.smk"
-include: "workflow/rules/language_model.smk"
-include: "workflow/rules/texts.smk"
-include: "workflow/rules/pretrained.smk"
-include: "workflow/rules/trajectory.smk"
-include: "workflow/rules/strips.smk"
-include: "workflow/rules/detector.smk"
-include: "workflow/rules/outputs.smk"
-include: "workflow/rules/scores.smk"
-include: "workflow/rules/pixel_statistics.smk"
-include: "workflow/rules/text_statistics.smk"
-include: "workflow/rules/epochs.smk"
-include: "workflow/rules/metrics.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/ablations.smk"
-include: "workflow/rules/costs.smk"
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/sweeps.smk"
-include: "workflow/rules/gallery.smk"
-include: "workflow/rules/goe_tables.smk"
-include: "workflow/rules/goe_sweeps.smk"
-include: "workflow/rules/goe_epochs.smk"
-include: "workflow/rules/goe_gallery.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/publish.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/generators.smk"
+include: "workflow/rules/synthesis.smk"
+include: "workflow/rules/detectors.smk"
+include: "workflow/rules/scoring.smk"
+include: "workflow/rules/reporting.smk"
 
 
 onstart:

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from bood_tasks.sources import DATA
-from bood_tasks.spec import digest_of
-from bood_tasks.store import Artifact, Draft
+from bood_tasks import EMBEDDED
+from bood_tasks.artifacts.spec import digest_of
+from bood_tasks.artifacts.store import Artifact, Draft
 
 
 def timed(work) -> float:
@@ -30,7 +30,7 @@ def timed(work) -> float:
 
 def measure(*, rows: int, picked: int) -> dict:
     """Return the seconds of each task for each way to keep pictures."""
-    with np.load(DATA / "fashion_mnist.npz") as file:
+    with np.load(EMBEDDED / "fashion_mnist.npz") as file:
         grey = np.pad(file["x_train"][:rows], ((0, 0), (2, 2), (2, 2)))
     images = np.repeat(np.resize(grey, (rows, 32, 32))[..., None], 3, axis=3)
     some = np.random.default_rng(0).choice(rows, picked, replace=False)

@@ -1,4 +1,4 @@
-"""bood_tasks.distances against a plain autograd loop, on the same features in one process.
+"""The stage `distances` against a plain autograd loop, on the same features in one process.
 
     PYTHONPATH=. python benchmarks/distances.py --rows 50000 --threads 1
 
@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bood_tasks.cosine import cosine_logits
-from bood_tasks.distances import count_steps
-from bood_tasks.pruning import nearest_steps
-from bood_tasks.selection import select_rows
+from bood_tasks.synthesis.cosine import cosine_logits
+from bood_tasks.synthesis.pruning import nearest_steps
+from bood_tasks.synthesis.samplers.selection import select_rows
+from bood_tasks.synthesis.stepping import count_steps
 
 
 def make_features(

@@ -18,12 +18,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bood_tasks.diffusion import compile_networks, encode_prompt, latent_shape, load_pipeline
-from bood_tasks.flops import SD14_UNET, SD14_VAE, evaluations, image_flops
-from bood_tasks.generation import Batches, fitting_batch
-from bood_tasks.images import decode_vectors, item_noise
+from bood_tasks.generators.text_to_image.diffusion import (
+    compile_networks,
+    encode_prompt,
+    latent_shape,
+    load_pipeline,
+)
+from bood_tasks.generators.text_to_image.flops import SD14_UNET, SD14_VAE, evaluations, image_flops
+from bood_tasks.synthesis.images import decode_vectors, item_noise
+from bood_tasks.synthesis.shards import Batches, fitting_batch
 
-SHIPPED = Path(__file__).parents[1] / "bood_tasks/data/generator"
+SHIPPED = Path(__file__).parents[1] / "bood_tasks/embedded/generator"
 PROMPT = "A high-quality image of the {class}"
 
 

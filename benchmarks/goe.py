@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from bood_tasks.biggan import Generator, Shape
-from bood_tasks.environment import pick_device
-from bood_tasks.gan_images import latents
-from bood_tasks.texts import uniforms
-from bood_tasks.transformer import Shape as TextShape
-from bood_tasks.transformer import Transformer, sample
+from bood_tasks.generators.biggan.biggan import Generator, Shape
+from bood_tasks.generators.language_model.transformer import Shape as TextShape
+from bood_tasks.generators.language_model.transformer import Transformer, sample
+from bood_tasks.jobs.environment import pick_device
+from bood_tasks.synthesis.gan_images import latents
+from bood_tasks.synthesis.texts import uniforms
 
 PICTURES, BATCH = {"cpu": 200, "cuda": 50_000}, {"cpu": 50, "cuda": 512}
 TEXTS, WORDS = {"cpu": 500, "cuda": 4000}, 20

@@ -14,7 +14,7 @@ import time
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from bood_tasks.metrics import aupr, auroc, fpr95
+from bood_tasks.scoring.roc import aupr, auroc, fpr95
 
 
 def ours(inside: np.ndarray, outside: np.ndarray) -> list[float]:

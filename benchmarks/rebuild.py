@@ -22,12 +22,13 @@ import numpy as np
 import PIL.Image
 import yaml
 
-from bood_tasks import plan
-from bood_tasks.config import load
-from bood_tasks.paper_tables import cost_sheet, save
-from bood_tasks.published import compare_cost
-from bood_tasks.spec import Spec
-from bood_tasks.store import Artifact, Draft, write_json
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.artifacts.spec import Spec
+from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.config.load import load
+from bood_tasks.plan import plan
+from bood_tasks.reporting.tables.costs import compare_cost, cost_sheet
+from bood_tasks.reporting.tables.paper_tables import save
 
 ROOT = Path(__file__).parents[1]
 PRODUCTS = ("metrics", "tables", "ablations", "sweeps", "figures", "report")

@@ -18,9 +18,12 @@ import torch
 from pytorch_ood import detector as peer
 from torch import Tensor, nn
 
-from bood_tasks.networks import ResNet, initialised
-from bood_tasks.odin import odin
-from bood_tasks.posthoc import SCORES, Outputs, vim_dimension
+from bood_tasks.networks.resnet import ResNet
+from bood_tasks.networks.weights import initialised
+from bood_tasks.scoring.posthoc.base import Outputs
+from bood_tasks.scoring.posthoc.odin import odin
+from bood_tasks.scoring.posthoc.table import SCORES
+from bood_tasks.scoring.posthoc.vim import vim_dimension
 
 TOLERANCE = 1e-3
 WEIGHT = 0.05  # of the head, so that logits are of a trained network's size

@@ -22,11 +22,14 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-from bood_tasks.detector import Detector, energy, ood_loss
-from bood_tasks.flops import classifier_flops
-from bood_tasks.loading import place
-from bood_tasks.networks import MEAN, STD, ResNet, initialised
-from bood_tasks.training import Recipe, fit
+from bood_tasks.detectors.detector import Detector, energy, ood_loss
+from bood_tasks.networks.flops import classifier_flops
+from bood_tasks.networks.pixels import MEAN, STD
+from bood_tasks.networks.resnet import ResNet
+from bood_tasks.networks.weights import initialised
+from bood_tasks.training.fit import fit
+from bood_tasks.training.loading import place
+from bood_tasks.training.recipe import Recipe
 
 BACKWARD = 3  # operations of a step, in forward passes
 

@@ -48,17 +48,26 @@ def imports_of(tree: ast.Module, package: Path) -> set[str]:
             parent = package.name if node.level else ""
             origin = ".".join(filter(None, [parent, node.module]))
             named |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
-    inside = (name.split(".") for name in named if name.startswith(f"{package.name}."))
-    return {parts[1] for parts in inside if (package / f"{parts[1]}.py").is_file()}
-
-
-def stages(package: Path) -> dict[str, int]:
-    """Return each stage's VERSION: a stage is a module that has one."""
-    found = {
-        path.stem: VERSION_LINE.search(path.read_text(encoding="utf-8"))
-        for path in sorted(package.glob("*.py"))
+    inside = (name.removeprefix(f"{package.name}.") for name in named)
+    return {
+        name for name in inside if package.joinpath(*name.split(".")).with_suffix(".py").is_file()
     }
-    return {stage: int(match.group(1)) for stage, match in found.items() if match}
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Return every module's file by its dotted name within the package."""
+    files = sorted(package.rglob("*.py"))
+    names = (".".join(path.relative_to(package).with_suffix("").parts) for path in files)
+    return dict(zip(names, files, strict=True))
+
+
+def stages(package: Path) -> dict[str, str]:
+    """Return each stage's module by its name: a stage is a module that has a VERSION."""
+    return {
+        name.rpartition(".")[2]: name
+        for name, path in modules(package).items()
+        if VERSION_LINE.search(path.read_text(encoding="utf-8"))
+    }
 
 
 def _unversioned(tree: ast.Module) -> list[ast.stmt]:
@@ -69,20 +78,24 @@ def _unversioned(tree: ast.Module) -> list[ast.stmt]:
 
 def digests(package: Path) -> dict[str, dict]:
     """Return every stage's version and the digest of its code with all that it imports."""
-    trees = {
-        path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in package.glob("*.py")
-    }
+    files = modules(package)
+    text_of = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+    trees = {name: ast.parse(text) for name, text in text_of.items()}
     own = {name: json.dumps(tree_of(_unversioned(tree))) for name, tree in trees.items()}
-    for template in sorted(package.glob("data/*.j2")):  # named after the module that fills it
-        own[template.name.split(".")[0]] += template.read_text(encoding="utf-8")
+    for template in sorted(package.rglob("*.j2")):  # beside the module that fills it, of its name
+        folder = template.parent.relative_to(package).parts
+        own[".".join([*folder, template.name.split(".")[0]])] += template.read_text(
+            encoding="utf-8"
+        )
     direct = {name: imports_of(tree, package) for name, tree in trees.items()}
     result = {}
-    for stage, version in stages(package).items():
-        used, new = {stage}, {stage}
+    for stage, module in stages(package).items():
+        version = int(VERSION_LINE.search(text_of[module]).group(1))
+        used, new = {module}, {module}
         while new:
             new = set().union(*(direct[name] for name in new)) - used
             used |= new
-        text = json.dumps({name: own[name] for name in used}, sort_keys=True)
+        text = json.dumps(sorted(own[name] for name in used))
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         result[stage] = {"version": version, "digest": digest}
     return result
@@ -140,10 +153,10 @@ def accept(package: Path, golden: Path, chosen: list[str]) -> None:
 def raise_versions(package: Path, golden: Path, chosen: list[str]) -> None:
     """Write the next VERSION into the stages' modules and record their code."""
     for stage in chosen:
-        path = package / f"{stage}.py"
-        version = stages(package)[stage]
-        source = VERSION_LINE.sub(f"VERSION = {version + 1}", path.read_text(encoding="utf-8"))
-        path.write_text(source, encoding="utf-8")
+        path = modules(package)[stages(package)[stage]]
+        source = path.read_text(encoding="utf-8")
+        version = int(VERSION_LINE.search(source).group(1))
+        path.write_text(VERSION_LINE.sub(f"VERSION = {version + 1}", source), encoding="utf-8")
     accept(package, golden, chosen)
 
 

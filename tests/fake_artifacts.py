@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bood_tasks.spec import digest_of, to_json, version_of
-from bood_tasks.store import Artifact, Draft
+from bood_tasks.artifacts.spec import digest_of, to_json
+from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.catalogue.stages import version_of
 
 
 def identity(stage: str, settings: dict | None = None, inputs: dict | None = None) -> dict:

@@ -23,10 +23,12 @@ import numpy as np
 import psutil
 import yaml
 
-from bood_tasks import stage_specs as stages
-from bood_tasks.overlays import effective_config
-from bood_tasks.spec import Spec
-from bood_tasks.store import Artifact, read_manifest
+from bood_tasks.artifacts.manifest import read_manifest
+from bood_tasks.artifacts.spec import Spec
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.config.load import effective_config
+from bood_tasks.plan import detectors
+from bood_tasks.plan import synthesis as stages
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ROOT / "workflow/presets/smoke.yaml"
@@ -72,7 +74,7 @@ class Soak:
         files = [ROOT / "config.yaml", SMOKE, self.folder / f"{overlay}.yaml"]
         config = effective_config(files).for_row("bood")
         found = {
-            "detector": lambda: [stages.detector(config, "bood", 0)],
+            "detector": lambda: [detectors.detector(config, "bood", 0)],
             "images": lambda: list(stages.images(config, 0)),
         }
         return found[stage]()
@@ -177,7 +179,7 @@ class Soak:
     def mend(self) -> None:
         """Remake damaged artifacts by `bood verify --repair`, which must find all of them."""
         overlays = ["--configfile", str(SMOKE), "overlay.yaml"]
-        command = [sys.executable, "-m", "bood_tasks.cli", "verify", "--repair", *overlays]
+        command = [sys.executable, "-m", "bood_tasks.cli.main", "verify", "--repair", *overlays]
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},

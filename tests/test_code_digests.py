@@ -61,9 +61,8 @@ def test_digest_sees_code(package, old, new):
 
 
 def test_digest_covers_the_template_named_after_a_module(package):
-    (package / "data").mkdir()
-    (package / "data" / "sum.html.j2").write_text("<p>")
-    assert changed(package, "data/sum.html.j2", "<p>", "<b>") == {"sum"}
+    (package / "sum.html.j2").write_text("<p>")
+    assert changed(package, "sum.html.j2", "<p>", "<b>") == {"sum"}
 
 
 def test_complaint_names_the_command_for_each_case(package, tmp_path):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import bood_tasks
-from bood_tasks.registry import PACKAGED
+from bood_tasks.catalogue.methods import PACKAGED
 
 ROOT = Path(__file__).parents[1]
 RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
@@ -42,7 +42,7 @@ def test_each_rule_has_log_environment_threads_and_resources():
         for directive in ("log:", "conda:", "threads:", "mem_mb=", "runtime="):
             assert directive in block, (stem, directive)
         assert "benchmark:" in block or stem == "publish"
-        assert ("gpu=1" in block) == ("bood_tasks.gpu {resources.gpu}" in block), stem
+        assert ("gpu=1" in block) == ("bood_tasks.jobs.gpu {resources.gpu}" in block), stem
 
 
 def test_every_rule_file_is_included():

@@ -7,13 +7,14 @@ import numpy as np
 import PIL.Image
 import torch
 
-from bood_tasks import outputs, scores
-from bood_tasks.detector import FILE, build
-from bood_tasks.networks import initialised, save_weights
-from bood_tasks.pictures import fit_picture
-from bood_tasks.registry import SCORES
-from bood_tasks.spec import digest_of
-from bood_tasks.store import Artifact, Draft, write_json
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.artifacts.spec import digest_of
+from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.datasets.pictures import fit_picture
+from bood_tasks.detectors.model import FILE, build
+from bood_tasks.networks.weights import initialised, save_weights
+from bood_tasks.scoring import outputs, scores
 from tests import fake_artifacts
 
 CLASSES = ["cat", "dog", "newt"]

@@ -8,12 +8,13 @@ import shutil
 import pytest
 from selenium import webdriver
 
-from bood_tasks import figures, gallery, published
-from bood_tasks.published import KEY
+from bood_tasks.reporting.figures import figures, gallery
+from bood_tasks.reporting.tables import published
+from bood_tasks.reporting.tables.published import KEY
 from tests import fake_artifacts, test_figures
-from tests.test_paper_tables import FAR, run_of
-from tests.test_report import made_page, papers
-from tests.test_tables import SETTINGS
+from tests.reporting.test_paper_tables import FAR, run_of
+from tests.reporting.test_report import made_page, papers
+from tests.reporting.test_tables import SETTINGS
 
 WIDTHS = {"phone": 360, "desktop": 1280}
 # Without a sandbox as root; silent, so that what goes to the network is the page's doing.

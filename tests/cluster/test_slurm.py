@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from bood_tasks.overlays import effective_config
+from bood_tasks.config.load import effective_config
 from tests.workflow.conftest import job_at_work, specs_in
 
 ROOT = Path(__file__).parents[2]

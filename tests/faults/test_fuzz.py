@@ -16,12 +16,12 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bood_tasks import plan as planning
-from bood_tasks.config import Config, ConfigError, load
-from bood_tasks.config_fields import Section
-from bood_tasks.overlays import effective_config, merged
-from bood_tasks.spec import digest_of
-from bood_tasks.store import ROWS_PER_CHUNK, Artifact, Draft
+from bood_tasks.artifacts.spec import digest_of
+from bood_tasks.artifacts.store import ROWS_PER_CHUNK, Artifact, Draft
+from bood_tasks.config.fields import Section, merged
+from bood_tasks.config.load import ConfigError, effective_config, load
+from bood_tasks.config.root import Config
+from bood_tasks.plan import plan as planning
 from tests import fake_artifacts
 
 ROOT = Path(__file__).parents[2]

@@ -142,7 +142,7 @@ def test_results_that_cannot_be_written_are_refused_before_any_job(fresh):
 
 def test_truncated_weights_are_refused_before_any_job(fresh):
     model = fresh.path / "model"
-    shutil.copytree(ROOT / "bood_tasks/data/generator", model)
+    shutil.copytree(ROOT / "bood_tasks/embedded/generator", model)
     weights = next((model / "unet").glob("*.safetensors"))
     with weights.open("r+b") as handle:
         handle.truncate(weights.stat().st_size // 2)

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bood_tasks.store import Artifact
+from bood_tasks.artifacts.store import Artifact
 from tests.workflow.conftest import Workdir
 
 pytestmark = pytest.mark.xdist_group("workflow")

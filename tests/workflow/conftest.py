@@ -17,11 +17,12 @@ import psutil
 import pytest
 import yaml
 
-from bood_tasks import plan as planning
-from bood_tasks.claim import lock_path
-from bood_tasks.config import Config, load
-from bood_tasks.overlays import merged
-from bood_tasks.spec import Spec, to_json
+from bood_tasks.artifacts.locks import lock_path
+from bood_tasks.artifacts.spec import Spec, to_json
+from bood_tasks.config.fields import merged
+from bood_tasks.config.load import load
+from bood_tasks.config.root import Config
+from bood_tasks.plan import plan as planning
 
 ROOT = Path(__file__).parents[2]
 CLASSES = {"tshirt": 0, "trouser": 1, "pullover": 2, "coat": 4}
@@ -41,7 +42,7 @@ FOLDER = {
 
 def write_pictures(folder: Path) -> None:
     """Write 50 pictures a class as PNG files, in class folders."""
-    with np.load(ROOT / "bood_tasks/data/fashion_mnist.npz") as file:
+    with np.load(ROOT / "bood_tasks/embedded/fashion_mnist.npz") as file:
         for name, label in CLASSES.items():
             (folder / name).mkdir(parents=True)
             images = file["x_train"][file["y_train"] == label][:50]
@@ -125,7 +126,7 @@ class Workdir:
         self.command_line(overlay=None, text=None)
         shutil.copy(ROOT / "config.yaml", self.path)
         return subprocess.run(
-            [sys.executable, "-m", "bood_tasks.cli", *arguments],
+            [sys.executable, "-m", "bood_tasks.cli.main", *arguments],
             cwd=self.path,
             capture_output=True,
             text=True,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from bood_tasks.overlays import merged
-from bood_tasks.store import Artifact
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.config.fields import merged
 
 pytestmark = pytest.mark.xdist_group("paper")
 
@@ -56,7 +56,7 @@ def write_cifar(folder):
     """Shipped garments in CIFAR-100's binary edition: a coarse and a fine label, then pixels."""
     folder.mkdir()
     (folder / "fine_label_names.txt").write_text("\n".join(WORDS))
-    with np.load(ROOT / "bood_tasks/data/fashion_mnist.npz") as file:
+    with np.load(ROOT / "bood_tasks/embedded/fashion_mnist.npz") as file:
         for split, count in (("train", 40), ("test", 20)):
             rows = []
             for fine, label in enumerate(WORDS.values()):

@@ -8,8 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
-from bood_tasks.spec import to_json
-from bood_tasks.store import Artifact, Draft, write_json
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.artifacts.spec import to_json
+from bood_tasks.artifacts.store import Artifact, Draft
 
 pytestmark = pytest.mark.xdist_group("workflow")
 

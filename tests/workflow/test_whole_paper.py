@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 
-from bood_tasks.config_fields import merged
+from bood_tasks.config.fields import merged
 from tests.workflow.conftest import ROOT, Workdir
 
 pytestmark = pytest.mark.xdist_group("paper")

@@ -8,16 +8,17 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 
-from bood_tasks import plan as planning
-from bood_tasks import products
-from bood_tasks import publish as publication
-from bood_tasks.claim import FORCED, take_over
-from bood_tasks.cli import summarise
-from bood_tasks.config import load
-from bood_tasks.sources import require_writable
-from bood_tasks.environment import prepare
-from bood_tasks.resources import needs
-from bood_tasks.spec import to_json
+from bood_tasks.artifacts.locks import FORCED, take_over
+from bood_tasks.artifacts.outside import require_writable
+from bood_tasks.artifacts.spec import to_json
+from bood_tasks.catalogue.products import ABSENT, PLACES
+from bood_tasks.catalogue.stages import SHARDED
+from bood_tasks.cli.listing import summarise
+from bood_tasks.config.load import load
+from bood_tasks.jobs.environment import prepare
+from bood_tasks.plan import plan as planning
+from bood_tasks.plan.resources import needs
+from bood_tasks.reporting.publish import exhibits
 
 try:
     CONFIG = load(config)
@@ -72,13 +73,13 @@ def published(kind):
     if kind not in PLAN.targets:
 
         def absent(wildcards):
-            why = products.ABSENT.get(kind, "it holds texts alone")
+            why = ABSENT.get(kind, "it holds texts alone")
             raise WorkflowError(f"this configuration has no {kind}: {why}")
 
         return absent
     record = Path(f"results/.published/{kind}-{PLAN.targets[kind].digest}.json")
     # one label alone: of several, Snakemake's page makes switches, and fails where not all combine
-    shown = publication.exhibits(record).items()
+    shown = exhibits(record).items()
     marked = [report(name, category=kind, labels={"result": text}) for name, text in shown]
     return [str(record), *marked]
 
@@ -100,8 +101,12 @@ def upstream(wildcards):
 
 
 def order(wildcards, input):
-    """Return a stage's --in and --spec; through a file where they are too long for a shell."""
-    arguments = ["--in", *input, "--spec", to_json(spec(wildcards).identity())]
+    """Return a job's order: its inputs, its artifact's spec, what it reads from outside, and the
+    shards that follow in its pack. It goes through a file where it is too long for a shell."""
+    made = spec(wildcards)
+    arguments = ["--in", *input, "--spec", to_json(made.identity()), f"--source={made.source}"]
+    if following := planning.following(PLAN, made, CONFIG.run.pack - 1):
+        arguments += ["--then", *following]
     text = shlex.join(arguments)
     if len(text) < 64_000:  # of the 128 KiB that one argument of a command may have
         return text
@@ -111,11 +116,6 @@ def order(wildcards, input):
     scratch.write_text("\n".join(arguments), encoding="utf-8")
     scratch.replace(path)
     return f"--arguments {path}"
-
-
-def source(wildcards):
-    """Return the outside file or folder that an artifact is made from, or an empty string."""
-    return spec(wildcards).source
 
 
 def cores(wildcards):
@@ -130,18 +130,8 @@ def memory(wildcards, attempt):
 
 def minutes(wildcards, attempt):
     """Return a job's time limit; what a try has done is kept, and the next one gets longer."""
-    return needs(spec(wildcards)).runtime * attempt
-
-
-def pack_minutes(wildcards, attempt):
-    """Return the time limit of a job that makes a pack of shards."""
-    return minutes(wildcards, attempt) * CONFIG.run.pack
-
-
-def further(wildcards):
-    """Return --then: the shards that follow a job's own in its pack."""
-    following = planning.following(PLAN, spec(wildcards), CONFIG.run.pack - 1)
-    return " ".join(["--then", *following]) if following else ""
+    made = spec(wildcards)
+    return needs(made).runtime * attempt * (CONFIG.run.pack if made.stage in SHARDED else 1)
 
 
 def artifact(wildcards):

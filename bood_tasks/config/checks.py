@@ -1,0 +1,181 @@
+"""Checks over several settings: they refuse, and change nothing."""
+
+from bood_tasks.catalogue.methods import METHODS, NEEDS_OUTLIERS, PACKAGED
+from bood_tasks.catalogue.scores import SCORES, fits
+from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
+from bood_tasks.config.detectors import Npos, Vos
+from bood_tasks.config.explain import closest
+from bood_tasks.config.root import Config
+from bood_tasks.config.synthesis import GENERATED
+
+TEXT_METHODS = ("cross_entropy", "outlier_exposure", "energy_regulariser", "vos")
+
+
+def check(config: Config) -> None:
+    """Raise ValueError, naming the setting, if the settings do not fit together."""
+    _check_names(config)
+    _check_datasets(config)
+    for name in config.rows:
+        _check_scores(config, name)
+        check_row(config, name)
+
+
+def _check_names(config: Config) -> None:
+    """Raise ValueError for names that mean nothing or two things."""
+    taken = sorted(set(config.methods) & set(METHODS))
+    if taken:
+        raise ValueError(f"methods.{taken[0]} must have another name: the registry has it")
+    for place in ("datasets", "sources"):
+        for name in {*GENERATED, "none"} & set(getattr(config, place)):
+            raise ValueError(f"{place}.{name} must have another name: it is an outlier source")
+    known = set(config.datasets)
+    for name in set(config.sources) & known:
+        raise ValueError(f"sources.{name} must have another name: a data set has it")
+    for name, row in config.rows.items():
+        if row.method not in METHODS and row.method not in config.methods:
+            hint = closest(row.method, {*METHODS, *config.methods})
+            raise ValueError(
+                f"rows.{name}.method must be one of the registry or of `methods`, "
+                f"got {row.method!r}{hint}"
+            )
+        sources = {*GENERATED, *config.sources, *known}
+        for source in set(row.outliers) - sources:
+            raise ValueError(
+                f"rows.{name}.outliers must name a data set or an outlier source, got "
+                f"{source!r}{closest(source, sources)}"
+            )
+    used = {"id": [config.id], "test": config.test, "validation": config.validation}
+    used |= {"control": config.control}
+    used |= {
+        f"datasets.{name}.of": [item.of] for name, item in config.datasets.items()
+        if hasattr(item, "of")
+    }  # fmt: skip
+    for place, names in used.items():
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"{place} must name a data set, got {name!r}{closest(name, known)}"
+                )
+    if len(set(config.seeds)) < len(config.seeds):
+        raise ValueError(f"seeds must differ, got {config.seeds}")
+    labels = [(row.method, row.variant) for row in config.rows.values()]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"rows must differ in method or variant, got {labels}")
+
+
+def _check_datasets(config: Config) -> None:
+    """Raise ValueError for data sets that cannot serve where they are named."""
+    read = {name for name, item in config.datasets.items() if item.kind in READ_KINDS}
+    for name, item in config.datasets.items():
+        if hasattr(item, "of") and item.of not in read:
+            raise ValueError(
+                f"datasets.{name}.of must name a data set read from files, got {item.of!r}"
+            )
+    if not has_training(config.datasets[config.id]):
+        raise ValueError(
+            f"id must name a data set with training data, got {config.id!r}; "
+            f"give datasets.{config.id}.train, or classes for texts"
+        )
+    if config.validation and getattr(config.datasets[config.id], "validation_per_class", 1) == 0:
+        raise ValueError(
+            f"validation must be empty while datasets.{config.id}.validation_per_class is 0: "
+            f"{', '.join(config.validation)} would have no ID pictures beside them; hold some out"
+        )
+    texts = is_text(config.datasets[config.id])
+    named = {"test": config.test, "validation": config.validation, "control": config.control}
+    for name, row in config.rows.items():
+        named[f"rows.{name}.outliers"] = [config.kind_of(source) for source in row.outliers]
+    for place, names in named.items():
+        for name in names:
+            holds = name == "texts" if name in GENERATED else is_text(config.datasets[name])
+            if holds != texts:
+                words = ("texts", "pictures")[:: 1 if texts else -1]
+                raise ValueError(
+                    f"{place} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
+                    f"which holds {words[1]}"
+                )
+
+
+def _check_scores(config: Config, name: str) -> None:
+    """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
+    entry, row = config.method(name), config.rows[name]
+    texts = is_text(config.datasets[config.id])
+    if entry.module in NEEDS_OUTLIERS and not row.outliers:
+        raise ValueError(
+            f"rows.{name}.outliers must name outliers for {entry.title}, got 'none'; "
+            "write images, gan, or the name of a data set"
+        )
+    if entry.module in PACKAGED and entry.outliers == "none" and row.outliers:
+        raise ValueError(
+            f"rows.{name}.outliers must be none, got {', '.join(row.outliers)}: "
+            f"{entry.title} takes none"
+        )
+    if texts and entry.module in PACKAGED and entry.module not in TEXT_METHODS:
+        raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
+    for score in row.scores:
+        why = fits(entry.module, score)
+        if texts and SCORES[score].gradients:
+            why = "it moves pictures along a gradient"
+        if why:
+            raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
+        chooses = score != "odin" or len(config.scoring.odin.magnitudes) > 1
+        if SCORES[score].validated and chooses and not config.validation:
+            cure = "; or give scoring.odin.magnitudes one number" if score == "odin" else ""
+            raise ValueError(
+                f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
+                f"name some under `validation`{cure}"
+            )
+
+
+def check_row(config: Config, name: str) -> None:
+    """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
+    found, rows = config.for_row(name), {name}
+    for source in config.rows[name].outliers:
+        config.for_source(name, source)
+    texts = is_text(config.datasets[config.id])
+    if (found.detector.network == "gru") != texts:
+        raise ValueError(
+            f"detector.network must be gru for texts and only for them, got "
+            f"{found.detector.network} for id = {config.id}"
+        )
+    if found.detector.start and found.detector.pretrained:
+        raise ValueError(
+            f"detector.start and detector.pretrained must not both be given, got both for row "
+            f"{name}; a row starts from another row or from a file"
+        )
+    for section in ("encoder", "detector"):
+        smaller = config.image.crop is not None and config.image.crop < config.image.size
+        if getattr(found, section).augment == "resized_crop" and not smaller:
+            raise ValueError(
+                f"{section}.augment: resized_crop must have an image.crop below "
+                f"image.size = {config.image.size}, got {config.image.crop}"
+            )
+    module, pictures = config.method(name).module, per_class(config.datasets[config.id])
+    if module in ("vos", "npos") and pictures:
+        own = getattr(found.detector, module)
+        _require_full_queue(
+            own, f"detector.{module}", epochs=found.detector.epochs, pictures=pictures
+        )
+    while (start := found.detector.start) is not None:
+        if start not in config.rows:
+            raise ValueError(
+                f"detector.start must name a row, got {start!r}{closest(start, config.rows)}"
+            )
+        if start in rows:
+            raise ValueError(
+                f"detector.start must not lead back to the same row, got {start!r} for row "
+                f"{name}; give it rows.{start}.set.detector.start: null"
+            )
+        rows.add(start)
+        found = config.for_row(start)
+
+
+def _require_full_queue(own: Vos | Npos, place: str, *, epochs: int, pictures: int) -> None:
+    """Raise ValueError if a class's queue cannot be full when the first outliers are drawn."""
+    most = round(own.start * epochs * pictures)
+    if own.queue > most:
+        raise ValueError(
+            f"{place}.queue must be at most {most}, which a class of {pictures} pictures fills in "
+            f"the share {own.start:g} of {epochs} epochs, got {own.queue}; lower it, or raise "
+            f"{place}.start or detector.epochs"
+        )

@@ -1,0 +1,78 @@
+"""What is wrong with a setting and how to mend it, in one line a problem. Used by config."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest known name, else all of them."""
+    near = difflib.get_close_matches(str(word), sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that a field's annotation names, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _known_keys(model: type[BaseModel], location: tuple) -> set[str]:
+    """Return the keys allowed where an unknown one was found."""
+    for depth, part in enumerate(location):
+        field = model.model_fields.get(str(part))
+        found = list(_models_in(field.annotation)) if field else []
+        if len(found) > 1:  # told apart by `kind`, which pydantic puts into the location
+            found = [
+                item
+                for item in found
+                if set(get_args(item.model_fields["kind"].annotation)) & set(location[depth + 1 :])
+            ]
+        model = found[0] if found else model
+    return set(model.model_fields)
+
+
+def in_section(message: str, model: type[BaseModel], place: str, location: tuple = ()) -> str:
+    """Return a message with the place of its section before the setting that it names."""
+    setting = re.split(r"[ .:]", message)[0] in _known_keys(model, location)
+    return f"{place}{'.' if setting else ' '}{message}" if place else message
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return one line per problem: the key, what it must be, what it is, how to mend it.
+
+    `model` is what was validated, `prefix` where it stands in the configuration.
+    """
+    lines = []
+    for item in error.errors():
+        location = item["loc"]
+        shown = location[:2] + location[3:] if location[:1] == ("datasets",) else location
+        place = ".".join([*([prefix] if prefix else []), *map(str, shown)])
+        got, kind = item["input"], item["type"]
+        message = item["msg"].removeprefix("Value error, ")
+        message = re.sub("^(Input|String|List|Dictionary) should ", "must ", message)
+        if kind == "extra_forbidden":
+            hint = closest(str(location[-1]), _known_keys(model, location[:-1]))
+            lines.append(f"{place} is no setting{hint}")
+        elif kind == "value_error":
+            lines.append(in_section(message, model, place, location))
+        elif kind == "missing":
+            lines.append(f"{place} is missing")
+        else:
+            line = f"{place} {message}, got {got!r}"
+            if isinstance(got, str) and re.fullmatch(r"\d+(\.\d*)?e[+-]?\d+", got):
+                number = repr(float(got))
+                number = number if "." in number else number.replace("e", ".0e")
+                line += f"; YAML reads {got} as text; write {number}"
+            elif isinstance(got, str) and kind.endswith("_type"):
+                line += (
+                    "; a nested --config value arrives as text: "
+                    "put it into a file and pass that by --configfile"
+                )
+            lines.append(line)
+    return lines

@@ -1,0 +1,58 @@
+"""The kinds of value that settings have, and the strict section they stand in. Used by config."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from bood_tasks.catalogue.scores import SCORES
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _share(value: float) -> float:
+    if value > 1:
+        raise ValueError(f"must be in (0, 1], got {value:g}; write {value:g} % as {value / 100:g}")
+    return value
+
+
+def _one_placeholder(prompt: str) -> str:
+    if prompt.count("{class}") != 1:
+        raise ValueError("must hold {class} exactly once: the outlier vector goes there")
+    return prompt
+
+
+Whole = Annotated[int, BeforeValidator(_integral)]
+Count = Annotated[Whole, Field(ge=1)]
+Natural = Annotated[Whole, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share)]
+Percentile = Annotated[float, Field(gt=0, lt=100)]
+Magnitudes = Annotated[list[NonNegative], Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+ScoreName = Literal[tuple(SCORES)]
+Overrides = dict[str, dict[str, Any]]  # section: {setting: value}
+Prompt = Annotated[str, AfterValidator(_one_placeholder)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: strict types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    both = dict(base)
+    for key, value in overlay.items():
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if nested else value
+    return both

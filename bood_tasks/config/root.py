@@ -1,0 +1,177 @@
+"""The typed settings: every key, its range and its default. Unknown keys are refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from bood_tasks.catalogue.methods import METHODS, MethodEntry
+from bood_tasks.config.datasets import (
+    Dataset,
+    Image,
+    Tokens,
+    Vocabulary,
+)
+from bood_tasks.config.detectors import Detector, OwnMethod
+from bood_tasks.config.explain import explain
+from bood_tasks.config.fields import Count, Name, Natural, Overrides, ScoreName, Section, merged
+from bood_tasks.config.generators import GanGenerator, Generator, LanguageModel
+from bood_tasks.config.reporting import Ablations
+from bood_tasks.config.scoring import Metrics, Scoring
+from bood_tasks.config.synthesis import (
+    Anchors,
+    Distances,
+    Encoder,
+    GanImages,
+    Images,
+    OodFeatures,
+    Outliers,
+    Source,
+    Texts,
+)
+
+OVERRIDDEN = (  # sections that a row may change
+    "distances", "ood_features", "images", "gan_generator", "gan_images", "language_model", "texts",
+    "detector", "encoder", "scoring",
+)  # fmt: skip
+
+
+class Row(Section):
+    """One row of the table: a trained detector and the scores read from it.
+
+    `set` overrides settings of the stages for this row alone, e.g. `{distances: {step_size: 1}}`.
+    """
+
+    method: Name = Field(description="of the registry, or one of `methods`")
+    variant: str = Field("", description="empty for the method as published")
+    outliers: Outliers | None = Field(
+        None,
+        description="none, or one or more of images, gan, texts, a data set and `sources`: a name, "
+        "or {name: share of the outliers shown}; null = the method's",
+    )
+    scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
+        None, description="null = the method's"
+    )
+    set: Overrides = {}
+
+
+class Run(Section):
+    """Settings that cannot change a number beyond rounding; no artifact depends on them."""
+
+    inference_batch: Count = Field(250, description="pictures a classifier sees at once")
+    image_batch: Literal["auto"] | Count = Field(
+        "auto", description="pictures generated at once; auto = what the device's memory allows"
+    )
+    compile: Literal["auto"] | bool = Field(
+        "auto", description="torch.compile for generation and training; auto = on GPUs"
+    )
+    attention: Literal["sdpa", "sliced"] = Field("sdpa", description="sliced: slow, little memory")
+    vae_slicing: bool = Field(False, description="decode latents one by one: little memory")
+    pack: Count = Field(
+        1, description="image shards that one job makes at most: those after its own, not yet begun"
+    )
+    workers: Count = Field(4, description="threads or processes that read and write beside a job")
+    data: str = Field("data", description="folder of the published data sets")
+    download: bool = Field(False, description="fetch missing published data sets where possible")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
+    id: Name
+    test: Annotated[list[Name], Field(min_length=1)]
+    validation: list[Name] = []
+    control: list[Name] = []
+    datasets: dict[Name, Dataset]
+    image: Image = Image()
+    generator: Generator = Generator()
+    anchors: Anchors = Anchors()
+    encoder: Encoder = Encoder()
+    distances: Distances = Distances()
+    ood_features: OodFeatures = OodFeatures()
+    images: Images = Images()
+    gan_generator: GanGenerator = GanGenerator()
+    gan_images: GanImages = GanImages()
+    vocabulary: Vocabulary = Vocabulary()
+    tokens: Tokens = Tokens()
+    language_model: LanguageModel = LanguageModel()
+    texts: Texts = Texts()
+    sources: dict[Name, Source] = Field({}, description="further outlier sources")
+    detector: Detector = Detector()
+    scoring: Scoring = Scoring()
+    metrics: Metrics = Metrics()
+    methods: dict[Name, OwnMethod] = Field({}, description="methods of one's own")
+    rows: Annotated[dict[Name, Row], Field(min_length=1)]
+    ablations: Ablations | None = Field(None, description="variants of one row; null = none")
+    text: dict[str, Any] | None = Field(
+        None,
+        description="the same for texts in the same run: id, test, rows and whatever else differs",
+    )
+    run: Run = Run()
+    _of_texts: "Config | None" = PrivateAttr(None)
+
+    @field_validator("rows", "datasets", mode="before")
+    @classmethod
+    def _null_removes(cls, given: Any) -> Any:
+        """Let an overlay take a row or a data set of the default away."""
+        if not isinstance(given, dict):
+            return given
+        return {name: item for name, item in given.items() if item is not None}
+
+    def method(self, name: str) -> MethodEntry:
+        """Return a row's method, of the registry or one of one's own."""
+        method = self.rows[name].method
+        if method not in self.methods:
+            return METHODS[method]
+        own = self.methods[method]
+        return MethodEntry(method, "", method, own.outliers, tuple(own.scores))
+
+    def of_texts(self) -> "Config | None":
+        """Return the configuration of the texts, if there is one."""
+        return self._of_texts
+
+    def set_texts(self, texts: "Config") -> None:
+        """Keep the configuration of the texts; `load` makes it from `text`."""
+        self._of_texts = texts
+
+    def kind_of(self, source: str) -> str:
+        """Return what an outlier source is: images, gan, texts, or the name of a data set."""
+        return self.sources[source].of if source in self.sources else source
+
+    @model_validator(mode="after")
+    def _rows_take_their_methods_defaults(self) -> "Config":
+        for name, row in self.rows.items():
+            if row.method not in METHODS and row.method not in self.methods:
+                continue  # refused by the checks, which know what else could be meant
+            entry = self.method(name)
+            outliers = entry.outliers if row.outliers is None else row.outliers
+            if isinstance(outliers, str):
+                outliers = {} if outliers == "none" else {outliers: 1.0}
+            row.outliers = outliers
+            row.scores = list(entry.scores) if row.scores is None else row.scores
+        return self
+
+    def for_row(self, name: str) -> "Config":
+        """Return the configuration with one row's overrides applied."""
+        overrides = merged(self.method(name).set, self.rows[name].set)
+        return self._changed(overrides, f"rows.{name}.set")
+
+    def for_source(self, row: str, source: str) -> "Config":
+        """Return the configuration that one outlier source of a row is made by."""
+        own = self.for_row(row)
+        if source not in self.sources:
+            return own
+        return own._changed(self.sources[source].set, f"sources.{source}.set")
+
+    def _changed(self, overrides: Overrides, place: str) -> "Config":
+        changed = {}
+        for section, values in overrides.items():
+            if section not in OVERRIDDEN:
+                raise ValueError(f"{place}.{section} must be one of {', '.join(OVERRIDDEN)}")
+            model = getattr(self, section)
+            try:
+                changed[section] = type(model).model_validate(merged(model.model_dump(), values))
+            except ValidationError as error:
+                lines = explain(error, type(model), f"{place}.{section}")
+                raise ValueError("; ".join(lines)) from None
+        return self.model_copy(update=changed)

@@ -1,0 +1,220 @@
+"""Materialise a data set: uint8 RGB images at one resolution, labels, source indices.
+
+Enters: files in the layout of their kind (read_*.py), or another data set to change
+(derived.py). Pictures are decoded and resized once, by threads, block by block, so that none but
+a block is ever in memory and a killed job goes on after its last whole block.
+Leaves: `<split>/images` [n, size, size, 3], `<split>/labels`, `<split>/index`, and dataset.json
+with counts, class names, what could not be read, and `content`: for each split the SHA-256 over
+its blocks' SHA-256 (pixels, then labels), by which two machines can compare what they used.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.catalogue.datasets import CATALOGUE, find_root, missing
+from bood_tasks.datasets.derived import derive, make_noise
+from bood_tasks.datasets.download import download_dataset
+from bood_tasks.datasets.pictures import Rows, read_picture
+from bood_tasks.datasets.read_arrays import read_digits, read_npy, read_npz, read_svhn
+from bood_tasks.datasets.read_cifar import read_cifar
+from bood_tasks.datasets.read_folders import read_folder, read_pictures, read_tree
+from bood_tasks.jobs.environment import run_setting
+from bood_tasks.jobs.job import read_job
+from bood_tasks.jobs.progress import progress
+
+VERSION = 2
+ROWS_AT_ONCE = 256  # handed to the threads together
+BYTES_PER_CHUNK, ROWS_PER_CHUNK = 2**19, 100  # training streams single rows of large pictures
+BYTES_PER_BLOCK, ROWS_PER_BLOCK = 2**28, 10_000
+SHOWN = 20  # unreadable files in a message
+
+
+def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], list[str]]:
+    """Return a published data set's splits, fetched first if it may be.
+
+    Raises FileNotFoundError that says what was expected where.
+    """
+    kind = settings["kind"]
+    entry, root = CATALOGUE[kind], find_root(kind, folder)
+    if root is None and entry.downloadable and run_setting("download"):
+        download_dataset(kind, folder)
+        root = find_root(kind, folder)
+    if root is None:
+        raise FileNotFoundError(missing(settings["name"], kind, folder))
+    match entry.family:
+        case "cifar":
+            return read_cifar(root, settings)
+        case "svhn":
+            return read_svhn(root, settings)
+        case "tree":
+            return read_tree(root, settings)
+        case "npy":
+            return read_npy(root / entry.files[0])
+    return read_pictures(root)
+
+
+def open_dataset(
+    settings: Mapping, source: Path | None = None, of: Artifact | None = None
+) -> tuple[dict[str, Rows], list[str]]:
+    """Return the unread splits and the class names of the data set that `settings` describes.
+
+    Raises ValueError or FileNotFoundError that names the setting, the file and the cure.
+    """
+    match settings["kind"]:
+        case "npz":
+            return read_npz(source, settings)
+        case "folder":
+            return read_folder(source, settings)
+        case "digits":
+            return read_digits()
+        case "noise":
+            return make_noise(settings)
+        case "corrupted" | "resampled":
+            return derive(settings, of)
+    return open_published(source, settings)
+
+
+def block_shape(size: int) -> tuple[int, int]:
+    """Return rows per zarr chunk and per file for pictures of size x size."""
+    chunk = max(1, min(ROWS_PER_CHUNK, BYTES_PER_CHUNK // (3 * size**2)))
+    return chunk, max(1, min(ROWS_PER_BLOCK, BYTES_PER_BLOCK // (3 * size**2)) // chunk) * chunk
+
+
+class Writer:
+    """Writes one split block by block, and notes in the draft's progress how far it came.
+
+    `unreadable` lists what had to be left out. Beyond `limit` nothing more is written or noted,
+    only read, so that the list is complete and the next try reads the mended files.
+    """
+
+    def __init__(self, draft: Draft, name: str, rows: Rows, image: Mapping, limit: int):
+        self.draft, self.name, self.rows, self.image, self.limit = draft, name, rows, image, limit
+        chunk, self.block = block_shape(image["size"])
+        shape = (len(rows.labels), image["size"], image["size"], 3)
+        self.images = draft.array(f"{name}/images", shape, "uint8", chunk=chunk, shard=self.block)
+        self.note = draft.progress / f"{name}.json"
+        self.state = {"read": 0, "kept": [], "hashes": [], "unreadable": []}
+        if self.note.is_file():
+            self.state = json.loads(self.note.read_text(encoding="utf-8"))
+        self.written = sum(self.state["kept"])
+        self.waiting: list[np.ndarray] = []
+        self.numbers: list[int] = []
+
+    @property
+    def unreadable(self) -> list[str]:
+        return [reason for _, reason in self.state["unreadable"]]
+
+    def add(self, number: int, picture: np.ndarray | str) -> None:
+        """Take the next picture, or the reason why there is none."""
+        if isinstance(picture, str):
+            self.state["unreadable"].append([number, picture])
+        elif len(self.unreadable) <= self.limit:
+            self.waiting.append(picture)
+            self.numbers.append(number)
+            if len(self.waiting) == self.block:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; a whole block unless the split ends."""
+        if not self.waiting:
+            return
+        block = np.stack(self.waiting)
+        self.images[self.written : self.written + len(block)] = block
+        self.written += len(block)
+        content = hashlib.sha256(block.tobytes())
+        content.update(self.rows.labels[self.numbers].tobytes())
+        self.state["hashes"].append(content.hexdigest())
+        self.state["kept"].append(len(block))
+        self.state["read"] = self.numbers[-1] + 1
+        write_json(self.note, self.state)
+        self.waiting, self.numbers = [], []
+
+    def finish(self) -> dict:
+        """Write the last rows, labels and indices; return the split's facts."""
+        self.flush()
+        if not self.written:
+            raise ValueError(f"the {self.name} split has no readable picture")
+        if self.written < len(self.rows.labels):
+            self.images.resize((self.written, *self.images.shape[1:]))
+        keep = np.ones(len(self.rows.labels), bool)
+        keep[[number for number, _ in self.state["unreadable"]]] = False
+        for part in ("labels", "index"):
+            self.draft.save(f"{self.name}/{part}", getattr(self.rows, part)[keep])
+        content = hashlib.sha256("".join(self.state["hashes"]).encode()).hexdigest()
+        return {"count": self.written, "content": content}
+
+
+def write_split(
+    writer: Writer, pool: Executor, advance: Callable[[int], object] = lambda count: None
+) -> None:
+    """Read the rest of a split with the pool's threads, in order, and hand it to its writer."""
+    read = partial(read_picture, writer.rows, **writer.image)
+    for start in range(writer.state["read"], len(writer.rows.labels), ROWS_AT_ONCE):
+        numbers = range(start, min(start + ROWS_AT_ONCE, len(writer.rows.labels)))
+        for number, picture in zip(numbers, pool.map(read, numbers), strict=True):
+            writer.add(number, picture)
+        advance(len(numbers))
+
+
+def require_readable(unreadable: list[str], settings: Mapping) -> None:
+    """Raise ValueError that names the unreadable pictures if there are more than allowed."""
+    limit = settings.get("max_unreadable", 0)
+    if len(unreadable) > limit:
+        more = f"; and {len(unreadable) - SHOWN} more" if len(unreadable) > SHOWN else ""
+        raise ValueError(
+            f"datasets.{settings['name']}: {len(unreadable)} unreadable: "
+            + "; ".join(unreadable[:SHOWN])
+            + f"{more}. Mend or remove them, or raise datasets.{settings['name']}.max_unreadable "
+            f"(now {limit})"
+        )
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    settings = job.settings
+    source = Path(job.source) if job.source else None
+    splits, classes = open_dataset(settings, source, job.inputs.get("of"))
+    total = sum(len(rows.labels) for rows in splits.values())
+    with (
+        job.draft() as draft,
+        ThreadPoolExecutor(run_setting("workers")) as pool,
+        progress("dataset", total, "pictures") as advance,
+    ):
+        limit = settings.get("max_unreadable", 0)
+        writers = {
+            name: Writer(draft, name, rows, settings["image"], limit)
+            for name, rows in splits.items()
+        }
+        for writer in writers.values():
+            write_split(writer, pool, advance)
+        unreadable = [reason for writer in writers.values() for reason in writer.unreadable]
+        if len(unreadable) > limit:  # the next try reads the mended files
+            for writer in writers.values():
+                writer.note.unlink(missing_ok=True)
+        require_readable(unreadable, settings)
+        facts = {name: writer.finish() for name, writer in writers.items()}
+        counts = {name: fact["count"] for name, fact in facts.items()}
+        entry = CATALOGUE.get(settings["kind"])
+        write_json(
+            draft.folder / "dataset.json",
+            {
+                "name": settings["name"],
+                "kind": settings["kind"],
+                "title": entry.title if entry else settings["name"],
+                "published_at": entry.published_at if entry else "",
+                "classes": classes,
+                "counts": counts,
+                "content": {name: fact["content"] for name, fact in facts.items()},
+                "unreadable": len(unreadable),
+                **settings["image"],
+            },
+        )
+        draft.finish(rows=counts)

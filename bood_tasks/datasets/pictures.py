@@ -1,0 +1,140 @@
+"""Pictures on their way from a file to the classifier's resolution, read one by one when asked."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+from jaxtyping import Int64, UInt8
+
+KERNELS = {
+    "bilinear": PIL.Image.Resampling.BILINEAR,
+    "bicubic": PIL.Image.Resampling.BICUBIC,
+    "lanczos": PIL.Image.Resampling.LANCZOS,
+    "box": PIL.Image.Resampling.BOX,
+}
+Pictures = UInt8[np.ndarray, "n h w 3"]
+Given = Sequence | np.ndarray  # by a caller: PIL pictures, paths or uint8 [h, w, 3]
+Labels = Int64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The pictures of one split, unread.
+
+    `read(i)` opens the i-th (uint8 [h, w], [h, w, 3] or a PIL picture), `name(i)` says where it
+    comes from; `labels` index the class names, `index` counts in the source.
+    """
+
+    read: Callable[[int], np.ndarray | PIL.Image.Image]
+    name: Callable[[int], str]
+    labels: Labels
+    index: Labels
+
+    def pick(self, rows: Int64[np.ndarray, " m"]) -> "Rows":
+        """Return some of the rows, in the order given."""
+        return Rows(
+            lambda i: self.read(int(rows[i])),
+            lambda i: self.name(int(rows[i])),
+            self.labels[rows],
+            self.index[rows],
+        )
+
+
+def rows_of(images: np.ndarray, labels: np.ndarray, origin: str) -> Rows:
+    """Return an array's pictures, each read from it when asked."""
+    return Rows(
+        images.__getitem__,
+        lambda i: f"{origin} row {i}",
+        np.asarray(labels, np.int64),
+        np.arange(len(images), dtype=np.int64),
+    )
+
+
+def rows_given(pictures: Given) -> Rows:
+    """Return a caller's own pictures: PIL pictures, paths, or uint8 [h, w, 3], any mixture.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(pictures, str | os.PathLike | PIL.Image.Image):
+        raise TypeError(f"pictures must be a list, got one {type(pictures).__name__}; write [it]")
+    for i, item in enumerate(pictures):
+        is_array = isinstance(item, np.ndarray)
+        right = is_array and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
+        if not right and not isinstance(item, str | os.PathLike | PIL.Image.Image):
+            what = f"{item.dtype} {list(item.shape)}" if is_array else type(item).__name__
+            raise TypeError(
+                f"picture {i} must be a PIL picture, a path or uint8 [h, w, 3], got {what}"
+            )
+
+    def read(i: int) -> np.ndarray | PIL.Image.Image:
+        item = pictures[i]
+        if isinstance(item, PIL.Image.Image):
+            return item.copy()  # the reader closes what it gets
+        return item if isinstance(item, np.ndarray) else PIL.Image.open(item)
+
+    def name(i: int) -> str:
+        item = pictures[i]
+        return str(item) if isinstance(item, str | os.PathLike) else f"picture {i}"
+
+    none = np.zeros(len(pictures), np.int64)
+    return Rows(read, name, none, np.arange(len(pictures), dtype=np.int64))
+
+
+def hold_out(
+    rows: Rows, classes: Sequence[str], settings: Mapping
+) -> dict[str, Rows]:  # fmt: skip
+    """Return training and validation rows: the last `validation_per_class` of each class.
+
+    `train_per_class` keeps the first so many of the rest. Raises ValueError for a class that
+    ends without training pictures.
+    """
+    held, limit = settings["validation_per_class"], settings["train_per_class"]
+    train, validation = [], []
+    for label, name in enumerate(classes):
+        found = np.flatnonzero(rows.labels == label)
+        kept = found[: len(found) - held][:limit]
+        if not len(kept):
+            raise ValueError(
+                f"datasets.{settings['name']} must have training pictures of every class, got "
+                f"{len(found)} of {name}, no images left in 'train' beside "
+                f"validation_per_class = {held}"
+            )
+        train.append(kept)
+        validation.append(found[len(found) - held :])
+    splits = {"train": rows.pick(np.sort(np.concatenate(train)))}
+    if held:
+        splits["validation"] = rows.pick(np.sort(np.concatenate(validation)))
+    return splits
+
+
+def fit_picture(
+    picture: PIL.Image.Image, *, size: int, fit: str, kernel: str = "bilinear"
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a picture at size x size.
+
+    `pad`: pixels kept, black border; a larger picture is first shrunk to fit. `resize`: the
+    short side is scaled to `size` and the centre cut out. Scaling is antialiased.
+    """
+    picture = picture.convert("RGB")
+    extreme = max if fit == "pad" else min
+    scale = size / extreme(picture.size)
+    if scale < 1 or fit == "resize":
+        shape = [max(1, round(side * scale)) for side in picture.size]
+        picture = picture.resize(shape, KERNELS[kernel])
+    canvas = PIL.Image.new("RGB", (size, size))
+    canvas.paste(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
+    return np.asarray(canvas)
+
+
+def read_picture(rows: Rows, i: int, **image) -> UInt8[np.ndarray, "h w 3"] | str:
+    """Return the i-th picture at its final size, or why it cannot be read."""
+    try:
+        picture = rows.read(i)
+        if isinstance(picture, np.ndarray):
+            picture = PIL.Image.fromarray(picture)
+        with picture:
+            return fit_picture(picture, **image)
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        return f"{rows.name(i)}: {error}"

@@ -1,0 +1,105 @@
+"""A corpus as a classifier reads it: numbers of words, all texts cut to one length.
+
+Or noise: every word drawn uniformly. Leaves: `<split>/tokens` int32 [n, words], `<split>/labels`,
+`<split>/index`, `<split>/length` (words before the cut) and dataset.json.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Int32, Int64
+from tokenizers import Tokenizer
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.datasets.corpus import read_split
+from bood_tasks.datasets.vocabulary import PAD, SPECIAL, read_tokenizer
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.job import Job, read_job
+
+VERSION = 1
+
+
+def cut(
+    tokenizer: Tokenizer, texts: Iterable[str], *, words: int, min_words: int
+) -> tuple[Int32[np.ndarray, "n l"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Return the first `words` numbers of each text that has `min_words`, padded with PAD; which
+    texts those are; and how many words each had."""
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    lengths = np.array([len(item) for item in ids], np.int64)
+    kept = np.flatnonzero(lengths >= min_words)
+    rows = np.full((len(kept), words), PAD, np.int32)
+    for row, number in enumerate(kept):
+        first = ids[number][:words]
+        rows[row, : len(first)] = first
+    return rows, kept, lengths[kept]
+
+
+def noise(count: int, words: int, vocabulary: int, seed: int) -> Int32[np.ndarray, "n l"]:
+    """Return texts whose words are drawn uniformly from all but the special ones."""
+    rng = seeds.generator(seed, "tokens", "noise")
+    return rng.integers(len(SPECIAL), vocabulary, (count, words), dtype=np.int32)
+
+
+def _of_corpus(job: Job, tokenizer: Tokenizer) -> tuple[dict[str, dict], dict]:
+    corpus, settings = job.inputs["corpus"], job.settings
+    facts, splits = corpus.json("corpus.json"), {}
+    for split in facts["counts"]:
+        rows, kept, lengths = cut(
+            tokenizer, read_split(corpus, split),
+            words=settings["words"], min_words=settings["min_words"],
+        )  # fmt: skip
+        if not len(rows):
+            raise ValueError(
+                f"datasets.{settings['name']}: no text of its {split} split has tokens.min_words = "
+                f"{settings['min_words']} words; lower it"
+            )
+        splits[split] = {
+            "tokens": rows, "length": lengths,
+            "labels": corpus[f"{split}/labels"][:][kept],
+            "index": corpus[f"{split}/index"][:][kept],
+        }  # fmt: skip
+    return splits, {key: facts[key] for key in ("kind", "title", "classes")}
+
+
+def _of_noise(settings: Mapping, vocabulary: int) -> tuple[dict[str, dict], dict]:
+    count, words = settings["count"], settings["words"]
+    split = {
+        "tokens": noise(count, words, vocabulary, settings["seed"]),
+        "length": np.full(count, words), "labels": np.full(count, -1), "index": np.arange(count),
+    }  # fmt: skip
+    return {"test": split}, {"kind": settings["kind"], "title": settings["name"], "classes": []}
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    settings = job.settings
+    tokenizer, content = read_tokenizer(job.inputs["vocabulary"])
+    size = tokenizer.get_vocab_size()
+    if settings.get("min_words", 0) > settings["words"]:
+        raise ValueError(
+            f"tokens.min_words must be at most tokens.words = {settings['words']}, got "
+            f"{settings['min_words']}"
+        )
+    if "corpus" in job.inputs:
+        splits, facts = _of_corpus(job, tokenizer)
+    else:
+        splits, facts = _of_noise(settings, size)
+    with job.draft() as draft:
+        for split, arrays in splits.items():
+            for name, values in arrays.items():
+                draft.save(f"{split}/{name}", values)
+        counts = {split: len(arrays["tokens"]) for split, arrays in splits.items()}
+        facts |= {
+            "name": settings["name"],
+            "counts": counts,
+            "content": {
+                split: hashlib.sha256(arrays["tokens"].tobytes()).hexdigest()
+                for split, arrays in splits.items()
+            },
+            "words": settings["words"],
+            "vocabulary": content,
+            "vocabulary_size": size,
+        }
+        write_json(draft.folder / "dataset.json", facts)
+        draft.finish(rows=counts)

@@ -1,0 +1,132 @@
+"""Train the classifier that detects, by the row's method (method.py).
+
+Enters: the ID data set, pictures or tokens, and, for methods that take them, outliers: shards that
+were generated, or data sets, each source with its share. Leaves: model.safetensors, method.json,
+curve.csv, the validation accuracy and, with `snapshots`, the weights after every epoch in epochs/.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import zarr
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.detectors.method import Method
+from bood_tasks.detectors.model import FILE, build, network_description
+from bood_tasks.detectors.outliers import open_outliers, rows_of
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import inference_batch, pick_device
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.networks.weights import initialised, save_weights
+from bood_tasks.training.fit import fit
+from bood_tasks.training.loading import place
+from bood_tasks.training.predict import predict
+from bood_tasks.training.recipe import Recipe
+
+VERSION = 4
+
+
+def train_detector(
+    images: np.ndarray | zarr.Array,
+    labels: np.ndarray,
+    outliers: Sequence[tuple[np.ndarray | zarr.Array, float]],
+    recipe: Recipe,
+    description: Mapping,
+    *,
+    seed: int,
+    checkpoint: Path,
+    device: str,
+    start: Mapping[str, Tensor] | None = None,
+    snapshots: Path | None = None,
+    source: str = "",
+) -> tuple[Method, list, float]:
+    """Return the trained detector, its loss curve (the terms of its method's loss) and the
+    pictures or texts a second. `outliers`: sources and their shares of what is shown.
+
+    The start depends on the seed alone, so rows of one table differ by their method and outliers
+    only; with `start`, the classifier goes on from a trained one's weights and the rest is new.
+    """
+    model = initialised(
+        lambda: build(description, source), seeds.stream(seed, "detector", "weights")
+    ).to(device)
+    if start is not None:
+        own = {f"network.{name}" for name in model.network.state_dict()}
+        model.load_state_dict({name: start[name] for name in own & set(start)}, strict=False)
+    curve, rate = fit(
+        model,
+        lambda net, x, y, step: net.loss(x, y, step),
+        place(images, device),
+        torch.from_numpy(labels),
+        recipe,
+        stage="detector",
+        seed=seed,
+        checkpoint=checkpoint,
+        outliers=[(place(rows, device), share) for rows, share in outliers],
+        snapshots=snapshots,
+        optimisers=model.optimisers(recipe),
+    )
+    return model, curve, rate
+
+
+def _start(job: Job, description: Mapping) -> dict[str, Tensor] | None:
+    """Return the weights to start from; raises ValueError if they are another network's."""
+    if "start" not in job.inputs:
+        return None
+    given = job.inputs["start"].json(FILE)
+    shape = set(description) - {"method", "settings"}
+    different = {key: given.get(key) for key in shape if given.get(key) != description[key]}
+    if different:
+        raise ValueError(
+            f"detector.start must name a row with the same network, got one with {different}; "
+            "give that row the same detector settings"
+        )
+    return load_file(job.inputs["start"].folder / "model.safetensors")
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device = pick_device()
+    settings, data = job.settings, job.inputs["dataset"]
+    facts = data.json("dataset.json")
+    fields = set(Recipe.__dataclass_fields__) & set(settings)
+    recipe = Recipe(**{name: settings[name] for name in fields})
+    description = network_description(settings, facts) | {
+        "method": settings["method"],
+        "settings": settings["method_settings"],
+    }
+    with job.draft() as draft:
+        snapshots = draft.folder / "epochs" if settings["snapshots"] else None
+        if snapshots:
+            snapshots.mkdir(exist_ok=True)
+        model, curve, rate = train_detector(
+            rows_of(data, "train"),
+            data["train/labels"][:],
+            open_outliers(job, facts),
+            recipe,
+            description,
+            seed=settings["seed"],
+            checkpoint=draft.progress / "checkpoint.safetensors",
+            device=device,
+            start=_start(job, description),
+            snapshots=snapshots,
+            source=job.source,
+        )
+        save_weights(model, draft.folder / "model.safetensors")
+        write_json(draft.folder / FILE, description)
+        pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
+        split = "validation" if "validation" in data else "test"
+        logits = predict(
+            model,
+            rows_of(data, split),
+            batch_size=inference_batch(),
+            device=device,
+            crop=recipe.crop,
+        )
+        right = (logits.argmax(1).numpy() == data[f"{split}/labels"][:]).mean().item()
+        write_json(draft.folder / "detector.json", {"accuracy": {split: right}})
+        draft.finish(facts={"images_per_second": round(rate, 1)})

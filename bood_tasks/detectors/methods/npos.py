@@ -1,0 +1,194 @@
+"""NPOS (Tao et al. 2023): outliers beside the outermost embeddings of each class.
+
+The setting that trains from scratch: CIDER's hyperspherical embedding (Ming et al. 2023), and a
+head phi that tells embeddings from synthesised outliers. `logits` are z mu_c / temperature,
+`id_logit` is phi(z), the paper's score; `features` stay the penultimate ones, which the authors'
+CIFAR evaluation hands to KNN.
+"""
+
+import math
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from bood_tasks.detectors.method import Method
+from bood_tasks.detectors.methods.queue import Queue
+from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW, outermost, pick_candidates
+from bood_tasks.training.augmentation import to_device
+from bood_tasks.training.recipe import Step
+
+VERSION = 1
+CLASSES_AT_ONCE = 10  # whose candidates are ranked together: bounds the memory
+
+
+def moved_prototypes(
+    prototypes: Float[Tensor, "v d"],
+    embeddings: Float[Tensor, "b d"],
+    labels: Int64[Tensor, " b"],
+    *,
+    momentum: float,
+) -> Float[Tensor, "v d"]:
+    """Return mu_c <- normalise(m mu_c + (1 - m) z) for each z of class c in turn (CIDER, eq. 6).
+
+    Unit length is restored once a batch, where CIDER does it after each row: no loop over rows.
+    Classes without a row stay; gradients reach the embeddings.
+    """
+    later = (labels[:, None] == labels).triu(1).sum(1).to(embeddings)
+    member = F.one_hot(labels, len(prototypes)).T.to(embeddings)
+    weight = member * (1 - momentum) * momentum**later  # (v, b)
+    kept = momentum ** member.sum(1, keepdim=True)
+    return F.normalize(kept * prototypes + weight @ embeddings, dim=1)
+
+
+def dispersion(prototypes: Float[Tensor, "v d"], *, temperature: float) -> Float[Tensor, ""]:
+    """Return mean_i log mean_{j != i} exp(mu_i mu_j / temperature) (CIDER, eq. 5)."""
+    similar = prototypes @ prototypes.T / temperature
+    itself = torch.eye(len(prototypes), dtype=torch.bool, device=prototypes.device)
+    others = similar.masked_fill(itself, -torch.inf).logsumexp(1)
+    return (others - math.log(len(prototypes) - 1)).mean()
+
+
+def synthesise(
+    queue: Float[Tensor, "s d"],
+    picks: Int64[Tensor, " r"],
+    noise: Float[Tensor, "c d"],
+    *,
+    sigma: float,
+    neighbours: int,
+    boundary: int,
+) -> Float[Tensor, "m d"]:
+    """Return unit outliers of one class: the paper's rejection sampling beside some of its
+    `boundary` outermost unit embeddings, those at places `picks`.
+
+    Of normalise(embedding + sigma noise) each keeps the two farthest from their k-th neighbour
+    in the queue, as the authors' code does.
+    """
+    rows = queue[outermost(queue, neighbours=neighbours, count=boundary)[picks]]
+    kept = pick_candidates(
+        rows, noise, queue, sigma=sigma, neighbours=neighbours, reference_bug=False
+    )
+    return F.normalize(rows[:, None] + sigma * noise[kept], dim=2).flatten(0, 1)
+
+
+class NPOS(Method):
+    """A classifier by class prototypes, a queue of each class's last embeddings, and phi.
+
+    Every step draws `points` of each class's `boundary` outermost embeddings and `candidates`
+    Gaussian steps that all of them share. phi's loss begins at the share `start` of training,
+    when every queue must be full.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        classes: int,
+        embedding: int,
+        temperature: float,
+        prototype_momentum: float,
+        dispersion_weight: float,
+        queue: int,
+        neighbours: int,
+        boundary: int,
+        points: int,
+        candidates: int,
+        sigma: float,
+        outlier_weight: float,
+        start: float,
+    ):
+        super().__init__(network, classes=classes)
+        limits = {"neighbours": "queue", "boundary": "queue", "points": "boundary"}
+        given = {"neighbours": neighbours, "boundary": boundary, "points": points, "queue": queue}
+        for name, limit in limits.items():
+            if given[name] > given[limit]:
+                raise ValueError(
+                    f"npos.{name} must be at most npos.{limit}, got {given[name]} for "
+                    f"{given[limit]}; lower it"
+                )
+        if candidates < KEPT_A_ROW:
+            raise ValueError(
+                f"npos.candidates must be at least {KEPT_A_ROW}, got {candidates}; raise it"
+            )
+        width = network.head.in_features
+        network.head = nn.Identity()
+        self.projection = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding)
+        )
+        self.phi = nn.Sequential(
+            nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, 1)
+        )
+        self.temperature, self.prototype_momentum = temperature, prototype_momentum
+        self.dispersion_weight, self.outlier_weight = dispersion_weight, outlier_weight
+        self.points, self.candidates, self.start = points, candidates, start
+        self.sampling = {"sigma": sigma, "neighbours": neighbours, "boundary": boundary}
+        self.queue = Queue(classes=classes, size=queue, width=embedding)
+        self.prototypes: Tensor  # 0 until the class is first seen
+        self.register_buffer("prototypes", torch.zeros(classes, embedding))
+
+    def embed(self, features: Float[Tensor, "b p"]) -> Float[Tensor, "b d"]:
+        """Return z, the unit projections of penultimate features."""
+        return F.normalize(self.projection(features), dim=1)
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b v"]:
+        """Return class logits z mu_c / temperature."""
+        return self.embed(self.network(x)) @ self.prototypes.T / self.temperature
+
+    def outputs(self, x: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
+        """Return the common outputs and `id_logit` [b], larger = more ID."""
+        found = super().outputs(x)
+        z = self.embed(found["features"])
+        logits = z @ self.prototypes.T / self.temperature
+        return found | {"logits": logits, "id_logit": self.phi(z)[:, 0]}
+
+    @torch.no_grad()
+    def outliers(self, rng: torch.Generator) -> Float[Tensor, "m d"]:
+        """Return this step's outliers of all classes."""
+        rows = self.queue.features
+        order = torch.rand(len(rows), self.sampling["boundary"], generator=rng).argsort(1)
+        noise = torch.randn(self.candidates, rows.shape[2], generator=rng)
+        picks = to_device(order[:, : self.points], rows.device)
+        one_class = partial(synthesise, noise=to_device(noise, rows.device), **self.sampling)
+        return torch.vmap(one_class, chunk_size=CLASSES_AT_ONCE)(rows, picks).flatten(0, 1)
+
+    def _ood(self, z: Float[Tensor, "b d"], step: Step) -> Float[Tensor, ""]:
+        """Return BCE(phi), the mean over embeddings and outliers together (authors' code)."""
+        seen, size = self.queue.seen, self.queue.features.shape[1]
+        first = math.ceil(self.start * step.total)
+        if step.number < first:
+            return z.new_zeros(())
+        if step.number == first and seen.min() < size:
+            raise ValueError(
+                f"npos.queue must be at most the pictures of each class before npos.start, got "
+                f"{size} for {int(seen.min())} of class {int(seen.argmin())}; lower it or raise "
+                "npos.start"
+            )
+        logits = self.phi(torch.cat([z, self.outliers(step.rng)]))
+        is_id = (torch.arange(len(logits), device=z.device) < len(z)).to(z)
+        return F.binary_cross_entropy_with_logits(logits[:, 0], is_id)
+
+    @torch.compiler.disable
+    def loss(
+        self, x: Float[Tensor, "n 3 h w"], y: Int64[Tensor, " b"], step: Step
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return compactness (CE of the logits) + w dispersion + w' BCE(phi).
+
+        Dispersion reaches the batch through the moved prototypes; compactness takes them as
+        given (CIDER's code).
+        """
+        features = self.network(x[: len(y)])
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would spoil the neighbours
+            z = self.embed(features.float())
+            moved = moved_prototypes(self.prototypes, z, y, momentum=self.prototype_momentum)
+            self.prototypes.copy_(moved.detach())
+            self.queue.add(z.detach(), y)
+            compact = F.cross_entropy(z @ moved.detach().T / self.temperature, y)
+            disperse = dispersion(moved, temperature=self.temperature)
+            ood = self._ood(z, step)
+        total = compact + self.dispersion_weight * disperse + self.outlier_weight * ood
+        return {"loss": total, "compactness": compact, "dispersion": disperse, "ood": ood}
+
+
+METHOD = NPOS

@@ -1,0 +1,219 @@
+"""The text-to-image generator: a Stable Diffusion v1 folder, taken as it is or trained here.
+
+What enters: a local diffusers folder (`source: local`), a pinned commit of the hub (`source: hub`;
+the one place that goes online), or the ID training split (`source: train`;
+a folder given as well is fine-tuned). What leaves: `pipeline/`, a folder in Stable Diffusion v1's
+layout that `diffusion.load_pipeline` reads, and after training its `training_log.csv`.
+
+A trained generator sees the ID classes and a drawn world of other words (world.py), so that a
+vector which leaves a class decodes into something else. Recipe and numbers: docs/generator.md.
+"""
+
+import csv
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from jaxtyping import Int64, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from bood_tasks.generators.text_to_image.diffusion import COMPONENTS, load_pipeline, prompt_ids
+from bood_tasks.generators.text_to_image.latent_diffusion import (
+    Batches,
+    Descent,
+    Report,
+    encode_pictures,
+    train_autoencoder,
+    train_denoiser,
+)
+from bood_tasks.generators.text_to_image.tiny_sd import PROMPT, build_pipeline, save_pipeline
+from bood_tasks.generators.text_to_image.words import class_words as words_of
+from bood_tasks.generators.world import world
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import pick_device
+from bood_tasks.jobs.job import read_job
+from bood_tasks.jobs.progress import progress
+
+VERSION = 1
+LOG_FILE = "training_log.csv"
+KEPT_SUFFIXES = (".json", ".txt", ".safetensors")
+
+
+def train_generator(
+    images: UInt8[ndarray, "n h w 3"],
+    labels: Int64[ndarray, " n"],
+    class_words: Sequence[str],
+    *,
+    folder: Path,
+    checkpoint_dir: Path,
+    world_per_word: int = 200,
+    vae_steps: int = 2400,
+    unet_steps: int = 4000,
+    batch_size: int = 64,
+    lr: float = 1.5e-3,
+    seed: int = 0,
+    id_share: float = 0.2,
+    caption_dropout: float = 0.1,
+    checkpoint_every: int = 200,
+    init_from: Path | None = None,
+    device: str = "cpu",
+    report: Report = lambda steps, note: None,
+) -> None:
+    """Train a small pipeline and write it to `folder` (float16 safetensors, with training log).
+
+    `labels` index `class_words`. `id_share` of every batch is ID, the rest the drawn world
+    (`world_per_word` pictures a word; 0 = none); the autoencoder sees half of `batch_size` a step.
+    `init_from` fine-tunes another folder instead of random weights; its tokenizer must know every
+    word as one token (`vae_steps` 0 keeps its autoencoder). A killed run continues from
+    `checkpoint_dir` and ends with the same weights on the same CPU. `report(steps, note)` hears of
+    vae_steps + unet_steps steps in all.
+    """
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    drawn_words = list(world.WORDS) if world_per_word else []
+    words = [*class_words, *drawn_words]
+    if len(set(words)) < len(words):
+        raise ValueError(
+            "class words must differ from each other and from the world's words, got "
+            f"{sorted({word for word in words if words.count(word) > 1})} twice; "
+            "give an alias in anchors.words"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.stream(seed, "generator", "weights"))
+        if init_from is None:
+            pipe = build_pipeline(class_words, drawn_words, checkpoint_dir / "tokenizer")
+        else:
+            pipe = load_pipeline(init_from)
+    captions = caption_ids(pipe, words)
+    _check_resolution(pipe, images)
+    drawn = [
+        world.draw(word, world_per_word, seeds.generator(seed, "generator", "world", word))
+        for word in drawn_words
+    ]
+    pictures = np.concatenate([images, *(np.repeat(d[..., None], 3, axis=3) for d in drawn)])
+    pictures = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
+    drawn_labels = len(class_words) + np.repeat(np.arange(len(drawn)), world_per_word)
+    word_of = torch.from_numpy(np.concatenate([labels, drawn_labels]))
+
+    pipe.to(device)
+    batches = Batches(len(images), len(pictures), id_share, seed)
+    descent = Descent(checkpoint_dir, checkpoint_every, lr, report)
+    if vae_steps:
+        train_autoencoder(
+            pipe.vae, pictures, batches, descent, batch_size=batch_size // 2, steps=vae_steps
+        )
+    train_denoiser(
+        pipe,
+        encode_pictures(pipe.vae, pictures),
+        word_of,
+        captions,
+        batches,
+        descent,
+        caption_dropout=caption_dropout,
+        batch_size=batch_size,
+        steps=unet_steps,
+    )
+    save_pipeline(pipe.to("cpu"), folder)
+    with (folder / LOG_FILE).open("w", newline="") as handle:
+        csv.writer(handle, lineterminator="\n").writerows([("phase", "step", "loss"), *descent.log])
+
+
+def caption_ids(pipe: StableDiffusionPipeline, words: Sequence[str]) -> Int64[Tensor, "w l"]:
+    """Token ids of each word's caption; the last row is the empty caption.
+
+    Raises ValueError for a word that is not one token: its embedding could not be an anchor.
+    """
+    for word in words:
+        pieces = pipe.tokenizer.tokenize(word)
+        if len(pieces) != 1:
+            raise ValueError(
+                f"class words must each be one token of the generator, got {word!r} = {pieces}; "
+                "give an alias in anchors.words"
+            )
+    texts = [*(PROMPT.format(word=word) for word in words), ""]
+    return torch.cat([prompt_ids(pipe.tokenizer, text) for text in texts])
+
+
+def _check_resolution(pipe: StableDiffusionPipeline, images: ndarray) -> None:
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    if images.shape[1:3] != (side, side):
+        raise ValueError(
+            f"image.size must be {side} to train this generator, got {images.shape[1]}; "
+            "a smaller or larger one is trained from a folder of that resolution"
+        )
+
+
+def copy_pipeline(source: Path, folder: Path) -> None:
+    """Copy what `load_pipeline` reads of a local folder, and check that it loads."""
+    load_pipeline(source)
+    for component in COMPONENTS:
+        (folder / component).mkdir(parents=True, exist_ok=True)
+        for path in sorted((source / component).iterdir()):
+            if path.suffix in KEPT_SUFFIXES:
+                shutil.copyfile(path, folder / component / path.name)
+    for name in ("model_index.json", LOG_FILE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
+    """Fetch what `load_pipeline` reads of one commit of the hub, and check that it loads.
+
+    Safetensors of full precision only. What a killed job fetched is not fetched again. Raises
+    ValueError that names the commit if it cannot be had.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "0"  # read when the hub's library is imported: in this job only
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = False
+    parts = [f"{component}/*{end}" for component in COMPONENTS for end in KEPT_SUFFIXES]
+    try:
+        huggingface_hub.snapshot_download(
+            repo,
+            revision=revision,
+            local_dir=folder,
+            allow_patterns=["model_index.json", *parts],
+            ignore_patterns=["*.fp16.*", "*.non_ema.*"],
+        )
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+        raise ValueError(
+            f"generator.repo and generator.revision must name a commit of the hub that this "
+            f"machine can fetch, got {repo} {revision}: {error}; go online, or copy the folder "
+            "here and set generator: {source: local, path: <folder>}"
+        ) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's own notes
+    load_pipeline(folder)
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    settings = dict(job.settings)
+    with job.draft() as draft:
+        folder = draft.folder / "pipeline"
+        source = settings.pop("source")
+        if source == "local":
+            copy_pipeline(Path(job.source), folder)
+        elif source == "hub":
+            fetch_pipeline(settings["repo"], settings["revision"], folder)
+        else:
+            dataset = job.inputs["dataset"]
+            words = words_of(dataset.json("dataset.json")["classes"], settings.pop("words"))
+            settings.pop("content", None)
+            steps = settings["vae_steps"] + settings["unet_steps"]
+            with progress("generator", steps, "steps") as advance:
+                train_generator(
+                    dataset["train/images"][:],
+                    dataset["train/labels"][:],
+                    list(words.values()),
+                    folder=folder,
+                    checkpoint_dir=draft.progress,
+                    init_from=Path(job.source) if job.source else None,
+                    device=pick_device(),
+                    report=advance,
+                    **settings,
+                )
+        draft.finish()

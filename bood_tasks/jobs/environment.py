@@ -1,0 +1,78 @@
+"""What a job finds in its environment: settings that cannot change a result.
+
+Snakemake sets OMP_NUM_THREADS to a rule's `threads`, and torch takes its threads from there.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bood_tasks.artifacts.locks import STARTED
+
+RUN = "BOOD_RUN"
+DEFAULTS = {  # of a stage run by hand: the same as config.Run's
+    "inference_batch": 250,
+    "image_batch": "auto",
+    "compile": "auto",
+    "attention": "sdpa",
+    "vae_slicing": False,
+    "pack": 1,
+    "workers": 4,
+    "data": "data",
+    "download": False,
+}
+
+
+def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
+    """Set the environment of every job that this Snakemake starts; `root` holds the Snakefile."""
+    # Jobs call `python`: the one that runs Snakemake, also when its environment is not activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    below = filter(None, [str(root), os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(below)
+    # Idle OpenMP threads must not spin: two of them on a busy machine cost a factor of ten.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ[RUN] = json.dumps(dict(run))
+    os.environ.setdefault(STARTED, str(time.time()))  # cluster jobs keep that of the first process
+
+
+@cache
+def _given(text: str) -> dict[str, Any]:
+    return DEFAULTS | json.loads(text)
+
+
+def run_setting(name: str) -> Any:
+    """Return one setting of the configuration's `run` section; its default for a stage by hand."""
+    return _given(os.environ.get(RUN, "{}"))[name]
+
+
+halvings = 0  # of batches outside training: how often this job ran out of memory before
+
+
+def halved(batch: int) -> int:
+    """Return a batch size made smaller after failed tries, at least 1."""
+    return max(1, batch >> halvings)
+
+
+def inference_batch() -> int:
+    """Return the number of images that a classifier sees at once outside training."""
+    return halved(run_setting("inference_batch"))
+
+
+def compiles(device_type: str) -> bool:
+    """Return whether networks are compiled on a device: run.compile, `auto` meaning on GPUs."""
+    wanted = run_setting("compile")
+    return wanted is True or (wanted == "auto" and device_type == "cuda")
+
+
+def pick_device() -> str:
+    """Return torch's device: the leased GPU if there is one, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

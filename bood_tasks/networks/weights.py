@@ -1,0 +1,82 @@
+"""Weights of generators in files: others' are read without unpickling and checked before use."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+SHOWN = 3
+
+
+def initialised(build, seed: int) -> nn.Module:
+    """Return build()'s module with weights from one seed, leaving torch's global stream alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = build()
+    return module.to(memory_format=torch.channels_last)
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's weights; safetensors takes plain memory order only."""
+    save_file(
+        {name: w.detach().cpu().contiguous() for name, w in module.state_dict().items()}, path
+    )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return a state dict from a .safetensors file, or from PyTorch's own by `weights_only`.
+
+    Raises ValueError that names the file if it holds none.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and header errors of many kinds
+        raise ValueError(
+            f"{path} must hold whole weights, and cannot be read ({error}); copy the file again"
+        ) from None
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict) or not all(isinstance(x, Tensor) for x in found.values()):
+        raise ValueError(f"{path} must hold a state dict (name: tensor), got {type(found)}")
+    return {name.removeprefix("module."): value for name, value in found.items()}
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path, stored: str | None = None) -> None:
+    """Write a state dict as .safetensors, in half precision if `stored` is float16."""
+    dtype = torch.float16 if stored == "float16" else None
+    save_file({name: value.to("cpu", dtype).contiguous() for name, value in state.items()}, path)
+
+
+def _named(names: set[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(sorted(names)[:SHOWN]) + more
+
+
+def require_fitting(
+    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Return `given` with the dtypes of `wanted`.
+
+    Raises ValueError that names parameters which are missing, too many, of another shape or not
+    finite.
+    """
+    missing, extra = set(wanted) - set(given), set(given) - set(wanted)
+    if missing or extra:
+        parts = [
+            f"{word} {_named(names)}" for word, names in (("lacks", missing), ("has also", extra))
+            if names
+        ]  # fmt: skip
+        raise ValueError(f"{path} must hold this network's weights, and {'; '.join(parts)}")
+    for name, value in given.items():
+        if value.shape != wanted[name].shape:
+            raise ValueError(
+                f"{path}: {name} must have the shape {list(wanted[name].shape)}, got "
+                f"{list(value.shape)}; these are another network's weights"
+            )
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{path}: {name} must be finite, and is not; make the weights anew")
+    return {name: value.to(wanted[name].dtype) for name, value in given.items()}

@@ -1,0 +1,77 @@
+"""The specs of the data sets: pictures, or texts as a classifier reads them. Imports no torch."""
+
+from functools import cache
+from pathlib import Path
+
+from bood_tasks.artifacts.outside import content_digest, locate
+from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.config.datasets import PUBLISHED_TEXTS, is_text
+from bood_tasks.config.root import Config
+
+
+@cache
+def content(path: Path) -> str:
+    """Return content_digest's answer; a plan asks hundreds of times, and each plan anew."""
+    return content_digest(path)
+
+
+def published_folder(config: Config, name: str) -> Path:
+    """Return where a published data set should lie; it may not be there yet."""
+    item = config.datasets[name]
+    return Path(item.path or Path(config.run.data, item.kind))
+
+
+def dataset(config: Config, name: str) -> Spec:
+    """Spec of one materialised data set: pictures, or texts as tokens.
+
+    A published one is known by its name and edition: planning needs none at hand, and tables can
+    be rebuilt where only their artifacts were copied.
+    """
+    item = config.datasets[name]
+    if is_text(item):
+        return tokens(config, name)
+    image = config.image.model_dump(exclude={"crop"})
+    settings = item.model_dump() | {"name": name, "image": image}
+    inputs, source = {}, ""
+    if item.kind in CATALOGUE:
+        del settings["path"]
+        settings["edition"] = CATALOGUE[item.kind].edition
+        return Spec("dataset", readable(name), settings, source=str(published_folder(config, name)))
+    outside = {"npz": "file", "folder": "path"}.get(item.kind)
+    if outside:
+        path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
+        source, settings["content"] = str(path), content(path)
+    if "of" in settings:
+        inputs["of"] = dataset(config, settings.pop("of"))
+    return Spec("dataset", readable(name), settings, inputs, source)
+
+
+def corpus(config: Config, name: str) -> Spec:
+    """Spec of one corpus of texts; a published one is known by its name, as a data set is."""
+    item = config.datasets[name]
+    settings = item.model_dump() | {"name": name}
+    if item.kind in PUBLISHED_TEXTS:
+        del settings["path"]
+        return Spec("corpus", readable(name), settings, source=str(published_folder(config, name)))
+    outside = "path" if item.kind == "texts" else "file"
+    path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
+    settings["content"] = content(path)
+    return Spec("corpus", readable(name), settings, source=str(path))
+
+
+def vocabulary(config: Config) -> Spec:
+    """Spec of the words that the ID training texts hold."""
+    inputs = {"corpus": corpus(config, config.id)}
+    return Spec("vocabulary", readable(config.id), config.vocabulary.model_dump(), inputs)
+
+
+def tokens(config: Config, name: str) -> Spec:
+    """Spec of one corpus cut to one length, in numbers of words; or of random numbers."""
+    item, inputs = config.datasets[name], {"vocabulary": vocabulary(config)}
+    if item.kind == "random_tokens":
+        settings = item.model_dump() | {"name": name, "words": config.tokens.words}
+        return Spec("tokens", readable(name), settings, inputs)
+    inputs = {"corpus": corpus(config, name), **inputs}
+    settings = config.tokens.model_dump() | {"name": name}
+    return Spec("tokens", readable(name, f"{config.tokens.words}words"), settings, inputs)

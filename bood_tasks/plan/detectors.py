@@ -1,0 +1,108 @@
+"""The specs of detectors and of the outliers that they see. Imports no torch."""
+
+from bood_tasks.artifacts.outside import locate
+from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.stages import method_version
+from bood_tasks.config.root import Config
+from bood_tasks.plan.datasets import content, dataset
+from bood_tasks.plan.synthesis import gan_images, images, texts
+
+OWN_SETTINGS = ("gan", "vos", "npos", "outlier_exposure")  # sections of `detector`, a method each
+
+
+def outliers(config: Config, row: str, seed: int) -> tuple[list[dict], tuple[Spec, ...]]:
+    """Return a row's outlier sources, as the detector's settings name them, and their artifacts.
+
+    Of each: its share of the outliers shown, how many of the artifacts, in order, are its own, and
+    how many of their items are used (None: all).
+    """
+    given, named, found = config.rows[row].outliers, [], []
+    for source, weight in given.items():
+        own, kind, count = config.for_source(row, source), config.kind_of(source), None
+        match kind:
+            case "images":
+                made = images(own, seed)
+            case "gan":
+                made, count = gan_images(own, seed), own.gan_images.count
+            case "texts":
+                made, count = texts(own, seed), own.texts.count
+            case _:
+                made = (dataset(own, kind),)
+        share = weight / sum(given.values())
+        named.append({"weight": share, "artifacts": len(made), "count": count})
+        found.extend(made)
+    return named, tuple(found)
+
+
+def _method(config: Config, row: str) -> tuple[dict, str]:
+    """Return what a row's method is made from, and the file of one's own if it is one.
+
+    `config` holds the row's overrides.
+    """
+    entry, name = config.method(row), config.rows[row].method
+    if name in config.methods:
+        own = config.methods[name]
+        path = locate(own.module, f"methods.{name}.module")
+        made_from = {"method": name, "content": content(path), "method_settings": own.settings}
+        return made_from, str(path)
+    given = {}
+    if entry.module == "energy_regulariser":
+        given = config.detector.model_dump(include={"ood_weight", "reduction", "phi"})
+    elif entry.module in OWN_SETTINGS:
+        given = getattr(config.detector, entry.module).model_dump()
+    if entry.module == "gan":
+        given["size"] = config.image.crop or config.image.size
+    version = method_version(entry.module)
+    return {"method": entry.module, "method_version": version, "method_settings": given}, ""
+
+
+def _network(config: Config) -> dict:
+    """Return what a row's classifier is built from."""
+    item = config.detector
+    match item.network:
+        case "resnet":
+            shape = item.model_dump(include={"depth", "width", "stem"})
+        case "wideresnet":
+            shape = item.model_dump(include={"depth", "width", "dropout"})
+        case "gru":
+            shape = item.gru.model_dump()
+        case _:
+            shape = {}
+    return {"network": item.network, **shape}
+
+
+def pretrained(config: Config, seed: int) -> Spec:
+    """Spec of a classifier's local weights as a detector's artifact."""
+    path = locate(config.detector.pretrained, "detector.pretrained")
+    settings = _network(config) | {"content": content(path), "new_head": config.detector.new_head}
+    if config.detector.new_head:
+        settings["seed"] = seed
+    inputs = {"dataset": dataset(config, config.id)}
+    return Spec("pretrained", readable(path.stem), settings, inputs, str(path))
+
+
+def detector(config: Config, row: str, seed: int) -> Spec:
+    """Spec of a row's trained detector: its method, with the outliers that it takes."""
+    own = config.for_row(row)
+    item = own.detector
+    if item.epochs == 0:
+        return pretrained(own, seed)
+    method, source = _method(own, row)
+    shape = {"network", "depth", "width", "stem", "dropout", "gru"}
+    unused = {"start", "pretrained", "new_head", "ood_weight", "reduction", "phi", *OWN_SETTINGS}
+    settings = item.model_dump(exclude=shape | unused) | _network(own) | method
+    settings |= {"seed": seed, "crop": own.image.crop}
+    if method["method_settings"].get("weighting") == "batch":
+        settings["mixing"] = "shuffled"
+    inputs: dict = {"dataset": dataset(own, own.id)}
+    if item.start or item.pretrained:
+        settings["start"] = True
+        start = detector(config, item.start, seed) if item.start else pretrained(own, seed)
+        inputs["start"] = start
+    named, found = outliers(config, row, seed)
+    if found:
+        settings["sources"], inputs["outliers"] = named, found
+    first = [found[sum(each["artifacts"] for each in named[:n])] for n in range(len(named))]
+    kinds = "+".join(spec.name.split("-seed")[0] for spec in first)
+    name = readable(settings["method"], kinds, f"seed{seed}")
+    return Spec("detector", name, settings, inputs, source)

@@ -1,0 +1,64 @@
+"""The specs of generators. Imports no torch."""
+
+import json
+from pathlib import Path
+
+from bood_tasks import EMBEDDED
+from bood_tasks.artifacts.outside import locate
+from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.config.root import Config
+from bood_tasks.plan.datasets import content, corpus, dataset, vocabulary
+
+
+def gan_generator(config: Config) -> Spec:
+    """Spec of the class-conditional generator: weights at hand, or trained here."""
+    item = config.gan_generator
+    if item.source == "local":
+        path = locate(item.path, "gan_generator.path")
+        settings = {"source": "local", "layout": item.layout, "content": content(path)}
+        if item.layout == "biggan-pytorch":
+            settings["attention"] = item.attention
+        return Spec("gan_generator", readable(path.stem), settings, {}, str(path))
+    settings = {"source": "train", **item.train.model_dump()}
+    inputs = {"dataset": dataset(config, config.id)}
+    return Spec("gan_generator", readable(config.id), settings, inputs)
+
+
+def language_model(config: Config) -> Spec:
+    """Spec of the language model: weights at hand, or trained here."""
+    item, inputs = config.language_model, {"vocabulary": vocabulary(config)}
+    if item.source == "local":
+        path = locate(item.path, "language_model.path")
+        settings = {"source": "local", "content": content(Path(path))}
+        return Spec("language_model", readable(path.stem), settings, inputs, str(path))
+    settings = {"source": "train", **item.train.model_dump()}
+    inputs = {"corpus": corpus(config, config.id), **inputs}
+    return Spec("language_model", readable(config.id), settings, inputs)
+
+
+def generator(config: Config) -> Spec:
+    """Spec of the text-to-image pipeline: a folder, one fetched, or one trained here."""
+    item = config.generator
+    if item.source == "hub":
+        settings = item.model_dump(include={"source", "repo", "revision"})
+        return Spec("generator", readable(item.repo), settings)
+    if item.source == "local":
+        path = locate(item.path, "generator.path")
+        settings = {"source": "local", "content": content(path)}
+        return Spec("generator", "local", settings, {}, str(path))
+    settings = {"source": "train", "words": words(config), **item.train.model_dump()}
+    source, start = "", settings.pop("init_from")
+    if start:
+        path = locate(start, "generator.train.init_from")
+        source, settings["content"] = str(path), content(path)
+    inputs = {"dataset": dataset(config, config.id)}
+    return Spec("generator", "trained", settings, inputs, source)
+
+
+def words(config: Config) -> dict[str, str]:
+    """Return the one-word aliases of class names: shipped ones, then the user's own."""
+    shipped = {}
+    if config.anchors.aliases != "none":
+        aliases = json.loads((EMBEDDED / "class_aliases.json").read_text(encoding="utf-8"))
+        shipped = aliases[config.anchors.aliases]
+    return shipped | config.anchors.words

@@ -1,0 +1,113 @@
+"""From a configuration to every artifact that it asks for. Reads no data, imports no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bood_tasks.artifacts.outside import require_whole_weights
+from bood_tasks.artifacts.spec import Spec, readable, to_json
+from bood_tasks.catalogue.corpora import PUBLISHED
+from bood_tasks.catalogue.corpora import holds as holds_texts
+from bood_tasks.catalogue.corpora import missing as missing_texts
+from bood_tasks.catalogue.datasets import CATALOGUE, holds, missing
+from bood_tasks.catalogue.stages import SHARDED
+from bood_tasks.config.root import Config
+from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
+from bood_tasks.plan.reporting import products, shown
+from bood_tasks.plan.scoring import evaluated
+
+WEIGHTS = ("generator", "gan_generator", "language_model")  # stages that may take a folder of such
+
+
+@dataclass
+class Plan:
+    """All specs by digest, and the things that people read."""
+
+    specs: dict[str, Spec] = field(default_factory=dict)
+    targets: dict[str, Spec] = field(default_factory=dict)
+    shards: dict[str, list[Spec]] = field(default_factory=dict)  # of the same images or texts
+
+    def add(self, spec: Spec) -> Spec:
+        """Register a spec with all it is made from; return the one known by its digest."""
+        if spec.digest not in self.specs:
+            for upstream in spec.upstream():
+                self.add(upstream)
+            self.specs[spec.digest] = spec
+        return self.specs[spec.digest]
+
+
+def following(plan: Plan, shard: Spec, count: int) -> list[str]:
+    """Return the index ranges, START-STOP, of the `count` shards of the same thing after one."""
+    if shard.stage not in SHARDED or not count:
+        return []
+    if not plan.shards:
+        for spec in plan.specs.values():
+            if spec.stage in SHARDED:
+                plan.shards.setdefault(_without_range(spec), []).append(spec)
+    ranges = sorted(
+        (spec.settings["start"], spec.settings["stop"])
+        for spec in plan.shards[_without_range(shard)]
+    )
+    place = ranges.index((shard.settings["start"], shard.settings["stop"]))
+    return [f"{start}-{stop}" for start, stop in ranges[place + 1 : place + 1 + count]]
+
+
+def _without_range(shard: Spec) -> str:
+    settings = {k: v for k, v in shard.settings.items() if k not in ("start", "stop")}
+    return to_json(shard.identity() | {"settings": settings})
+
+
+def absent(config: Config) -> list[str]:
+    """Return one message for each published data set that the plan needs and that is not there."""
+    if config.of_texts():
+        return sorted({*_absent(config), *_absent(config.of_texts())})
+    return _absent(config)
+
+
+def _absent(config: Config) -> list[str]:
+    used = set(evaluated(config))
+    used |= {config.kind_of(name) for row in config.rows.values() for name in row.outliers}
+    used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
+    messages = []
+    for name in sorted(used & set(config.datasets)):
+        kind = config.datasets[name].kind
+        if kind in PUBLISHED:
+            folder = published_folder(config, name)
+            there = Path(corpus(config, name).manifest).is_file() or holds_texts(kind, folder)
+            if not there and not config.run.download:
+                messages.append(missing_texts(name, kind, folder))
+            continue
+        entry = CATALOGUE.get(kind)
+        if entry is None or (config.run.download and entry.downloadable):
+            continue
+        folder = published_folder(config, name)
+        if not Path(dataset(config, name).manifest).is_file() and not holds(kind, folder):
+            messages.append(missing(name, kind, folder))
+    return messages
+
+
+def make(config: Config) -> Plan:
+    """Return the plan of a whole configuration."""
+    content.cache_clear()  # files may have changed since this process made another plan
+    plan, shows = Plan(), products(config)
+    for spec in shows.values():
+        plan.add(spec)
+    for spec in plan.specs.values():
+        if spec.stage in WEIGHTS and spec.source:
+            setting = "path" if spec.settings["source"] == "local" else "train.init_from"
+            require_whole_weights(Path(spec.source), f"{spec.stage}.{setting}")
+    plan.targets = shows
+    if "figures" not in shows:
+        return plan
+    provenance = [
+        {"stage": spec.stage, "name": spec.name, "digest": spec.digest}
+        for spec in plan.specs.values()
+    ]
+    report = Spec(
+        "report",
+        readable(config.id),
+        {"config": shown(config), "provenance": provenance},
+        shows | {"pixel_statistics": shows["figures"].inputs["pixels"]},
+    )
+    plan.add(report)
+    plan.targets = shows | {"report": report}
+    return plan

@@ -1,0 +1,275 @@
+"""What people read, as specs: metrics, tables, figures, the report. Each rests on the stages that
+it shows and no others, so `snakemake table1` trains nothing that only a curve needs."""
+
+from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.methods import GOE
+from bood_tasks.config.datasets import is_text
+from bood_tasks.config.root import Config
+from bood_tasks.config.study import REFERENCE, Study, study
+from bood_tasks.config.synthesis import GENERATED
+from bood_tasks.plan import detectors, scoring
+from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.notes import goe_notes, notes
+from bood_tasks.plan.scoring import label_scores, metrics, pixel_statistics
+from bood_tasks.plan.synthesis import gan_images, texts
+
+CONTACT_COLUMNS = 8
+FIGURES = {
+    "gan_images.scale": "figure2",
+    "gan_images.count": "figure5",
+    "texts.temperature": "figure2_text",
+}
+NOISE = ("noise", "random_tokens")
+COLUMNS = 8
+SHOWN_BESIDE = 1.0  # the training range, in figure 1 beside what rows use
+
+
+def shown(config: Config) -> dict:
+    """Return the configuration without paths and run settings: contents are in the digests."""
+    plain = config.model_dump(exclude={"run": True, "generator": {"path", "train"}})
+    for item in plain["datasets"].values():
+        item.pop("file", None)
+        item.pop("path", None)
+    return plain
+
+
+def ablations(found: Study) -> Spec:
+    """Spec of tables 3, 6 and 8."""
+    config, rows = found.config, found.varied()
+    settings = {"notes": notes(config.for_row(REFERENCE), rows)}
+    inputs = {"metrics": metrics(config, f"{config.id}-ablations", rows)}
+    return Spec("ablations", readable(config.id), settings, inputs)
+
+
+def _swept(found: Study) -> tuple[Spec, str | None]:
+    """Return the figures of a study's curves, and the cross-entropy row beside them, if any."""
+    config, rows, baseline = found.config, found.swept(), None
+    for name, row in config.rows.items():
+        if row.method == "ce":  # by the scores of the curves, if it has those
+            wanted = [x for x in config.rows[REFERENCE].scores if x in row.scores] or row.scores[:1]
+            one = row.model_copy(update={"scores": wanted})
+            config = config.model_copy(update={"rows": config.rows | {name: one}})
+            rows, baseline = [name, *rows], name
+            break
+    return metrics(config, f"{config.id}-sweeps", rows), baseline
+
+
+def sweeps(found: Study) -> Spec:
+    """Spec of figures 5 and 6: the curves, with a cross-entropy row beside them if there is one."""
+    figured, baseline = _swept(found)
+    if found.config.rows[REFERENCE].method == GOE:
+        return goe_sweeps(found, figured, baseline)
+    settings = {
+        "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
+        "defaults": found.defaults,
+        "notes": notes(found.config.for_row(REFERENCE), [REFERENCE]),
+    }
+    return Spec("sweeps", readable(found.config.id), settings, {"metrics": figured})
+
+
+def costs(config: Config) -> Spec | None:
+    """Spec of tables 4 and 5, of the first seed; None without a row whose outliers are decoded."""
+    inputs, seed = {}, config.seeds[0]
+    for name, row in config.rows.items():
+        decoded = list(row.outliers) == ["images"]
+        if row.method not in ("bood", "dreamood") or row.variant or not decoded:
+            continue
+        own = config.for_row(name)
+        made = (
+            stages.encoder(own, seed),
+            stages.features(own, seed),
+            stages.ood_features(own, seed),
+            *stages.images(own, seed),
+            detectors.detector(config, name, seed),
+        )
+        distances = made[2].inputs.get("distances")
+        inputs[row.method] = (*made, distances) if distances else made
+    return Spec("costs", readable(config.id, f"seed{seed}"), {}, inputs) if inputs else None
+
+
+def figures(config: Config, pixels: Spec) -> Spec:
+    """Spec of what scores alone can draw."""
+    labels, found = label_scores(config, config.rows)
+    settings = {"rows": labels, "id": config.id, "test": config.test}
+    return Spec("figures", readable(config.id), settings, {"scores": found, "pixels": pixels})
+
+
+def gallery(config: Config) -> Spec | None:
+    """Spec of the pictures of what lies on the way to the scores, of the first seed; None without
+    a row whose outliers are decoded."""
+    seed = config.seeds[0]
+    decoded = {config.kind_of(x) for row in config.rows.values() for x in row.outliers}
+    if "images" not in decoded:
+        return None
+    settings = {
+        "rows": [{"method": r.method, "variant": r.variant} for r in config.rows.values()],
+        "seed": seed,
+        "contact_columns": CONTACT_COLUMNS,
+    }
+    inputs = {
+        "dataset": stages.dataset(config, config.id),
+        "anchors": stages.anchors(config),
+        "ood_images": stages.images(config, seed),
+        "id_images": stages.id_images(config, seed, CONTACT_COLUMNS),
+        "trajectory": stages.trajectory(config, seed),
+        "strips": stages.strips(config, seed),
+        "features": stages.features(config, seed),
+        "distances": stages.distances(config, seed),
+        "ood_features": stages.ood_features(config, seed),
+        "encoder": stages.encoder(config, seed),
+        "detectors": tuple(detectors.detector(config, name, seed) for name in config.rows),
+    }
+    compared = stages.dreamood_images(config, seed)
+    if compared:
+        inputs["dreamood_images"] = compared
+    return Spec("gallery", readable(config.id), settings, inputs)
+
+
+def _varied(config: Config, prefix: str) -> dict[str, Spec | None]:
+    """Return what shows the variants of one row, BOOD's or GOE's."""
+    if not config.ablations:
+        return {}
+    varied, found = study(config), {}
+    if varied.variants and not prefix:
+        found["ablations"] = ablations(varied)
+    if varied.sweeps:
+        spec = sweeps(varied)
+        kind = spec.stage if not prefix else spec.stage.replace("goe_", f"goe_{prefix}")
+        found[kind] = spec
+    return found
+
+
+def of_texts(config: Config) -> dict[str, Spec | None]:
+    """Return what people read of the texts, by kind."""
+    figured = metrics(config, config.id, config.rows, pixels=pixel_statistics(config))
+    return {
+        "text_metrics": figured,
+        "goe_text_tables": goe_tables(config, figured),
+        **_varied(config, "text_"),
+    }
+
+
+def products(config: Config) -> dict[str, Spec]:
+    """Return what people read, by kind; what the configuration has no rows for is not there."""
+    if is_text(config.datasets[config.id]):
+        return {kind: spec for kind, spec in of_texts(config).items() if spec}
+    pixels, texts = pixel_statistics(config), config.of_texts()
+    figured = metrics(config, config.id, config.rows, pixels=pixels)
+    settings = {"notes": notes(config, config.rows)}
+    found = {
+        "metrics": figured,
+        "tables": Spec("tables", readable(config.id), settings, {"metrics": figured}),
+        "costs": costs(config),
+        **_varied(config, ""),
+        "goe_tables": goe_tables(config, figured),
+        "goe_epochs": goe_epochs(config),
+        "goe_gallery": goe_gallery(config, texts),
+        **(of_texts(texts) if texts else {}),
+        "figures": figures(config, pixels),
+        "gallery": gallery(config),
+    }
+    return {kind: spec for kind, spec in found.items() if spec}
+
+
+def kind_of_outliers(config: Config, row: str) -> str:
+    """Return what kind of outliers a row saw, in GOE's words."""
+    given = config.rows[row].outliers
+    if len(given) != 1:
+        return "mixed" if given else "none"
+    kind = config.kind_of(*given)
+    if kind in GENERATED:
+        return "generated" if kind != "images" else "decoded"
+    return "noise" if config.datasets[kind].kind in NOISE else "natural"
+
+
+def goe_tables(config: Config, metrics: Spec) -> Spec | None:
+    """Spec of tables 1 and 3, or of table 2 for texts; None without a row that saw outliers."""
+    if all(row.method != GOE for row in config.rows.values()):
+        return None
+    outliers = {
+        f"{row.method}|{row.variant}": kind_of_outliers(config, name)
+        for name, row in config.rows.items()
+    }
+    table = "3" if config.detector.network == "resnet101" else "1"
+    table = "2" if is_text(config.datasets[config.id]) else table
+    settings = {"table": table, "outliers": outliers, "notes": goe_notes(config)}
+    return Spec("goe_tables", readable(config.id), settings, {"metrics": metrics})
+
+
+def goe_sweeps(found: Study, metrics: Spec, baseline: str | None) -> Spec:
+    """Spec of figures 2, 3 and 5: what one setting of a row with outliers does."""
+    config = found.config
+    settings = {
+        "figures": {key: FIGURES[key] for key in found.sweeps if key in FIGURES},
+        "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
+        "defaults": found.defaults,
+        "method": GOE,
+        "baseline": None,
+        "notes": goe_notes(config.for_row(REFERENCE)),
+    }
+    if baseline:
+        row = config.rows[baseline]
+        settings["baseline"] = {"method": row.method, "variant": row.variant}
+    return Spec("goe_sweeps", readable(config.id), settings, {"metrics": metrics})
+
+
+def goe_epochs(config: Config) -> Spec | None:
+    """Spec of figure 4: the rows whose weights of every epoch are kept."""
+    names = scoring.evaluated(config)
+    rows, made = [], []
+    for name, row in config.rows.items():
+        own = config.for_row(name)
+        if row.method != GOE or not own.detector.snapshots:
+            continue
+        for seed in config.seeds:
+            detector = detectors.detector(config, name, seed)
+            settings = {
+                "datasets": names, "id": config.id, "test": config.test,
+                "crop": config.image.crop, "scores": ["msp", "energy"],
+                "threshold": config.metrics.threshold,
+            }  # fmt: skip
+            inputs = {
+                "detector": detector,
+                "datasets": tuple(stages.dataset(config, item) for item in names),
+            }
+            made.append(Spec("epochs", detector.name, settings, inputs))
+            label = row.variant or kind_of_outliers(config, name)
+            rows.append({"outliers": label, "seed": seed})
+    if not made:
+        return None
+    settings = {"rows": rows, "notes": goe_notes(config)}
+    return Spec("goe_epochs", readable(config.id), settings, {"epochs": tuple(made)})
+
+
+def _values_shown(config: Config, section: str, key: str) -> list[float]:
+    """Return the values of a setting that figure 1 shows: those of the sweep, and the row's."""
+    values = {SHOWN_BESIDE, getattr(getattr(config, section), key)}
+    if config.ablations:
+        values |= set(config.ablations.sweeps.get(f"{section}.{key}", ()))
+    return sorted(values)
+
+
+def _at(config: Config, section: str, key: str, value: float) -> Config:
+    changed = getattr(config, section).model_copy(update={key: value})
+    return config.model_copy(update={section: changed})
+
+
+def goe_gallery(config: Config, of_texts: Config | None) -> Spec | None:
+    """Spec of figure 1: outliers at several scales, and texts at several temperatures."""
+    uses = {config.kind_of(x) for row in config.rows.values() for x in row.outliers}
+    if "gan" not in uses:
+        return None
+    seed = config.seeds[0]
+    inputs = {
+        "dataset": stages.dataset(config, config.id),
+        "gan_images": tuple(
+            gan_images(_at(config, "gan_images", "scale", value), seed)[0]
+            for value in _values_shown(config, "gan_images", "scale")
+        ),
+    }
+    if of_texts:
+        inputs["texts"] = tuple(
+            texts(_at(of_texts, "texts", "temperature", value), seed)[0]
+            for value in _values_shown(of_texts, "texts", "temperature")
+        )
+    return Spec("goe_gallery", readable(config.id), {"columns": COLUMNS}, inputs)

@@ -1,0 +1,83 @@
+"""The specs of outputs, scores and metrics. Imports no torch."""
+
+from collections.abc import Iterable
+
+from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.config.datasets import is_text
+from bood_tasks.config.root import Config
+from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.datasets import dataset
+from bood_tasks.plan.detectors import detector
+
+
+def label_scores(config: Config, rows: Iterable[str]) -> tuple[list[dict], tuple[Spec, ...]]:
+    """Return the label and the spec of each score of these rows, seed by seed."""
+    labels, found = [], []
+    for name in rows:
+        row = config.rows[name]
+        for seed in config.seeds:
+            for score in row.scores:
+                label = {"method": row.method, "variant": row.variant, "seed": seed}
+                labels.append(label | {"score": score})
+                found.append(scores(config, name, seed, score))
+    return labels, tuple(found)
+
+
+def _groups(config: Config) -> dict[str, list[str]]:
+    return {"test": config.test, "validation": config.validation, "control": config.control}
+
+
+def pixel_statistics(config: Config) -> Spec:
+    """Spec of what pixels or the lengths of texts alone tell, and of what data sets share."""
+    names = evaluated(config)
+    settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "datasets": names}
+    inputs = {"datasets": tuple(stages.dataset(config, name) for name in names)}
+    stage = "text_statistics" if is_text(config.datasets[config.id]) else "pixel_statistics"
+    return Spec(stage, readable(config.id), settings, inputs)
+
+
+def metrics(config: Config, name: str, rows: Iterable[str], **more: Spec) -> Spec:
+    """Spec of every figure of these rows' scores."""
+    labels, found = label_scores(config, rows)
+    settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "rows": labels}
+    return Spec("metrics", readable(name), settings, {"scores": found, **more})
+
+
+def evaluated(config: Config) -> list[str]:
+    """Return the names of the data sets that figures are of, and of the ID one."""
+    return sorted({config.id, *config.test, *config.validation, *config.control})
+
+
+def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
+    """Spec of a detector's logits and features: on the training split, or on all data sets."""
+    names = [config.id] if training else evaluated(config)
+    trained = detector(config, row, seed)
+    inputs = {"detector": trained, "datasets": tuple(dataset(config, name) for name in names)}
+    settings = {"datasets": names, "id": config.id, "crop": config.image.crop}
+    name = trained.name
+    if training:
+        settings["training"], name = True, f"{name}-train"
+    return Spec("outputs", name, settings, inputs, trained.source)
+
+
+def scores(config: Config, row: str, seed: int, score: str) -> Spec:
+    """Spec of one score of one detector: of every sample of every data set."""
+    entry, own = SCORES[score], config.for_row(row)
+    found = outputs(config, row, seed, training=False)
+    inputs: dict = {"outputs": found}
+    settings: dict = {"score": score, "id": config.id}
+    if hasattr(own.scoring, score):
+        settings |= getattr(own.scoring, score).model_dump()
+    if entry.validated:
+        settings["validation"] = config.validation
+    if entry.fits:
+        inputs["training"] = outputs(config, row, seed, training=True)
+    source = ""
+    if entry.linear or entry.gradients:
+        inputs["detector"] = found.inputs["detector"]
+        source = inputs["detector"].source
+    if entry.gradients:
+        inputs["datasets"] = found.inputs["datasets"]
+        settings |= {"datasets": found.settings["datasets"], "crop": config.image.crop}
+    return Spec("scores", readable(found.name, score), settings, inputs, source)

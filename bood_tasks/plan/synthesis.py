@@ -1,0 +1,195 @@
+"""The specs of the stages from anchors to outliers. Imports no torch."""
+
+from bood_tasks.artifacts.spec import Spec, readable, shard_range
+from bood_tasks.config.root import Config
+from bood_tasks.plan.datasets import dataset
+from bood_tasks.plan.generators import gan_generator, generator, language_model, words
+
+EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
+STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
+
+
+def _shards(count: int, size: int) -> list[tuple[int, int]]:
+    """Return whole shards: how many items are used is the detector's setting, not theirs."""
+    return [(start, start + size) for start in range(0, count, size)]
+
+
+def gan_images(config: Config, seed: int) -> tuple[Spec, ...]:
+    """Specs of the shards of a generator's pictures; more pictures add shards."""
+    item = config.gan_images
+    inputs = {"gan_generator": gan_generator(config)}
+    settings = item.model_dump(exclude={"count", "shard"}) | {"seed": seed}
+    kind = f"{item.meaning}{item.scale:g}"
+    return tuple(
+        Spec(
+            "gan_images",
+            readable(kind, f"seed{seed}", shard_range(start, stop)),
+            settings | {"start": start, "stop": stop},
+            inputs,
+        )
+        for start, stop in _shards(item.count, item.shard)
+    )
+
+
+def texts(config: Config, seed: int) -> tuple[Spec, ...]:
+    """Specs of the shards of sampled texts; more texts add shards."""
+    item = config.texts
+    inputs = {"language_model": language_model(config)}
+    settings = item.model_dump(include={"temperature", "dtype"})
+    settings |= {"words": config.tokens.words, "seed": seed}
+    return tuple(
+        Spec(
+            "texts",
+            readable(f"T{item.temperature:g}", f"seed{seed}", shard_range(start, stop)),
+            settings | {"start": start, "stop": stop},
+            inputs,
+        )
+        for start, stop in _shards(item.count, item.shard)
+    )
+
+
+def anchors(config: Config) -> Spec:
+    """Spec of the class anchors."""
+    inputs = {"generator": generator(config), "dataset": dataset(config, config.id)}
+    return Spec("anchors", readable(config.id), {"words": words(config)}, inputs)
+
+
+def encoder(config: Config, seed: int) -> Spec:
+    """Spec of the image encoder."""
+    item = config.encoder
+    inputs = {"dataset": dataset(config, config.id), "anchors": anchors(config)}
+    name = readable(f"resnet{item.depth}", f"w{item.width}", f"seed{seed}")
+    settings = item.model_dump() | {"seed": seed, "crop": config.image.crop}
+    return Spec("encoder", name, settings, inputs)
+
+
+def features(config: Config, seed: int) -> Spec:
+    """Spec of the training split's features."""
+    inputs = {
+        "dataset": dataset(config, config.id),
+        "encoder": encoder(config, seed),
+        "anchors": anchors(config),
+    }
+    settings = {"crop": config.image.crop}
+    return Spec("features", readable(config.id, f"seed{seed}"), settings, inputs)
+
+
+def _stepping(config: Config) -> dict:
+    stepping = config.distances.model_dump(exclude={"rows"})
+    return stepping | {"temperature": config.encoder.temperature}
+
+
+def distances(config: Config, seed: int) -> Spec:
+    """Spec of the step counts to the decision boundary.
+
+    All rows are stepped for a selection that does not take the nearest.
+    """
+    chosen = config.ood_features
+    nearest = chosen.sampler == "bood" and chosen.select == "boundary"
+    settings = _stepping(config) | {"rows": config.distances.rows if nearest else "all"}
+    if settings["rows"] == "nearest":
+        settings |= chosen.model_dump(include={"rate", "scope", "misclassified"})
+    inputs = {"features": features(config, seed), "anchors": anchors(config)}
+    name = readable(f"alpha{config.distances.step_size:g}", f"seed{seed}")
+    return Spec("distances", name, settings, inputs)
+
+
+def sampling(config: Config) -> dict:
+    """Return the settings that the chosen sampler of outlier vectors reads, and no others."""
+    item = config.ood_features
+    if item.sampler == "dreamood":
+        return {
+            "sampler": item.sampler, "rescale": item.rescale, **item.dreamood.model_dump()
+        }  # fmt: skip
+    unused = {"dreamood"}
+    if item.perturb != "gaussian":
+        unused.add("sigma")
+    if item.perturb != "centroid":
+        unused.add("shift")
+    if item.perturb != "adversarial":
+        unused.add("extra_steps")
+    return item.model_dump(exclude=unused)
+
+
+def ood_features(config: Config, seed: int) -> Spec:
+    """Spec of the outlier vectors."""
+    item = config.ood_features
+    settings = sampling(config) | {"seed": seed}
+    inputs = {"features": features(config, seed), "anchors": anchors(config)}
+    if item.sampler == "dreamood":
+        return Spec("ood_features", readable("dreamood", f"seed{seed}"), settings, inputs)
+    settings |= _stepping(config)
+    inputs["distances"] = distances(config, seed)
+    name = readable(item.select, item.perturb, f"seed{seed}")
+    return Spec("ood_features", name, settings, inputs)
+
+
+def _decoding(config: Config, seed: int) -> dict:
+    return config.images.model_dump(exclude={"per_class", "shard", "decode", "words"}) | {
+        "seed": seed
+    }
+
+
+def images(config: Config, seed: int) -> tuple[Spec, ...]:
+    """Specs of the image shards: index ranges, each over every class.
+
+    The number of images is not part of a shard's identity: more images add shards.
+    """
+    item = config.images
+    inputs = {"generator": generator(config), "anchors": anchors(config)}
+    settings = _decoding(config, seed) | {"decode": item.decode}
+    kind = item.decode
+    if item.decode == "outliers":
+        inputs["ood_features"] = ood_features(config, seed)
+        kind = inputs["ood_features"].name.removesuffix(f"-seed{seed}")
+    elif item.decode == "words":
+        settings["words"] = item.words
+    shards = []
+    for start in range(0, item.per_class, item.shard):
+        stop = min(start + item.shard, item.per_class)
+        name = readable(kind, f"seed{seed}", shard_range(start, stop))
+        shards.append(Spec("images", name, settings | {"start": start, "stop": stop}, inputs))
+    return tuple(shards)
+
+
+def id_images(config: Config, seed: int, per_class: int) -> tuple[Spec, ...]:
+    """Specs of a few decodes of the plain class anchors, for the contact sheets."""
+    plain = {"decode": "anchors", "per_class": per_class}
+    return images(
+        config.model_copy(update={"images": config.images.model_copy(update=plain)}), seed
+    )
+
+
+def trajectory(config: Config, seed: int) -> Spec:
+    """Spec of one feature's way across the boundary, decoded step by step."""
+    inputs = {
+        "features": features(config, seed),
+        "distances": distances(config, seed),
+        "anchors": anchors(config),
+        "generator": generator(config),
+    }
+    settings = _stepping(config) | _decoding(config, seed)
+    settings |= {
+        "extra_steps": config.ood_features.extra_steps,
+        "rescale": config.ood_features.rescale,
+    }
+    return Spec("trajectory", readable(config.id, f"seed{seed}"), settings, inputs)
+
+
+def strips(config: Config, seed: int) -> Spec:
+    """Spec of a few features decoded for several c and several α, beside the settings' own."""
+    like, extra = trajectory(config, seed), config.ood_features.extra_steps
+    settings = like.settings | {
+        "extra_steps_shown": sorted({*EXTRA_STEPS_SHOWN, extra}),
+        "step_sizes_shown": [config.distances.step_size * each for each in STEP_SIZE_FACTORS],
+    }
+    return Spec("strips", like.name, settings, like.inputs)
+
+
+def dreamood_images(config: Config, seed: int) -> tuple[Spec, ...] | None:
+    """Specs of the first DreamOOD row's images; None without one, or if they are `images`."""
+    for name, row in config.rows.items():
+        if row.method == "dreamood" and list(row.outliers) == ["images"]:
+            found = images(config.for_row(name), seed)
+            return None if found == images(config, seed) else found
+    return None

@@ -1,0 +1,47 @@
+"""Figures saved one after the other, with the captions that the report shows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bood_tasks.artifacts.manifest import write_json
+
+NO_DATES = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+
+def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[str]) -> None:
+    """Write a figure without anything that differs from run to run."""
+    FigureCanvasAgg(figure)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # laid out once, it holds for every format
+    for kind in formats:
+        figure.savefig(folder / f"{name}.{kind}", metadata=NO_DATES[kind])
+
+
+def runs_shown(rows: Sequence[Mapping]) -> list[int]:
+    """Return the places of the first seed's rows: what depends on one run shows that one."""
+    return [place for place, row in enumerate(rows) if row["seed"] == rows[0]["seed"]]
+
+
+class Album:
+    """Saves figures and keeps their captions in reading order."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.captions: list[dict[str, str]] = []
+
+    def add(
+        self, name: str, figure: Figure, title: str, caption: str, *, formats: Sequence[str]
+    ) -> None:
+        """Write `name` in each format; the caption tells what the axes cannot."""
+        save_figure(figure, self.folder, name, formats=formats)
+        self.captions.append({"file": f"{name}.png", "title": title, "caption": caption})
+
+    def finish(self, warnings: Sequence[str] = ()) -> int:
+        """Write captions.json: each PNG's title and caption in reading order, and `warnings`."""
+        content = {"figures": self.captions, "warnings": list(warnings)}
+        write_json(self.folder / "captions.json", content)
+        return len(self.captions)

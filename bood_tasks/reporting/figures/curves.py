@@ -1,0 +1,171 @@
+"""The drawings of GOE's figures: arrays in, a figure out, readable in black and white."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy import ndarray
+from scipy.stats import t as student
+
+from bood_tasks.reporting.figures.mosaics import LETTER
+from bood_tasks.reporting.figures.style import BLACK, BLUE, CYCLE, DASHES, DPI, GREY, VERMILION
+
+LEVEL = 0.95
+CURVE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DECADE = 10  # settings that span this factor have a logarithmic axis
+CURVE_DECADE = 10
+PANEL = 2.2  # inches
+CURVE_PANEL = 3.4
+
+
+def interval(values: Iterable[float]) -> tuple[float, float, float]:
+    """Return the mean and both ends of its 95 % interval by Student's t; NaN ends for one value."""
+    values = np.array(list(values))
+    mean, count = values.mean(), len(values)
+    if count < 2:
+        return float(mean), float("nan"), float("nan")
+    half = student.ppf((1 + LEVEL) / 2, count - 1) * values.std(ddof=1) / np.sqrt(count)
+    return float(mean), float(mean - half), float(mean + half)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values of a setting in rising order; for each the mean and both ends of its interval, as
+    fractions. Ends are NaN where there is none."""
+
+    values: Float[ndarray, " k"]
+    found: Float[ndarray, "k 3"]
+
+
+def _drawn(ax, places: ndarray, curve: Curve, number: int, label: str):
+    color = CYCLE[1 + number % (len(CYCLE) - 1)]
+    mean, low, high = 100 * curve.found.T
+    ax.fill_between(places, *np.clip([low, high], 0, 100), color=color, alpha=0.18, lw=0)
+    (line,) = ax.plot(
+        places, mean, color=color, ls=DASHES[number % len(DASHES)],
+        marker=CURVE_MARKERS[number % len(CURVE_MARKERS)], ms=5, label=label,
+    )  # fmt: skip
+    return line
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, Curve]],
+    *,
+    symbol: str,
+    floors: Mapping[str, Mapping[str, float]],
+    against: str,
+    default: float,
+) -> Figure:
+    """A panel for each metric, a curve for each score, over one setting.
+
+    Values that span a decade stand at equal steps, each with its number: they may include 0. The
+    baseline's means are thin lines of the score's own style; grey: the setting's default.
+    """
+    figure = Figure(figsize=(CURVE_PANEL * len(panels) + 0.4, 3.1), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    lines = {}
+    for ax, (metric, found) in zip(axes, panels.items(), strict=True):
+        values = next(iter(found.values())).values
+        span = values[-1] / max(values[values > 0].min(initial=np.inf), 1e-12)
+        even = span >= CURVE_DECADE or values[0] == 0
+        places = np.arange(len(values)) if even else values
+        at = places[np.flatnonzero(values == default)]
+        lines["default"] = ax.axvline(at[0], color=GREY, lw=5, alpha=0.35)
+        for number, (score, curve) in enumerate(found.items()):
+            lines[score] = _drawn(ax, places, curve, number, score)
+            if score in floors.get(metric, {}):
+                name = f"{against}, {score}"
+                lines[name] = ax.axhline(
+                    100 * floors[metric][score], color=CYCLE[1 + number], lw=1,
+                    ls=DASHES[number % len(DASHES)],
+                )  # fmt: skip
+        ax.set_xticks(places, [f"{value:g}" for value in values])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xlabel(symbol)
+        ax.set_ylabel(f"{metric}, %")
+        ax.grid(axis="y", color="#dddddd", lw=0.5)
+    figure.legend(lines.values(), lines, loc="outside upper center", ncols=3)
+    return figure
+
+
+def epochs(panels: Mapping[str, Mapping[str, Curve]], *, ylabel: str, columns: int = 3) -> Figure:
+    """A panel for each test set, a curve for each kind of outliers, over the epochs."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.7 * columns + 0.4, 2.3 * rows + 0.7), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    lines = {}
+    for unused in axes[len(panels) :]:
+        unused.set_axis_off()
+    for ax, (name, found) in zip(axes, panels.items(), strict=False):
+        for number, (label, curve) in enumerate(found.items()):
+            lines[label] = _drawn(ax, curve.values, curve, number, label)
+        ax.set_title(name, color=BLACK)
+        ax.set_xticks(curve.values, [f"{value:g}" for value in curve.values])
+        ax.grid(axis="y", color="#dddddd", lw=0.5)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel(ylabel, fontsize=9)
+    figure.legend(lines.values(), lines, loc="outside upper center", ncols=min(4, len(lines)))
+    return figure
+
+
+# --- metrics against a setting (Figures 5 and 6) ---
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one setting does: `mean` and `std` over seeds of each metric, as fractions, at each of
+    the setting's values in rising order. `std` is NaN for a single seed: no error bar."""
+
+    values: Float[ndarray, " k"]
+    mean: Mapping[str, Float[ndarray, " k"]]
+    std: Mapping[str, Float[ndarray, " k"]]
+    default: float
+
+
+def sweeps(panels: Mapping[str, Sweep], *, baseline: Mapping[str, float], against: str) -> Figure:
+    """Figures 5 and 6: a column per setting, a row per metric, in percent.
+
+    Dotted: the baseline, named `against`, unless it is empty. Grey: the setting's default. Error
+    bars: one standard deviation over seeds. A setting whose positive values span a decade has a
+    logarithmic axis.
+    """
+    metrics = list(next(iter(panels.values())).mean)
+    size = ((PANEL + 0.3) * len(panels) + 0.6, 1.9 * len(metrics) + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(metrics), len(panels), sharex="col", sharey="row", squeeze=False)
+    lines = {}
+    for row, metric in enumerate(metrics):
+        axes[row, 0].set_ylabel(f"{metric}, %")
+        for ax, sweep in zip(axes[row], panels.values(), strict=True):
+            lines["default"] = ax.axvline(sweep.default, color=GREY, lw=4, alpha=0.4)
+            if baseline:
+                floor = 100 * baseline[metric]
+                lines[against] = ax.axhline(floor, color=BLACK, ls=":", lw=1.4)
+            ax.errorbar(
+                sweep.values,
+                100 * sweep.mean[metric],
+                yerr=100 * sweep.std[metric],
+                color=(BLUE, VERMILION)[row % 2],
+                ls=("-", "--")[row % 2],
+                marker=("o", "s")[row % 2],
+                ms=5,
+                capsize=3,
+            )
+            ax.grid(axis="y", color="#dddddd", lw=0.5)
+    for ax, (name, sweep) in zip(axes[-1], panels.items(), strict=True):
+        ax.set_xlabel(name)
+        places, ticks = sweep.values, [f"{value:g}" for value in sweep.values]
+        if places[0] > 0 and places[-1] >= DECADE * places[0]:
+            ax.set_xscale("log")
+            places = np.log(places)
+        nearest = np.diff(places).min(initial=np.inf) / max(np.ptp(places), 1e-12)
+        crowded = nearest * PANEL * DPI < LETTER * max(map(len, ticks))
+        ax.set_xticks(sweep.values, ticks, rotation=90 if crowded else 0)
+        ax.xaxis.set_minor_locator(NullLocator())
+    figure.align_labels()
+    figure.legend(lines.values(), lines, loc="outside upper center", ncols=min(2, len(panels)))
+    return figure

@@ -1,0 +1,97 @@
+"""The figures that follow from scores alone: histograms and ROC curves, of the first seed.
+
+Whoever has the scores draws them again, without images, networks or PyTorch. Pictures of what
+lies on the way there: gallery.py.
+"""
+
+from bood_tasks.artifacts.spec import readable
+from bood_tasks.catalogue.methods import METHODS
+from bood_tasks.catalogue.titles import row_name, score_name
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.reporting.figures import distributions as plots
+from bood_tasks.reporting.figures import distributions as plots_paper
+from bood_tasks.reporting.figures import style
+from bood_tasks.reporting.figures.album import Album, runs_shown
+from bood_tasks.scoring import roc
+
+VERSION = 6
+MANY = 3  # scores of one detector from here on have figures of their own
+
+
+def groups(rows: list[dict]) -> dict[str, list[int]]:
+    """Return the places of the first seed's rows that are shown together, by the files' suffix.
+
+    "": every detector by its method's own score, or the first that it has. With MANY scores of a
+    detector: all of these, by the detector's name.
+    """
+    detectors: dict[tuple[str, str], list[int]] = {}
+    for place in runs_shown(rows):
+        label = rows[place]
+        detectors.setdefault((label["method"], label["variant"]), []).append(place)
+    found: dict[str, list[int]] = {"": []}
+    for (method, variant), places in detectors.items():
+        own = METHODS[method].scores[0] if method in METHODS else ""
+        found[""].append(next((k for k in places if rows[k]["score"] == own), places[0]))
+        if len(places) >= MANY:
+            found[readable(method, variant)] = places
+    return found
+
+
+def _draw_scores(album: Album, job: Job) -> None:
+    name, rows = job.settings["id"], job.settings["rows"]
+    seed = rows[0]["seed"]
+    for group, places in groups(rows).items():
+        curves: dict[str, dict] = {dataset: {} for dataset in job.settings["test"]}
+        for place in places:
+            label, scores = rows[place], job.inputs["scores"][place]
+            title = f"{row_name(label['method'], label['variant'])}, {score_name(label['score'])}"
+            inside = scores[f"{name}/test/score"][:]
+            for dataset, scored in curves.items():
+                scored[title] = (inside, scores[f"{dataset}/test/score"][:])
+        for dataset, scored in curves.items():
+            album.add(
+                f"scores_{readable(dataset, group)}",
+                plots.score_histograms(scored, dataset=dataset, id_name=name),
+                f"Scores: {name} against {dataset}",
+                f"Share of samples per score, seed {seed}, each row in units of its own: 0 accepts "
+                "95 % of ID, 1 is the ID median. The more of the hatched area lies right of the "
+                "dashed line, the larger FPR95.",
+                formats=["png", "svg"],
+            )
+        album.add(
+            readable("roc", group),
+            plots.roc_curves(curves),
+            f"ROC: {name} against each test set",
+            f"ID positive, seed {seed}. FPR95 is where a curve meets the dotted line.",
+            formats=["png", "svg"],
+        )
+
+
+def _draw_pixel_control(album: Album, job: Job) -> None:
+    name, rows = job.settings["id"], job.settings["rows"]
+    facts = job.inputs["pixels"].json("pixel_statistics.json")
+    pixels = {x: (facts[x]["statistic"], facts[x]["auroc"]) for x in job.settings["test"]}
+    detectors: dict[str, dict[str, float]] = {}
+    for place in groups(rows)[""]:
+        label, scores = rows[place], job.inputs["scores"][place]
+        inside = scores[f"{name}/test/score"][:]
+        detectors[row_name(label["method"], label["variant"])] = {
+            dataset: roc.auroc(inside, scores[f"{dataset}/test/score"][:]) for dataset in pixels
+        }
+    album.add(
+        "pixel_control",
+        plots_paper.pixel_control(pixels, detectors),
+        "What pixels alone tell",
+        "Bars: the best of four statistics of the pixels, chosen on the test set itself. Marks: "
+        f"detectors, seed {rows[0]['seed']}. A mark inside its bar does not beat the pixels.",
+        formats=["png", "svg"],
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    with job.draft() as draft, style.house_style():
+        album = Album(draft.folder)
+        _draw_scores(album, job)
+        _draw_pixel_control(album, job)
+        draft.finish(rows={"figures": album.finish()})

@@ -1,0 +1,153 @@
+"""Pictures of what lies on the way to the scores: the paper's picture figures, under their numbers
+there, contact sheets, distances, losses. Everything that depends on one run shows the first seed.
+
+`captions.json` holds, for every PNG in reading order, its title and caption, and `warnings`: what
+a reader must know about the numbers.
+"""
+
+import csv
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from bood_tasks.artifacts.spec import readable
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.titles import row_name
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.reporting.figures import distributions as plots
+from bood_tasks.reporting.figures import gallery_pictures, gallery_planes, style
+from bood_tasks.reporting.figures import mosaics as sheets
+from bood_tasks.reporting.figures.album import Album
+from bood_tasks.reporting.figures.gallery_pictures import first_images
+
+VERSION = 3
+OOD_ROWS_PER_SHEET = 4
+MUCH_TIED = 0.5
+
+
+def _examples(dataset: Artifact, label: int, count: int) -> UInt8[ndarray, "n h w 3"]:
+    rows = np.flatnonzero(dataset["train/labels"][:] == label)[:count]
+    return dataset["train/images"].oindex[rows]
+
+
+def _curve(artifact: Artifact, term: str) -> plots.Curve | None:
+    """(epochs, values) of one column of curve.csv, or None where the loss has no such term."""
+    with (artifact.folder / "curve.csv").open(newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row.get(term)]
+    if not rows:
+        return None
+    return tuple(np.array([float(row[key]) for row in rows]) for key in ("epoch", term))
+
+
+def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
+    columns, dataset = job.settings["contact_columns"], job.inputs["dataset"]
+    inside, outside = job.inputs["id_images"], job.inputs["ood_images"]
+    for label, name in enumerate(classes):
+        bands = {
+            "real, training": _examples(dataset, label, columns),
+            "decoded\nanchor (ID)": first_images(inside, label, columns),
+            "decoded\noutlier\nvectors\n(OOD)": first_images(
+                outside, label, OOD_ROWS_PER_SHEET * columns
+            ),
+        }
+        album.add(
+            f"contact_{readable(name)}",
+            sheets.contact_sheet(bands, title=name, columns=columns),
+            f"Contact sheet: {name}",
+            "Real training pictures, decodes of the class anchor, decodes of outlier vectors made "
+            "from this class; the first of each by index.",
+            formats=["png"],
+        )
+
+
+def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
+    counted, selection = job.inputs["distances"], job.inputs["ood_features"]
+    facts = selection.json("ood_features.json")
+    known = counted["exact"][:]  # of the others only a bound is known
+    figure = plots.distances(
+        counted["steps"][:][known],
+        counted["crossed"][:][known],
+        job.inputs["features"]["labels"][:][known],
+        classes,
+        taken=facts["selected"],
+        cut=facts["cut"],
+        tied=facts["tie_mass"],
+        left_out=facts["dropped_misclassified"],
+    )
+    album.add(
+        "distances",
+        figure,
+        "Distance to the decision boundary",
+        "How many steps each training feature needs until its prediction changes. Dashed: the "
+        "cut, below which features become outliers; features that tie at the cut are ordered by "
+        "margin, then by index. Hatched at 0: wrong from the start. Grey: never crossed.",
+        formats=["png", "svg"],
+    )
+
+
+def _draw_losses(album: Album, job: Job) -> None:
+    rows, detectors = job.settings["rows"], job.inputs["detectors"]
+    panels: dict[str, dict[str, plots.Curve]] = {
+        "encoder: cross-entropy": {"encoder": _curve(job.inputs["encoder"], "loss")},
+        "detector: cross-entropy": {},
+        "detector: OOD term, without β": {},
+    }
+    for row, detector in zip(rows, detectors, strict=True):
+        name = row_name(row["method"], row["variant"])
+        for term, panel in (("ce", "detector: cross-entropy"),
+                            ("ood", "detector: OOD term, without β")):  # fmt: skip
+            curve = _curve(detector, term)
+            if curve is None and term == "ce":
+                curve = _curve(detector, "loss")
+            if curve is not None:
+                panels[panel][name] = curve
+    album.add(
+        "losses",
+        plots.losses({title: lines for title, lines in panels.items() if lines}),
+        "Training losses",
+        f"Seed {job.settings['seed']}; means of neighbouring steps.",
+        formats=["png", "svg"],
+    )
+
+
+def find_warnings(facts: dict) -> list[str]:
+    """What the selection's own counts (ood_features.json) tell a reader to be careful about."""
+    found = []
+    taken, tied = (sum(facts[key].values()) for key in ("selected", "tie_mass"))
+    if taken and tied > MUCH_TIED * taken:
+        found.append(
+            f"{tied:,} features tie exactly at the selection cut, of {taken:,} selected: margin "
+            "and index decide among them, not the step count. Raw features or a smaller "
+            "distances.step_size tell more distances apart."
+        )
+    for key, words in (
+        ("skipped_never_crossed", "never crossed within distances.max_steps and were replaced by "
+                                  "the next in rank"),
+        ("dropped_misclassified", "were wrongly classified from the start and left out"),
+    ):  # fmt: skip
+        many = sum(facts[key].values())
+        if many:
+            found.append(f"{many:,} features {words}.")
+    empty = [name for name, count in facts["selected"].items() if not count]
+    if empty:
+        found.append(f"No outlier features at all for {', '.join(empty)}.")
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    classes = job.inputs["anchors"].json("anchors.json")["classes"]
+    with job.draft() as draft, style.house_style():
+        album = Album(draft.folder)
+        gallery_pictures.draw_decodes(album, job, classes)
+        gallery_pictures.draw_trajectory(album, job, classes)
+        gallery_pictures.draw_strips(album, job)
+        gallery_planes.draw_planes(album, job, classes)
+        gallery_pictures.draw_outliers(album, job, classes)
+        gallery_pictures.draw_dreamood(album, job, classes)
+        _draw_contacts(album, job, classes)
+        _draw_distances(album, job, classes)
+        _draw_losses(album, job)
+        facts = job.inputs["ood_features"].json("ood_features.json")
+        draft.finish(rows={"figures": album.finish(find_warnings(facts))})

@@ -1,0 +1,172 @@
+"""The BOOD paper's figures of decodes for the gallery: 1, 2, 3, 7 and 8, drawn from artifacts.
+
+Pictures are always the first by index, so nobody chose them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.jobs.job import Job
+from bood_tasks.reporting.figures import mosaics
+from bood_tasks.reporting.figures.album import Album
+
+CLASSES_IN_GRIDS = 20
+ROWS_OF_OUTLIERS = 2
+
+
+def first_images(shards: Sequence[Artifact], label: int, count: int) -> UInt8[ndarray, "n h w 3"]:
+    """The first `count` images of a class by item index; shards are in the order of theirs."""
+    found: list[tuple[int, ndarray]] = []
+    for shard in shards:
+        if len(found) >= count:
+            break
+        rows = np.flatnonzero(shard["labels"][:] == label)
+        items = shard["item"][:][rows]
+        for place in np.argsort(items)[:count]:
+            found.append((int(items[place]), shard["images"][int(rows[place])]))
+    found.sort(key=lambda pair: pair[0])
+    return np.stack([image for _, image in found[:count]])
+
+
+# --- decodes by class (Figures 1, 7, 8) ---
+
+
+def _add_grids(
+    album: Album,
+    name: str,
+    classes: list[str],
+    parts: dict[str, Sequence[Artifact]],
+    *,
+    rows: int,
+    columns: int,
+    title: str,
+    caption: str,
+) -> None:
+    """A grid per class and part: heading → image shards."""
+    shown = classes[:CLASSES_IN_GRIDS]
+    grids = {
+        each: [first_images(shards, label, rows * columns) for shards in parts.values()]
+        for label, each in enumerate(shown)
+    }
+    fewer = "" if shown == classes else f" The first {len(shown)} of {len(classes)} classes."
+    album.add(
+        name,
+        mosaics.class_grids(grids, list(parts), title="", columns=columns),
+        title,
+        f"{caption}{fewer} The first pictures of each class by index, not chosen.",
+        formats=["png"],
+    )
+
+
+def draw_decodes(album: Album, job: Job, classes: list[str]) -> None:
+    """Figure 1: ID decodes beside OOD decodes."""
+    _add_grids(
+        album,
+        "figure1_id_and_ood",
+        classes,
+        {
+            "decoded class anchors (ID)": job.inputs["id_images"],
+            "decoded outlier vectors (OOD)": job.inputs["ood_images"],
+        },
+        rows=1,
+        columns=max(1, job.settings["contact_columns"] // 2),
+        title="ID decodes beside OOD decodes",
+        caption="Left: the generator's pictures of each class's own anchor. Right: its pictures "
+        "of that class's outlier vectors.",
+    )
+
+
+def draw_outliers(album: Album, job: Job, classes: list[str]) -> None:
+    """Figure 7: more OOD decodes."""
+    _add_grids(
+        album,
+        "figure7_ood",
+        classes,
+        {"": job.inputs["ood_images"]},
+        rows=ROWS_OF_OUTLIERS,
+        columns=job.settings["contact_columns"],
+        title="OOD decodes",
+        caption="The generator's pictures of the outlier vectors made from each class.",
+    )
+
+
+def draw_dreamood(album: Album, job: Job, classes: list[str]) -> None:
+    """Figure 8: DreamOOD's outliers beside BOOD's, if a row of the table is DreamOOD's."""
+    if "dreamood_images" not in job.inputs:
+        return
+    _add_grids(
+        album,
+        "figure8_dreamood_and_bood",
+        classes,
+        {"DreamOOD": job.inputs["dreamood_images"], "BOOD": job.inputs["ood_images"]},
+        rows=1,
+        columns=max(1, job.settings["contact_columns"] // 2),
+        title="OOD decodes of DreamOOD and of BOOD",
+        caption="Decoded outlier vectors of each class: left DreamOOD's, right BOOD's; the same "
+        "generator, and noise that depends on class and index alone.",
+    )
+
+
+# --- decodes along the way (Figures 2 and 3) ---
+
+
+def draw_trajectory(album: Album, job: Job, classes: list[str]) -> None:
+    """Figure 2: one feature step by step."""
+    way = job.inputs["trajectory"]
+    facts = way.json("trajectory.json")
+    figure = mosaics.trajectory(
+        way["images"][:],
+        way["probabilities"][:],
+        way["predictions"][:],
+        classes,
+        source=classes.index(facts["class"]),
+        crossed_at=facts["crossed_at"],
+        step_size=facts["step_size"],
+        columns=job.settings["contact_columns"],
+    )
+    album.add(
+        "figure2_trajectory",
+        figure,
+        "One feature perturbed step by step",
+        f"A {facts['class']} (training row {facts['row']:,}) walks across the decision boundary "
+        f"and crosses it at step {facts['crossed_at']}; each picture is decoded from the same "
+        "noise. Bars: the cosine classifier's probabilities.",
+        formats=["png"],
+    )
+
+
+def draw_strips(album: Album, job: Job) -> None:
+    """Figure 3: what c and α do to a few decodes."""
+    made = job.inputs["strips"]
+    facts = made.json("strips.json")
+    extra, alpha = (facts[key]["default"] for key in ("extra_steps", "step_size"))
+    for array, key, symbol, what in (
+        ("by_extra_steps", "extra_steps", "c",
+         f"c: steps after the crossing, at the step size α = {alpha:g}"),
+        ("by_step_size", "step_size", "α",
+         f"α: the step size, with c = {extra} steps after the crossing"),
+    ):  # fmt: skip
+        told = facts[key]
+        figure = mosaics.strips(
+            made[array][:],
+            told["values"],
+            facts["classes"],
+            symbol=symbol,
+            default=told["default"],
+            title="",
+        )
+        # A list per α, of steps or null; one list for all c.
+        blank = None in np.ravel(np.array(told["crossed_at"], dtype=object)).tolist()
+        album.add(
+            f"figure3_{key}",
+            figure,
+            f"The effect of {symbol}",
+            f"{what}. A column is one feature, the nearest to the boundary of its class, always "
+            "decoded from the same noise."
+            + (f" Blank: not crossed within {facts['max_steps']} steps." if blank else ""),
+            formats=["png"],
+        )

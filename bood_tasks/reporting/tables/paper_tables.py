@@ -1,0 +1,165 @@
+"""Our results beside BOOD's tables as people read them: Markdown and LaTeX of published.py's rows.
+
+Each method has up to three lines: ours, the published ones, ours minus published. A figure that is
+missing shows a dash with a numbered note that says why.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from bood_tasks.catalogue.titles import CONTROLS, score_name
+from bood_tasks.reporting.tables.published import AVERAGE, KEY, ONE_SEED, OUR_AVERAGE, Row, csv_text
+from bood_tasks.reporting.tables.sheet import DASH, Cell, Sheet, latex, markdown, percentage
+from bood_tasks.scoring.roc import Convention
+
+NAMES = {"fpr95": "FPR95 ↓", "auroc": "AUROC ↑", "id_acc": "ACC ↑"}
+PROVES_NOTHING = "the difference compares different data sets and proves nothing about reproduction"
+
+
+def missing_cell(*reasons: str) -> Cell:
+    return Cell(DASH, note="; ".join(reason for reason in reasons if reason and reason != ONE_SEED))
+
+
+def _dataset(row: Row) -> tuple[str, str]:
+    return row["published_ood_dataset"], row["ood_dataset"]
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return *_dataset(row), row["metric"]
+
+
+def _best(rows: Iterable[Row]) -> dict[tuple, str]:
+    """Return the best of our figures in each column, as printed: what prints alike is a tie."""
+    best: dict[tuple, float] = {}
+    for row in rows:
+        # An improvement is no result, and the pixel statistic was chosen on the test sets.
+        if row["mean"] != "" and row["score"] and row["our_method"] not in CONTROLS:
+            choose = min if row["metric"] == "fpr95" else max
+            best[_place(row)] = choose(row["mean"], best.get(_place(row), row["mean"]))
+    return {place: percentage(mean) for place, mean in best.items()}
+
+
+def _ours(row: Row, best: dict[tuple, str]) -> Cell:
+    if row["mean"] == "":
+        return missing_cell(row["missing"])
+    note = "" if row["missing"] == ONE_SEED else row["missing"]
+    if not row["score"]:
+        return Cell(percentage(row["mean"], sign="+"), note=note)
+    wins = row["our_method"] not in CONTROLS and percentage(row["mean"]) == best[_place(row)]
+    return Cell(percentage(row["mean"], row["std"]), wins, note)
+
+
+def _published(row: Row) -> Cell:
+    if row["published"] == "":
+        return missing_cell(row["published_missing"])
+    sign = "-" if row["score"] else "+"
+    return Cell(percentage(row["published"], row["published_std"], sign=sign))
+
+
+def _difference(row: Row, different: str) -> Cell:
+    if row["delta"] != "":
+        note = "" if row["comparable"] else f"{different}: {PROVES_NOTHING}"
+        return Cell(percentage(row["delta"], sign="+"), note=note)
+    if row["mean"] != "" and row["published"] != "":
+        return Cell(DASH, note="accuracies on different data")
+    return missing_cell(
+        row["missing"] if row["mean"] == "" else "",
+        row["published_missing"] if row["published"] == "" else "",
+    )
+
+
+def cell_block(
+    names: list[str], ours: list, published: list, differences: list
+) -> list[list[Cell]]:
+    """Return one method's lines, without the differences where there are none."""
+    first, rest = [Cell(name) for name in names], [Cell() for _ in names]
+    block = [[*first, Cell("ours"), *ours], [*rest, Cell("published"), *published]]
+    if any(cell.text != DASH for cell in differences):
+        block.append([*rest, Cell("difference"), *differences])
+    return block
+
+
+def _sizes(rows: list[Row]) -> str:
+    """Return how many pictures our figures are of."""
+    ours = [row for row in rows if row["n_ood"] not in ("", 0)]
+    if not ours:
+        return ""
+    named = {row["ood_dataset"]: row["n_ood"] for row in ours}
+    whole = named.pop(OUR_AVERAGE, None)
+    sets = ", ".join(f"{name} {count:,}" for name, count in named.items())
+    return f"Pictures of ours: ID {ours[0]['n_id']:,}; {sets or f'OOD {whole:,}'}."
+
+
+def quality_sheet(rows: list[Row], *, convention: Convention, choices: Sequence[str] = ()) -> Sheet:
+    """Lay out what published.compare returns, FPR95 in one of its two conventions.
+
+    `choices` are further notes: what decides the numbers (footnotes.py).
+
+    Columns as in the paper, then our other data sets. On other in-distribution data than the
+    paper's no data sets correspond: the average and the accuracy alone are shown.
+    """
+    own_id, paper_id = rows[0]["id_dataset"], rows[0]["published_id_dataset"]
+    entry = KEY["tables"][rows[0]["table"]]
+    same_id = KEY["id_dataset"][paper_id] == own_id
+    lines: dict[tuple, list[Row]] = {}
+    for row in rows:
+        everywhere = row["metric"] == "id_acc" or row["published_ood_dataset"] == AVERAGE
+        if row["convention"] in ("", convention) and (same_id or everywhere):
+            key = tuple(row[name] for name in ("method", "our_method", "variant", "score"))
+            lines.setdefault(key, []).append(row)
+    best = _best(row for line in lines.values() for row in line)
+    different = (
+        "the average is over other test sets than the paper's"
+        if same_id
+        else f"ID {own_id} and its test sets against the paper's ID {paper_id} and its test sets"
+    )
+    head = [("Method", [""]), ("Score", [""]), ("", [""])]
+    for (paper, own), columns in groupby(next(iter(lines.values())), _dataset):
+        head.append((paper or own or "ID", [NAMES[row["metric"]] for row in columns]))
+    blocks = [
+        cell_block(
+            [method, score_name(score)],
+            [_ours(row, best) for row in line],
+            [_published(row) for row in line],
+            [_difference(row, different) for row in line],
+        )
+        for (method, _, _, score), line in lines.items()
+    ]
+    seeds = sorted({row["n_seeds"] for row in rows if row["n_seeds"] != ""})
+    runs = f"means ± standard deviation over {' or '.join(map(str, seeds))} seeds"
+    notes = [
+        f"Ours: ID {own_id}, {'one seed, no deviation known' if seeds == [1] else runs}. In "
+        "percent; differences are ours minus published, in percentage points. Bold: the best of "
+        "ours. Data sets are matched by name.",
+        *(f"{note}." for note in entry["notes"]),
+    ]
+    if not same_id:
+        notes.append("Figures of single data sets do not correspond; the CSV has them.")
+    notes += [note for note in (_sizes(rows), *(f"{choice}." for choice in choices)) if note]
+    return Sheet(
+        f"BOOD's table {rows[0]['table']}: {entry['title']}, ID {paper_id}. FPR95 with "
+        f"{convention.upper()} positive",
+        head,
+        3,
+        [line for block in blocks for line in block],
+        notes,
+    )
+
+
+def save(folder: Path, rows: list[Row], *sheets: Sheet) -> None:
+    """Write table<number>.csv, .md and .tex: what was compared, and the sheets that show it."""
+    name = f"table{rows[0]['table']}"
+    texts = {
+        "csv": csv_text(rows),
+        "md": "\n".join(map(markdown, sheets)),
+        "tex": latex(*sheets),
+    }
+    for kind, text in texts.items():
+        (folder / f"{name}.{kind}").write_text(text, encoding="utf-8")
+
+
+def save_quality(folder: Path, rows: list[Row], choices: Sequence[str]) -> None:
+    """Save what published.compare returns, both conventions of FPR95 one below the other."""
+    both = [quality_sheet(rows, convention=side, choices=choices) for side in ("id", "ood")]
+    save(folder, rows, *both)

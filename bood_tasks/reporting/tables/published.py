@@ -1,0 +1,258 @@
+"""Our figures beside those that BOOD's tables 1 to 8 print, and the difference, as tidy rows.
+
+What the paper printed stands in data/published; key.json there says which row of ours each is.
+"""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from bood_tasks import EMBEDDED
+from bood_tasks.catalogue.titles import row_name
+
+FOLDER = EMBEDDED / "published"
+KEY = json.loads((FOLDER / "key.json").read_text(encoding="utf-8"))
+AVERAGE = "Average"  # as printed
+OUR_AVERAGE = KEY["ood_dataset"][AVERAGE]
+ONE_SEED = "one seed: no deviation"
+ONLY_MEANS = "computed from means over seeds: no deviation"
+METRICS = (("fpr95", "id"), ("fpr95", "ood"), ("auroc", ""))
+TYPES = dict.fromkeys(("mean", "std", "published", "published_std", "delta", "ours"), float)
+
+
+TYPES |= dict.fromkeys(("n_seeds", "n_id", "n_ood"), int) | {"comparable": "True".__eq__}
+
+
+Row = dict
+Label = tuple[str, str, str]  # method, variant, score
+Figures = dict[tuple[str, str, str], Row]  # of one row: our data set, metric, convention
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table: its name, whose figures of ours it shows, what the paper prints."""
+
+    name: str
+    label: Label
+    cells: dict[tuple[str, str], Row]  # printed data set, metric
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: the paper's data set, ours ("": none), and whether they are one."""
+
+    paper: str
+    own: str
+    metric: str
+    convention: str
+    comparable: bool
+
+
+def entry_of(tables: Mapping[str, Row], table: str) -> Row:
+    """Return what key.json says of a table."""
+    if table not in tables:
+        raise ValueError(f"table must be one of {', '.join(tables)}, got {table!r}")
+    return tables[table]
+
+
+def read_published(file: str) -> list[Row]:
+    """Return one printed table as it stands: text, in percent."""
+    return list(csv.DictReader((FOLDER / file).read_text(encoding="utf-8").splitlines()))
+
+
+def _our_label(file: str, printed: Row) -> Label:
+    """Return which row of ours a printed one is; an improvement goes by its own name."""
+    if printed["kind"] == "delta":
+        return printed["method"], "", ""
+    columns = next(
+        rule["columns"]
+        for rule in KEY["rows"]
+        if file in rule["files"] and rule["printed"].items() <= printed.items()
+    )
+    return columns["method"], columns["variant"], columns["score"]
+
+
+def _printed_lines(entry: Row, printed: list[Row]) -> dict[str, Line]:
+    lines: dict[str, Line] = {}
+    for row in printed:
+        name = entry["line"].format(**row)
+        line = lines.setdefault(name, Line(name, _our_label(entry["file"], row), {}))
+        line.cells["" if row["metric"] == "id_acc" else row["dataset"], row["metric"]] = row
+    return lines
+
+
+def _figures(ours: list[Row]) -> dict[Label, Figures]:
+    """Group the test figures by row; an accuracy belongs to every score of its detector."""
+    test = [row for row in ours if row["split"] == KEY["split"]]
+    found: dict[Label, Figures] = {
+        (row["method"], row["variant"], row["score"]): {} for row in test if row["score"]
+    }
+    for row in test:
+        for label, figures in found.items():
+            if label[:2] == (row["method"], row["variant"]) and row["score"] in ("", label[2]):
+                figures[row["ood_dataset"], row["metric"], row["convention"]] = row
+    return found
+
+
+def _average_over(figures: Figures, datasets: Iterable[str]) -> Figures:
+    """Return the figures with their average over these data sets; means have no deviation."""
+    averages = {}
+    for metric, convention in METRICS:
+        parts = [figures[name, metric, convention] for name in datasets]
+        averages[OUR_AVERAGE, metric, convention] = parts[0] | {
+            "mean": statistics.fmean(part["mean"] for part in parts),
+            "std": "",
+            "n_ood": sum(part["n_ood"] for part in parts),
+        }
+    return figures | averages
+
+
+def _improvement(better: Figures, worse: Figures) -> Figures:
+    """Return by how much `better` is better than `worse` in each OOD figure."""
+    found = {}
+    for place, row in better.items():
+        if place[1] != "id_acc" and place in worse:
+            sign = -1 if place[1] == "fpr95" else 1
+            gain = sign * (row["mean"] - worse[place]["mean"])
+            found[place] = row | {"mean": gain, "std": ""}
+    return found
+
+
+def _columns(
+    named: list[str], tested: list[str], *, same_id: bool, same_average: bool, accuracy: bool
+) -> list[Column]:
+    """Return the paper's data sets, our other ones, the average, the accuracy."""
+    pairs = [(name, KEY["ood_dataset"][name] if same_id else "", same_id) for name in named]
+    if named:
+        paired = [own for _, own, _ in pairs]
+        pairs += [("", own, False) for own in tested if own not in paired]
+    pairs.append((AVERAGE, OUR_AVERAGE, same_average))
+    columns = [
+        Column(paper, own, metric, convention, comparable)
+        for paper, own, comparable in pairs
+        for metric, convention in METRICS
+    ]
+    return columns + [Column("", "", "id_acc", "", same_id)] * accuracy
+
+
+def _why_not_ours(rows: Mapping[Label, Figures], line: Line, column: Column) -> str:
+    if line.label not in rows:
+        if not line.label[2]:
+            return "not both of its methods are among the rows of this run"
+        known = line.label[:2] in {label[:2] for label in rows}
+        return f"{'score' if known else 'method'} not among the rows of this run"
+    if column.metric == "id_acc":
+        return "no improvement of accuracies is counted"
+    if column.own:
+        return f"data set {column.own} not in this run"
+    return "the in-distribution data are others than the paper's, and so are the test sets"
+
+
+def _why_not_published(table: str, line: Line, column: Column) -> str:
+    if column.own and not column.paper:
+        return f"the paper's table {table} has no data set “{column.own}”"
+    if not line.cells:
+        return f"not a row of the paper's table {table}"
+    if column.convention == "ood":
+        return "the paper prints FPR95 with ID positive"
+    return "the paper prints none"
+
+
+def _fraction(text: str) -> float | str:
+    return float(Decimal(text) / KEY["value"]["divide_by"]) if text else ""
+
+
+def _cell(table: str, rows: Mapping[Label, Figures], line: Line, column: Column) -> Row:
+    own = rows.get(line.label, {}).get((column.own, column.metric, column.convention))
+    paper = line.cells.get((column.paper, column.metric)) if column.convention != "ood" else None
+    missing = "" if own else _why_not_ours(rows, line, column)
+    if own and own["std"] == "":
+        missing = ONE_SEED if own["n_seeds"] == 1 else ONLY_MEANS
+    mean, published = own["mean"] if own else "", _fraction(paper["value"]) if paper else ""
+    set_beside = own and paper and (column.comparable or column.paper == AVERAGE)
+    return {
+        "method": line.name,
+        "our_method": line.label[0],
+        "variant": line.label[1],
+        "score": line.label[2],
+        "ood_dataset": column.own,
+        "published_ood_dataset": column.paper,
+        "metric": column.metric,
+        "convention": column.convention,
+        "mean": mean,
+        **{key: own[key] if own else "" for key in ("std", "n_seeds", "n_id", "n_ood")},
+        "published": published,
+        "published_std": _fraction(paper["std"]) if paper else "",
+        "delta": mean - published if set_beside else "",
+        "comparable": column.comparable,
+        "missing": missing,
+        "published_missing": "" if paper else _why_not_published(table, line, column),
+    }
+
+
+def compare(ours: list[Row], table: str) -> list[Row]:
+    """Return every cell of BOOD's table 1, 2, 3, 6, 7 or 8: our figure, the printed one, ours
+    minus printed, in fractions.
+
+    `ours`: rows as tables.aggregate returns them. Data sets are matched by name. `comparable` is
+    false where the two figures are of different data: then only averages get a `delta`, and it
+    proves nothing. Where the run tests the paper's data sets and others, our average is over the
+    paper's. `missing` says why ours or its deviation is empty, `published_missing` why the
+    printed one is.
+    """
+    entry = entry_of(KEY["tables"], table)
+    printed = read_published(entry["file"])
+    own_id, paper_id = ours[0]["id_dataset"], printed[0]["id_dataset"]
+    same_id = KEY["id_dataset"][paper_id] == own_id
+    lines, rows = _printed_lines(entry, printed), _figures(ours)
+
+    tested = dict.fromkeys(name for figures in rows.values() for name, *_ in figures)
+    tested = [name for name in tested if name not in ("", OUR_AVERAGE)]
+    named = dict.fromkeys(row["dataset"] for row in printed if row["metric"] != "id_acc")
+    named = [name for name in named if name != AVERAGE]
+    behind = [KEY["ood_dataset"][name] for name in named or entry["averaged"]]
+    same_average = same_id and set(behind) <= set(tested)
+    if same_average and set(behind) != set(tested):
+        rows = {label: _average_over(figures, behind) for label, figures in rows.items()}
+
+    others = []
+    if entry["others"]:
+        shown = [line.label for line in lines.values()]
+        others = [Line(row_name(*label[:2]), label, {}) for label in rows if label not in shown]
+    if entry["improvement"]:
+        gain, better, worse = (lines[name].label for name in entry["improvement"])
+        if better in rows and worse in rows:
+            rows[gain] = _improvement(rows[better], rows[worse])
+    columns = _columns(
+        named, tested, same_id=same_id, same_average=same_average,
+        accuracy=any(row["metric"] == "id_acc" for row in printed),
+    )  # fmt: skip
+    return [
+        {"table": table, "id_dataset": own_id, "published_id_dataset": paper_id}
+        | _cell(table, rows, line, column)
+        for line in (*lines.values(), *others)
+        for column in columns
+    ]
+
+
+def csv_text(rows: list[Row]) -> str:
+    """Return rows of compare or compare_cost as CSV at full precision."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Return the rows that csv_text wrote."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        return [
+            {key: TYPES.get(key, str)(text) if text else "" for key, text in row.items()}
+            for row in csv.DictReader(handle)
+        ]

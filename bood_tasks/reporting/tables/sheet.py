@@ -1,0 +1,137 @@
+"""A table as Markdown and LaTeX."""
+
+from dataclasses import dataclass
+
+DASH = "–"
+MINUS = "\N{MINUS SIGN}"
+# One pass, so that no replacement is replaced again. [ and * would be arguments of a line's end.
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+        "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}",
+        "[": "{[}", "*": "{*}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
+        DASH: "--", MINUS: "$-$", "·": r"$\cdot$",
+    }
+)  # fmt: skip
+DOCUMENT = r"""\documentclass{article}
+\usepackage[a4paper,margin=1cm]{geometry}
+\usepackage[T1]{fontenc}
+\usepackage{booktabs,graphicx}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell says, in plain text, and the note that it is marked with."""
+
+    text: str = ""
+    bold: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table before any markup. `head`: the groups of columns with the columns of each; the
+    first `left` columns are words. A line whose first cell says something opens a block."""
+
+    title: str
+    head: list[tuple[str, list[str]]]
+    left: int
+    lines: list[list[Cell]]
+    notes: list[str]
+
+    def marks(self) -> dict[str, int]:
+        """Return {note: number} of the cells' notes, in order of reading."""
+        found = dict.fromkeys(cell.note for line in self.lines for cell in line if cell.note)
+        return {note: number for number, note in enumerate(found, 1)}
+
+
+def percentage(mean: float, std: float | str = "", *, sign: str = "-") -> str:
+    """Return a fraction in percent, with its deviation if there is one."""
+    spread = "" if std == "" else f" ± {100 * std:.2f}"
+    return f"{100 * mean:{sign}.2f}".replace("-", MINUS) + spread
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def markdown(sheet: Sheet) -> str:
+    """Return the sheet as a GitHub table with its notes."""
+    marks = sheet.marks()
+
+    def shown(cell: Cell) -> str:
+        text = f"**{_escape(cell.text)}**" if cell.bold else _escape(cell.text)
+        return text + (f"<sup>{marks[cell.note]}</sup>" if cell.note else "")
+
+    heads = [
+        "<br>".join(_escape(name) for name in (group, column) if name)
+        for group, columns in sheet.head
+        for column in columns
+    ]
+    rule = [":--"] * sheet.left + ["--:"] * (len(heads) - sheet.left)
+    lines = [heads, rule, *([shown(cell) for cell in line] for line in sheet.lines)]
+    numbered = [f"{number}. {_escape(note)}." for note, number in marks.items()]
+    parts = [
+        f"**{_escape(sheet.title)}**",
+        "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        *(_escape(note) for note in sheet.notes),
+    ]
+    return "\n\n".join([*parts, "\n".join(numbered)]).rstrip() + "\n"
+
+
+def latex(*sheets: Sheet) -> str:
+    """Return a document of its own: a booktabs table a sheet, shrunk to the page's width.
+
+    Its table environments can be taken out; they need the packages booktabs and graphicx.
+    """
+    return DOCUMENT % "\n\n".join(map(_latex_table, sheets))
+
+
+def _latex_table(sheet: Sheet) -> str:
+    marks = sheet.marks()
+
+    def shown(cell: Cell) -> str:
+        text = cell.text.translate(LATEX)
+        text = rf"\textbf{{{text}}}" if cell.bold else text
+        return text + (f"$^{{{marks[cell.note]}}}$" if cell.note else "")
+
+    groups, rules, columns, start = [], [], [], 1
+    for group, names in sheet.head:
+        end = start + len(names) - 1
+        place = "l" if start <= sheet.left else "c"
+        groups.append(rf"\multicolumn{{{len(names)}}}{{{place}}}{{{group.translate(LATEX)}}}")
+        rules += [rf"\cmidrule(lr){{{start}-{end}}}"] * any(names)
+        columns += [name.translate(LATEX) for name in names]
+        start = end + 1
+    body = []
+    for number, line in enumerate(sheet.lines):
+        if number and line[0].text:
+            body.append(r"\addlinespace")
+        body.append(" & ".join(shown(cell) for cell in line) + r" \\")
+    second = [" ".join(rules), " & ".join(columns) + r" \\"] if any(columns) else []
+    numbered = [f"$^{{{number}}}$ {note.translate(LATEX)}." for note, number in marks.items()]
+    notes = [note.translate(LATEX) for note in sheet.notes]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{sheet.title.translate(LATEX)}.}}",
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{'l' * sheet.left}{'r' * (len(columns) - sheet.left)}}}",
+            r"\toprule",
+            " & ".join(groups) + r" \\",
+            *second,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\par\medskip\raggedright\footnotesize",
+            "\\par\n".join([*notes, *numbered]),
+            r"\end{table}",
+        ]
+    )

@@ -1,0 +1,67 @@
+"""The figures after every epoch of a detector's training (GOE's figure 4), by its kept weights.
+
+Leaves epochs.csv: as metrics.csv, less what names the row, with the epoch.
+"""
+
+import csv
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from bood_tasks.detectors.model import load_model
+from bood_tasks.detectors.outliers import rows_of
+from bood_tasks.jobs.environment import inference_batch, pick_device
+from bood_tasks.jobs.job import read_job
+from bood_tasks.jobs.progress import progress
+from bood_tasks.scoring.outputs import run_outputs, splits
+from bood_tasks.scoring.posthoc import table
+from bood_tasks.scoring.roc import compare
+from bood_tasks.scoring.scores import as_outputs
+
+VERSION = 1
+COLUMNS = (
+    "epoch", "score", "id_dataset", "ood_dataset", "split", "metric", "convention", "value",
+    "n_id", "n_ood",
+)  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    settings, device = job.settings, pick_device()
+    detector = job.inputs["detector"]
+    model = load_model(detector, device)
+    weights = sorted((detector.folder / "epochs").glob("*.safetensors"))
+    wanted = {settings["id"], *settings["test"]}
+    parts = [
+        (name, data) for name, split, data in splits(job) if name in wanted and split == "test"
+    ]
+    with job.draft() as draft, progress("epochs", len(weights), "epochs") as advance:
+        found = []
+        for path in weights:
+            model.load_state_dict(load_file(path))
+            model.to(device).eval()
+            scored: dict[str, dict[str, np.ndarray]] = {}
+            for name, data in parts:
+                outputs = run_outputs(
+                    model, rows_of(data, "test"), batch_size=inference_batch(), device=device,
+                    crop=settings["crop"],
+                )  # fmt: skip
+                given = as_outputs({key: torch.from_numpy(x) for key, x in outputs.items()})
+                scored[name] = {
+                    score: table.SCORES[score].score(given, {}).numpy()
+                    for score in settings["scores"]
+                }
+            for score in settings["scores"]:
+                inside = scored[settings["id"]][score]
+                for name in settings["test"]:
+                    outside = scored[name][score]
+                    for figure in compare(inside, outside, threshold=settings["threshold"]):
+                        label = (int(path.stem), score, settings["id"], name, "test")
+                        found.append((*label, *figure, len(inside), len(outside)))
+            advance()
+        with (draft.folder / "epochs.csv").open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(found)
+        draft.finish(rows={"epochs": len(weights)})

@@ -1,0 +1,116 @@
+"""Every figure of the results, one a row, from per-sample scores (method: section 9).
+
+Scores are larger for samples that look more like ID. Test and control sets are compared with the
+ID test split, validation sets with the ID validation split. No averages here: tables make them.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.titles import BEST, LENGTH
+from bood_tasks.jobs.job import read_job
+from bood_tasks.scoring.roc import compare
+
+VERSION = 3
+COLUMNS = (
+    "method", "variant", "score", "id_dataset", "ood_dataset", "split", "seed",
+    "metric", "convention", "value", "n_id", "n_ood",
+)  # fmt: skip
+
+
+def _accuracies(scores: Artifact, label: dict, name: str) -> Iterable[dict]:
+    """Rows of one detector's accuracies; a data set may have no validation split."""
+    for split in ("test", "validation"):
+        if f"{name}/{split}/correct" not in scores:
+            continue
+        correct = scores[f"{name}/{split}/correct"][:]
+        yield {
+            "method": label["method"], "variant": label["variant"], "seed": label["seed"],
+            "id_dataset": name, "score": "", "ood_dataset": "", "split": split,
+            "metric": "id_acc", "convention": "", "value": float(correct.mean()),
+            "n_id": len(correct), "n_ood": 0,
+        }  # fmt: skip
+
+
+def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
+    """Rows of one score of one detector on each OOD set."""
+    name = settings["id"]
+    for split in ("test", "validation", "control"):
+        if not settings[split]:
+            continue
+        reference = "validation" if split == "validation" else "test"
+        inside = scores[f"{name}/{reference}/score"][:]
+        for dataset in settings[split]:
+            outside = scores[f"{dataset}/test/score"][:]
+            try:
+                figures = compare(inside, outside, threshold=settings["threshold"])
+            except ValueError as error:
+                who = " ".join(filter(None, (label["method"], label["variant"])))
+                raise ValueError(
+                    f"{who}, seed {label['seed']}, {label['score']} on {dataset}: {error}"
+                ) from None
+            for metric, convention, value in figures:
+                yield label | {
+                    "id_dataset": name, "ood_dataset": dataset, "split": split,
+                    "metric": metric, "convention": convention, "value": value,
+                    "n_id": len(inside), "n_ood": len(outside),
+                }  # fmt: skip
+
+
+def all_rows(found: Iterable[Artifact], settings: dict) -> Iterable[dict]:
+    """Rows of every score; a detector's accuracies stand before its first one."""
+    seen = set()
+    for scores, label in zip(found, settings["rows"], strict=True):
+        run = (label["method"], label["variant"], label["seed"])
+        if run not in seen:
+            yield from _accuracies(scores, label, settings["id"])
+        seen.add(run)
+        yield from _rows(scores, label, settings)
+
+
+def control_rows(method: str, facts: Mapping[str, Mapping], settings: Mapping) -> Iterable[dict]:
+    """Rows of the best plain statistic of each OOD set, and of the texts' length, of the first
+    seed (pixel_statistics.py, text_statistics.py)."""
+    for score in (BEST, LENGTH):
+        for split in ("test", "validation", "control"):
+            for dataset in settings[split]:
+                found = facts[dataset] if score == BEST else facts[dataset].get(score, {})
+                for metric, convention, value in found.get("figures", ()):
+                    yield {
+                        "method": method, "variant": "", "score": score,
+                        "id_dataset": settings["id"], "ood_dataset": dataset, "split": split,
+                        "seed": settings["rows"][0]["seed"],
+                        "metric": metric, "convention": convention, "value": value,
+                        "n_id": found["n_id"], "n_ood": found["n"],
+                    }  # fmt: skip
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Return metrics.csv's rows with numbers as numbers."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        row |= {key: int(row[key]) for key in ("seed", "n_id", "n_ood")}
+        row["value"] = float(row["value"])
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    with job.draft() as draft:
+        count = 0
+        with (draft.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            rows = all_rows(job.inputs["scores"], job.settings)
+            if "pixels" in job.inputs:
+                method = job.inputs["pixels"].spec["stage"]
+                facts = job.inputs["pixels"].json(f"{method}.json")
+                rows = chain(rows, control_rows(method, facts, job.settings))
+            for row in rows:
+                writer.writerow(row | {"value": repr(row["value"])})
+                count += 1
+        draft.finish(rows={"metrics": count})

@@ -1,0 +1,59 @@
+"""How far statistics of the pixels alone tell a test set from ID (method: section 9).
+
+A detector that does not beat the best of them may have learnt brightness, contrast or resampling.
+They are of the pictures as a detector sees them: after they were resized.
+
+Leaves pixel_statistics.json: for each OOD set the best statistic with its figures, and how many of
+its pictures are exact copies of ID ones.
+"""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.jobs.job import read_job
+from bood_tasks.scoring.controls import Pictures, compared, count_copies, figures, picture_batches
+
+VERSION = 1
+NEAR_ZERO = 12  # of 255: black as the eye sees it, though JPEG or resizing moved it (our choice)
+
+
+def _of_batch(images: UInt8[ndarray, "n h w 3"]) -> dict[str, Float[ndarray, " n"]]:
+    values = images / 255
+    across, down = np.abs(np.diff(values, axis=2)), np.abs(np.diff(values, axis=1))
+    each = (1, 2, 3)
+    return {
+        "mean": values.mean(each),
+        "std": values.std(each),
+        "near-zero share": (images.max(-1) <= NEAR_ZERO).mean((1, 2)),
+        "total variation": (across.sum(each) + down.sum(each)) / values[0].size,
+    }
+
+
+def statistics(images: Pictures) -> dict[str, Float[ndarray, " n"]]:
+    """Return four statistics of each picture x, its values in [0, 1].
+
+    `mean` and `std` over pixels and channels; the share of pixels whose three channels are all
+    at most NEAR_ZERO; total variation Σ |∂x| over horizontal and vertical neighbours, divided by
+    h w 3, so that it does not grow with the picture.
+    """
+    parts = [_of_batch(batch) for batch in picture_batches(images)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    settings = job.settings
+    data = dict(zip(settings["datasets"], job.inputs["datasets"], strict=True))
+    inside = {
+        split: statistics(data[settings["id"]][f"{split}/images"])
+        for split in dict.fromkeys(split for _, split in compared(settings))
+    }
+    facts = count_copies(data, settings)
+    for name, split in compared(settings):
+        outside = statistics(data[name]["test/images"])
+        facts[name] |= figures(inside[split], outside, threshold=settings["threshold"])
+    with job.draft() as draft:
+        write_json(draft.folder / "pixel_statistics.json", facts)
+        draft.finish(rows={"data sets": len(facts)})

@@ -1,0 +1,160 @@
+"""One score of every sample of every data set, from a detector's outputs; larger = more ID.
+
+Leaves: `<dataset>/<split>/score` float32 [n] and `index`; for the ID data set also `correct`.
+Every metric is computed from these. `score.json` has what was chosen, `state.safetensors` what
+was fitted: on the training split or on validation sets, never on test sets.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.detectors.method import Method
+from bood_tasks.detectors.model import load_model
+from bood_tasks.jobs.environment import inference_batch, pick_device
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.jobs.progress import progress
+from bood_tasks.scoring.outputs import splits
+from bood_tasks.scoring.posthoc import mahalanobis, table
+from bood_tasks.scoring.posthoc.base import Outputs, State
+from bood_tasks.scoring.posthoc.odin import (
+    choose_magnitude,
+    confidences,
+    most_confident_magnitude,
+    odin,
+)
+from bood_tasks.training.predict import predict
+
+VERSION = 2
+DIRECT = {"vos": "weighted_energy", "npos": "id_logit"}  # outputs that are scores themselves
+Found = dict[str, np.ndarray]  # `<dataset>/<split>`: scores
+
+
+def read_outputs(artifact: Artifact, part: str, device: str) -> dict[str, Tensor]:
+    """Return a data set's named outputs on the device, with `labels` if it has any."""
+    group = artifact[part]
+    return {name: torch.from_numpy(group[name][:]).to(device) for name in group.array_keys()}
+
+
+def as_outputs(given: Mapping[str, Tensor], head: nn.Linear | None = None) -> Outputs:
+    """Return named outputs as post-hoc scores read them; `head` for fits of the last layer."""
+    stages = []
+    while (name := f"stage{len(stages)}") in given:
+        stages.append(given[name])
+    return Outputs(given["features"], given["logits"], tuple(stages), given.get("labels"), head)
+
+
+def of_outputs(name: str, given: Mapping[str, Tensor], state: State) -> Tensor:
+    """Return a score [n] of a method's named outputs, one row a picture."""
+    if name in DIRECT:
+        return given[DIRECT[name]]
+    return table.SCORES[name].score(as_outputs(given), state)
+
+
+def of_pictures(
+    model: Method, x: Float[Tensor, "b 3 h w"], settings: Mapping, magnitudes: Sequence[float]
+) -> Float[Tensor, "b m"]:
+    """Return a score of network input moved along the gradient by each magnitude."""
+    if settings["score"] == "odin":
+        return odin(model, x, temperature=settings["temperature"], magnitudes=magnitudes)
+    return confidences(model.confidence, x, magnitudes)
+
+
+def _joined(found: list[Outputs]) -> Outputs:
+    """Return the outputs of several data sets as of one."""
+    stages = zip(*(item.stages for item in found), strict=True)
+    return Outputs(
+        torch.cat([item.features for item in found]),
+        torch.cat([item.logits for item in found]),
+        tuple(torch.cat(stage) for stage in stages),
+    )
+
+
+def fit(job: Job, device: str) -> State:
+    """Return what a post-hoc score fits, on the training split and on validation sets."""
+    name, outputs = job.settings["score"], job.inputs["outputs"]
+    settings = {
+        key: value
+        for key, value in job.settings.items()
+        if key not in ("score", "id", "validation")
+    }
+    state: State = {}
+    if "training" in job.inputs:
+        head = None
+        if "detector" in job.inputs:
+            head = load_model(job.inputs["detector"], device, job.source).network.head
+        given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
+        state = table.SCORES[name].fit(as_outputs(given, head), **settings)
+    if name == "mahalanobis_ensemble":
+
+        def read(part: str) -> Outputs:
+            return as_outputs(read_outputs(outputs, part, device))
+
+        inside = read(f"{job.settings['id']}/validation")
+        outside = [read(f"{item}/test") for item in job.settings["validation"]]
+        state = mahalanobis.fit_weights(state, inside, _joined(outside))
+    return state
+
+
+def by_gradient(job: Job, device: str) -> tuple[Found, dict]:
+    """Return the scores of pictures moved along the gradient, and the magnitude chosen."""
+    settings, magnitudes = job.settings, job.settings["magnitudes"]
+    model = load_model(job.inputs["detector"], device, job.source)
+    pictures = {f"{name}/{split}": data[f"{split}/images"] for name, split, data in splits(job)}
+
+    def over(part: str, sizes: list[float]) -> Tensor:
+        return predict(
+            lambda x: of_pictures(model, x, settings, sizes), pictures[part],
+            batch_size=inference_batch(), device=device, crop=settings["crop"],
+        )  # fmt: skip
+
+    chosen = magnitudes[0]
+    if len(magnitudes) > 1:
+        inside = over(f"{settings['id']}/validation", magnitudes)
+        if settings["score"] == "odin":
+            outside = torch.cat([over(f"{n}/test", magnitudes) for n in settings["validation"]])
+            chosen = choose_magnitude(magnitudes, inside, outside)
+        else:
+            chosen = most_confident_magnitude(magnitudes, inside)
+    found = {}
+    with progress("scores", len(pictures), "data sets") as advance:
+        for part in pictures:
+            found[part] = over(part, [chosen])[:, 0].numpy()
+            advance()
+    return found, {"magnitude": chosen}
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device, outputs, name = pick_device(), job.inputs["outputs"], job.settings["score"]
+    chosen: dict = {}
+    state: State = {}
+    with job.draft() as draft:
+        if "datasets" in job.inputs:
+            found, chosen = by_gradient(job, device)
+        else:
+            state = {} if name in DIRECT else fit(job, device)
+            found = {
+                part: of_outputs(name, read_outputs(outputs, part, device), state).cpu().numpy()
+                for part in outputs.rows
+            }
+        for part, values in found.items():
+            if not np.isfinite(values).all():
+                bad = (~np.isfinite(values)).sum()
+                raise ValueError(f"score {name} is not finite for {bad} rows of {part}")
+            draft.save(f"{part}/score", values.astype(np.float32))
+            draft.save(f"{part}/index", outputs[f"{part}/index"][:])
+            if f"{part}/labels" in outputs:
+                right = outputs[f"{part}/logits"][:].argmax(1) == outputs[f"{part}/labels"][:]
+                draft.save(f"{part}/correct", right)
+        if state:
+            kept = {key: value.cpu().contiguous() for key, value in state.items()}
+            save_file(kept, draft.folder / "state.safetensors")
+        write_json(draft.folder / "score.json", {"score": name, **chosen})
+        draft.finish(rows=dict(outputs.rows))

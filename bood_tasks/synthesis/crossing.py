@@ -1,0 +1,51 @@
+"""Single features on their way across the decision boundary (Eq. 3), for pictures of it.
+
+Used by trajectory, strips and gallery.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int64
+from torch import Tensor
+
+from bood_tasks.synthesis.cosine import perturb, predict
+
+
+def crossing_rows(
+    steps: Int[np.ndarray, " n"], crossed: Bool[np.ndarray, " n"]
+) -> Int64[np.ndarray, " m"]:
+    """Return the rows that start in their class and leave it; ValueError if none does."""
+    rows = np.flatnonzero(crossed & (steps > 0))
+    if not len(rows):
+        raise ValueError(
+            "no feature crosses the decision boundary; raise distances.step_size or "
+            "distances.max_steps"
+        )
+    return rows
+
+
+def walk(
+    feature: Float[Tensor, "1 d"],
+    label: int,
+    anchors: Float[Tensor, "v d"],
+    *,
+    count: int,
+    step_size: float,
+    temperature: float,
+) -> Float[Tensor, "t d"]:
+    """Return the feature and its `count` updates by equation 3."""
+    path = [feature]
+    labels = torch.tensor([label])
+    for _ in range(count):
+        path.append(
+            perturb(path[-1], labels, anchors, step_size=step_size, temperature=temperature)
+        )
+    return torch.cat(path)
+
+
+def first_outside(
+    path: Float[Tensor, "t d"], label: int, anchors: Float[Tensor, "v d"]
+) -> int | None:
+    """Return the first step of the path whose prediction is not `label`, None without one."""
+    outside = (predict(path, anchors) != label).nonzero()
+    return int(outside[0]) if len(outside) else None

@@ -1,0 +1,53 @@
+"""Distances to the decision boundary in sign-gradient steps (BOOD Eq. 3).
+
+In: features (`features` [n, d], `labels` [n]) and anchors (`anchors` [v, d]).
+Out: `steps` int32 [n], `crossed` bool [n], `margin` float32 [n], `exact` bool [n] (False: `steps`
+is only a lower bound, beyond every cut), in the order of the features.
+"""
+
+import torch
+
+from bood_tasks.jobs.environment import pick_device
+from bood_tasks.jobs.job import read_job
+from bood_tasks.jobs.progress import progress
+from bood_tasks.synthesis.cosine import require_directions
+from bood_tasks.synthesis.stepping import count_steps
+
+VERSION = 2
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device = pick_device()
+    features, labels = (
+        torch.from_numpy(job.inputs["features"][name][:]).to(device)
+        for name in ("features", "labels")
+    )
+    anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
+    settings = dict(job.settings)
+    nearest = settings.pop("rows") == "nearest"
+    with job.draft() as draft:
+        with progress("distances", len(features), "rows") as advance:
+            if nearest:
+                from bood_tasks.synthesis.pruning import nearest_steps  # it uses this module
+
+                require_directions("features", features, cure="train the encoder again")
+                steps, crossed, margin, exact = nearest_steps(
+                    features, labels, anchors, **settings, advance=advance
+                )
+            else:
+                steps, crossed, margin = count_steps(
+                    features, labels, anchors, **settings, advance=advance
+                )
+                exact = torch.ones_like(crossed)
+        draft.save("steps", steps.cpu().numpy())
+        draft.save("crossed", crossed.cpu().numpy())
+        draft.save("margin", margin.cpu().numpy())
+        draft.save("exact", exact.cpu().numpy())
+        facts = {
+            "exact": int(exact.sum()),
+            "mean_steps": round(steps.double().mean().item(), 3),
+            "wrong_from_the_start": int((crossed & (steps == 0)).sum()),
+            "never_crossed": int((~crossed).sum()),
+        }
+        draft.finish(rows={"steps": len(steps)}, facts=facts)

@@ -1,0 +1,100 @@
+"""Pictures of a class-conditional generator run outside its training range (GOE), one shard.
+
+Item i has class i mod v and its own z, from a stream of (seed, i): batches, shards and retries
+cannot change it. A killed job goes on after its last whole block. Leaves: `images` uint8
+[n, h, w, 3], `labels`, `item`, and outliers.json: what all its items have in common.
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.generators.biggan.biggan import Generator
+from bood_tasks.generators.biggan.gan_generator import load_generator
+from bood_tasks.generators.biggan.layouts import FILE
+from bood_tasks.generators.text_to_image.diffusion import to_uint8
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
+
+VERSION = 1
+ROWS_PER_BLOCK = 500
+LARGEST_BATCH = 512  # of pictures of 32 pixels; a quarter for each doubling
+
+
+def deviation(scale: float, meaning: str) -> float:
+    """Return the standard deviation of the latents; ValueError for one that cannot be."""
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"gan_images.scale must be finite and at least 0, got {scale}")
+    return scale if meaning == "std" else math.sqrt(scale)
+
+
+def latents(items: Int64[np.ndarray, " b"], size: int, seed: int) -> Float[Tensor, "b d"]:
+    """Return standard-normal z, each from its own stream, made on the CPU."""
+    return torch.stack(
+        [
+            torch.randn(
+                size,
+                generator=torch.Generator().manual_seed(seeds.stream(seed, "gan_images", int(i))),
+            )
+            for i in items
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device, dtype = pick_device(), getattr(torch, job.settings["dtype"])
+    deviation(job.settings["scale"], job.settings["meaning"])
+    generator = load_generator(job.inputs["gan_generator"], device).to(dtype)
+    if compiles(device):
+        generator.forward = torch.compile(generator.forward, dynamic=False)
+    each_shard(job, partial(write_shard, generator=generator, device=device))
+
+
+def write_shard(job: Job, generator: Generator, device: str) -> None:
+    """Draw one shard into its artifact."""
+    settings, shape = job.settings, generator.shape
+    scale, dtype = (
+        deviation(settings["scale"], settings["meaning"]),
+        getattr(torch, settings["dtype"]),
+    )
+    items = np.arange(settings["start"], settings["stop"])
+    labels, count = items % shape.classes, len(items)
+
+    @torch.inference_mode()
+    def draw(rows: np.ndarray) -> UInt8[Tensor, "b h w 3"]:
+        z = (scale * latents(items[rows], shape.latent, settings["seed"])).to(device, dtype)
+        made = generator(z, torch.from_numpy(labels[rows]).to(device))
+        return to_uint8(made.float(), settings["saved_size"], settings["kernel"])
+
+    size = run_setting("image_batch")
+    if size == "auto":
+        size = fitting_batch(
+            lambda n: draw(np.arange(n) % count),
+            torch.device(device),
+            largest=max(1, LARGEST_BATCH * 32**2 // shape.resolution**2),
+        )
+    # Padded: on some processors a convolution's rounding depends on its batch.
+    batches = Batches(draw, halved(size), pad=True)
+    side = settings["saved_size"] or shape.resolution
+    with job.draft() as draft:
+        facts = write_pictures(
+            draft, batches, count=count, side=side, block=ROWS_PER_BLOCK, stage="gan_images"
+        )
+        draft.save("labels", labels)
+        draft.save("item", items)
+        shared = {
+            "source": "gan",
+            "seed": settings["seed"],
+            "classes": job.inputs["gan_generator"].json(FILE)["classes"],
+            "parameters": {name: settings[name] for name in ("scale", "meaning")},
+        }
+        write_json(draft.folder / "outliers.json", shared)
+        draft.finish(rows={"images": count}, facts=facts)

@@ -1,0 +1,186 @@
+"""Decode vectors into images (equation 6), one shard: an index range over every class.
+
+Image i of class y uses vector i mod n_y and its own noise, seeded by (seed, class, i): batches,
+shards, retries and devices cannot change it. A killed job goes on after its last whole block.
+Leaves: `images` uint8 [n, h, w, 3], `labels`, `item` (i), `vector` (row of ood_features; for
+plain words the word's number), and outliers.json: what all its items have in common.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.generators.text_to_image.diffusion import (
+    compile_networks,
+    decode,
+    encode_prompt,
+    latent_shape,
+    load_pipeline,
+)
+from bood_tasks.generators.text_to_image.flops import evaluations, image_flops
+from bood_tasks.generators.text_to_image.words import pick_tokens
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
+
+VERSION = 3
+PARAMETERS = ("decode", "prompt", "scheduler", "steps", "guidance", "latent_scale", "stop_after")
+VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
+ROWS_PER_BLOCK = 100  # one file, and what a killed job can lose
+
+
+def assign_vectors(
+    labels: Int64[np.ndarray, " m"], classes: list[str], *, start: int, stop: int
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Return (class, item, vector row) of each image of the shard, item by item over classes.
+
+    Raises ValueError for an empty range or a class without vectors.
+    """
+    if not 0 <= start < stop:
+        raise ValueError(f"a shard must cover at least one image, got {start}..{stop}")
+    rows = [np.flatnonzero(labels == label) for label in range(len(classes))]
+    empty = [name for name, found in zip(classes, rows, strict=True) if not len(found)]
+    if empty:
+        raise ValueError(
+            f"every class needs an outlier vector, none for {', '.join(empty)}; raise "
+            "ood_features.rate or train the encoder longer"
+        )
+    items, which = np.divmod(np.arange(start * len(classes), stop * len(classes)), len(classes))
+    vectors = [
+        rows[label][item % len(rows[label])] for label, item in zip(which, items, strict=True)
+    ]
+    return which, items, np.array(vectors, np.int64)
+
+
+def item_noise(
+    shape: tuple[int, int, int], seed: int, classes: list[str], items: Int64[np.ndarray, " b"]
+) -> Float[Tensor, "b c h w"]:
+    """Return standard-normal latents, each from its own stream, made on the CPU."""
+    return torch.stack(
+        [
+            torch.randn(
+                shape,
+                generator=torch.Generator().manual_seed(seeds.stream(seed, "images", name, int(i))),
+            )
+            for name, i in zip(classes, items, strict=True)
+        ]
+    )
+
+
+def open_pipeline(folder, settings: Mapping, device: str):
+    """Return the pipeline as an image shard's settings and the run settings want it."""
+    return load_pipeline(
+        folder,
+        device=device,
+        dtype=settings["dtype"],
+        scheduler=settings["scheduler"],
+        attention=run_setting("attention"),
+        vae_slicing=run_setting("vae_slicing"),
+    )
+
+
+def decode_vectors(
+    pipe,
+    vectors: Float[Tensor, "b d"],
+    noise: Float[Tensor, "b c h8 w8"],
+    settings: Mapping,
+    *,
+    uncond: Float[Tensor, "1 l e"],
+    steps: int | None = None,
+) -> UInt8[Tensor, "b h w 3"]:
+    """Return the images, on the device, of vectors put at the prompt's {class} (equation 6)."""
+    cond = encode_prompt(pipe, settings["prompt"], vectors.to(pipe.device))
+    return decode(
+        pipe,
+        cond,
+        uncond,
+        noise.to(pipe.device),
+        steps=steps or settings["steps"],
+        guidance=settings["guidance"],
+        latent_scale=settings["latent_scale"],
+        stop_after=settings["stop_after"],
+        saved_size=settings["saved_size"],
+        kernel=settings["kernel"],
+        vae_rows=VAE_ROWS[pipe.device.type],
+    )
+
+
+def _vectors(job: Job, pipe) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the vectors, the class of each, and the classes' names."""
+    anchors = job.inputs["anchors"]
+    classes = anchors.json("anchors.json")["classes"]
+    kind = job.settings["decode"]
+    if kind == "outliers":
+        features = job.inputs["ood_features"]
+        return features["vectors"][:], features["labels"][:], classes
+    if kind == "words":
+        classes = job.settings["words"]
+        tokens = pick_tokens(pipe.tokenizer, {word: word for word in classes})
+        table = pipe.text_encoder.get_input_embeddings().weight.detach().float().cpu().numpy()
+        return table[tokens], np.arange(len(tokens)), classes
+    return anchors["anchors"][:], np.arange(len(classes)), classes
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device, settings = pick_device(), job.settings
+    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
+    vectors = _vectors(job, pipe)
+    uncond = encode_prompt(pipe, "", None)
+    if compiles(device):
+        compile_networks(pipe)
+    each_shard(job, partial(write_shard, pipe=pipe, given=vectors, uncond=uncond))
+
+
+def write_shard(job: Job, pipe, given: tuple, uncond: Float[Tensor, "1 l e"]) -> None:
+    """Decode one shard into its artifact; `given` are the vectors, their classes and the names."""
+    settings, device = job.settings, pipe.device.type
+    vectors, labels, classes = given
+    which, items, rows = assign_vectors(
+        labels, classes, start=settings["start"], stop=settings["stop"]
+    )
+    names, count = np.array(classes)[which], len(which)
+    shape = latent_shape(pipe, settings["resolution"])
+    made = shape[1] * pipe.vae_scale_factor
+    side = settings["saved_size"] or made
+
+    def decode_rows(chosen: np.ndarray, **more) -> UInt8[Tensor, "b h w 3"]:
+        noise = item_noise(shape, settings["seed"], names[chosen].tolist(), items[chosen])
+        given = torch.from_numpy(vectors[rows[chosen]])
+        return decode_vectors(pipe, given, noise, settings, uncond=uncond, **more)
+
+    size = run_setting("image_batch")
+    if size == "auto":
+        size = fitting_batch(
+            lambda n: decode_rows(np.arange(n) % count, steps=2), torch.device(device)
+        )
+    batches = Batches(decode_rows, halved(size), pad=compiles(device))
+    with job.draft() as draft:
+        facts = write_pictures(
+            draft, batches, count=count, side=side, block=ROWS_PER_BLOCK, stage="images"
+        )
+        draft.save("labels", which)
+        draft.save("item", items)
+        draft.save("vector", rows)
+        shared = {
+            "source": "images",
+            "seed": settings["seed"],
+            "classes": classes,
+            "parameters": {name: settings[name] for name in PARAMETERS},
+        }
+        write_json(draft.folder / "outliers.json", shared)
+        each = image_flops(
+            pipe.unet.config,
+            pipe.vae.config,
+            resolution=made,
+            evaluations=evaluations(settings["scheduler"], settings["steps"]),
+            guided=settings["guidance"] != 1,
+        )
+        tflops = round(facts["images_per_second"] * each / 1e12, 3)
+        draft.finish(rows={"images": count}, facts=facts | {"tflops": tflops})

@@ -1,0 +1,196 @@
+"""Keeping a device busy with decoding: batches that fit, images written while the next are made."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+from jaxtyping import UInt8
+from torch import Tensor
+
+from bood_tasks.artifacts.locks import claimed
+from bood_tasks.artifacts.manifest import TWIN
+from bood_tasks.artifacts.store import Draft
+from bood_tasks.jobs.job import Job
+from bood_tasks.jobs.progress import progress
+
+BATCH_ON_CPU, LARGEST_BATCH = 50, 64  # beyond, neither gets faster
+PROBES = (2, 4)  # images of two small batches whose memory tells that of one more
+SHARE_OF_MEMORY = 0.85
+BLOCKS_WAITING = 4  # batches that may wait for the disk, in the host's memory
+Images = UInt8[Tensor, "b h w 3"]
+
+
+def fitting_batch(
+    decode: Callable[[int], object], device: torch.device, *, largest: int = LARGEST_BATCH
+) -> int:
+    """Return how many images one batch may hold: as many as the device's memory allows.
+
+    `decode(n)` decodes n images in as few steps as possible; the memory of two small batches is
+    extrapolated. Multiples of 8 from 8 on, at most `largest`.
+    """
+    if device.type != "cuda":
+        return BATCH_ON_CPU
+    peaks = []
+    for images in PROBES:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        decode(images)
+        torch.cuda.synchronize(device)
+        peaks.append(torch.cuda.max_memory_allocated(device))
+    torch.cuda.empty_cache()
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return batch_within(free, *peaks, largest=largest)
+
+
+def batch_within(
+    free: int, first_peak: int, second_peak: int, *, largest: int = LARGEST_BATCH
+) -> int:
+    """Return the largest batch whose memory, linear in its images, stays below the share.
+
+    The peaks are those of PROBES images.
+
+    >>> batch_within(100, 20, 30), batch_within(1000, 20, 30), batch_within(15, 20, 30)
+    (8, 64, 1)
+    """
+    each = max(1, (second_peak - first_peak) / (PROBES[1] - PROBES[0]))
+    base = first_peak - PROBES[0] * each
+    fits = int((SHARE_OF_MEMORY * free - base) // each)
+    return max(1, min(largest, fits // 8 * 8 if fits >= 8 else fits))
+
+
+class Batches:
+    """Decodes rows start..stop in batches that fit: halved, not failed, when memory runs out.
+
+    `decode(rows)` returns the images of those rows, on any device. With `pad` every batch has the
+    full size (a compiled network knows one shape): the last row is decoded again and dropped.
+    """
+
+    def __init__(self, decode: Callable[[np.ndarray], Images], size: int, *, pad: bool):
+        self.decode, self.size, self.pad, self.halvings = decode, size, pad, 0
+
+    def __call__(self, start: int, stop: int) -> Iterator[Images]:
+        """Yield the images in order. Raises ValueError if not even one fits."""
+        while start < stop:
+            wanted = min(self.size, stop - start)
+            rows = np.arange(start, start + wanted)
+            if self.pad:
+                rows = np.minimum(np.arange(start, start + self.size), stop - 1)
+            try:
+                images = self.decode(rows)[:wanted]
+            except torch.cuda.OutOfMemoryError as error:
+                if self.size == 1:
+                    raise ValueError(
+                        "run.image_batch: not even one image fits into the GPU's memory; set "
+                        "run.attention: sliced and run.vae_slicing: true, images.dtype: float16, "
+                        "a smaller images.resolution, or free the GPU"
+                    ) from error
+                self.size, self.halvings = self.size // 2, self.halvings + 1
+                torch.cuda.empty_cache()
+                continue
+            yield images
+            start += wanted
+
+
+class BlockWriter:
+    """Writes images to a zarr array in whole blocks, by a thread, and marks each that is written.
+
+    `done` rows are there from an earlier try. Leaving the context waits for the last block; an
+    error of the disk comes up at the next `put`, and what was marked stays.
+    """
+
+    def __init__(self, array: zarr.Array, mark: Path, block: int, done: int):
+        self.array, self.mark, self.block, self.done = array, mark, block, done
+        self.waiting: list[np.ndarray] = []
+        self.pool = ThreadPoolExecutor(1)
+        self.futures: deque[Future] = deque()
+
+    def __enter__(self) -> "BlockWriter":
+        return self
+
+    def __exit__(self, kind: type | None, *_rest: object) -> None:
+        try:
+            while self.futures and kind is None:
+                self.futures.popleft().result()
+            if kind is None:
+                self._write(last=True)
+        finally:
+            self.pool.shutdown(cancel_futures=True)
+
+    def put(self, images: Images) -> None:
+        """Take a batch; returns at once unless the disk is far behind."""
+        ready = None
+        if images.device.type == "cuda":  # the copy waits for the device, this thread does not
+            host = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
+            images = host.copy_(images, non_blocking=True)
+            ready = torch.cuda.Event()
+            ready.record()
+        self.futures.append(self.pool.submit(self._add, images, ready))
+        while self.futures and (len(self.futures) > BLOCKS_WAITING or self.futures[0].done()):
+            self.futures.popleft().result()
+
+    def _add(self, images: Images, ready: "torch.cuda.Event | None") -> None:
+        if ready is not None:
+            ready.synchronize()
+        self.waiting.append(images.numpy())
+        self._write(last=False)
+
+    def _write(self, *, last: bool) -> None:
+        """Write the whole blocks that wait; at the end also what is left."""
+        if not self.waiting:
+            return
+        rows = np.concatenate(self.waiting)
+        ready = len(rows) if last else len(rows) // self.block * self.block
+        for start in range(0, ready, self.block):
+            part = rows[start : min(start + self.block, ready)]
+            self.array[self.done : self.done + len(part)] = part
+            self.done += len(part)
+            self.mark.write_text(str(self.done))
+        self.waiting = [rows[ready:]] if ready < len(rows) else []
+
+
+def each_shard(job: Job, make: Callable[[Job], None]) -> None:
+    """Make a job's shard, then those that follow in its pack and that nobody has made or makes.
+
+    Raises ValueError for a shard without items.
+    """
+    for shard in (job, *job.then):
+        start, stop = shard.settings["start"], shard.settings["stop"]
+        if not 0 <= start < stop:
+            raise ValueError(f"a shard must cover at least one item, got {start}..{stop}")
+    make(job)
+    for further in job.then:
+        with claimed(further.out.parent) as free:
+            if free and not further.out.with_name(TWIN).is_file():
+                make(further)
+
+
+def write_pictures(
+    draft: Draft, batches: Batches, *, count: int, side: int, block: int, stage: str
+) -> dict[str, float]:
+    """Write the artifact's `images` [count, side, side, 3] from where an earlier try ended.
+
+    A killed job loses `block` pictures at most. Returns what run.json tells of it.
+    """
+    block = min(block, count)
+    images = draft.array("images", (count, side, side, 3), "uint8", chunk=1, shard=block)
+    mark = draft.progress / "rows"
+    done = int(mark.read_text()) if mark.is_file() else 0
+    began = time.monotonic()
+    with (
+        progress(stage, count, "images", done=done) as advance,
+        BlockWriter(images, mark, block, done) as writer,
+    ):
+        for part in batches(done, count):
+            writer.put(part)
+            advance(len(part))
+    return {
+        "images_per_second": round((count - done) / max(time.monotonic() - began, 1e-9), 2),
+        "batch": batches.size,
+        "halvings": batches.halvings,
+        "resumed_at": done,
+    }

@@ -1,0 +1,147 @@
+"""Adversarial steps of features towards the decision boundary."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Int32
+from torch import Tensor
+
+from bood_tasks.synthesis.cosine import CosineClassifier, require_directions
+
+FeatureSpace = Literal["unit", "raw"]
+# Rows stepped together: on a CPU few enough for the cache, on a GPU enough to fill it.
+ROWS_AT_ONCE = {"cpu": 256, "cuda": 65536}
+KEPT_BYTES = 16 * 2**20
+
+
+def in_space(features: Float[Tensor, "n d"], feature_space: FeatureSpace) -> Float[Tensor, "n d"]:
+    """Return the features where the steps are taken: unit length, or as the encoder made them."""
+    return F.normalize(features, dim=1) if feature_space == "unit" else features
+
+
+def initial_margin(
+    classifier: CosineClassifier, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Return cos_y - max of the other cosines."""
+    parts = []
+    size = ROWS_AT_ONCE[features.device.type]
+    for start in range(0, len(features), size):
+        part = slice(start, start + size)
+        cosines = classifier.products(F.normalize(features[part], dim=1))
+        own = cosines.gather(1, labels[part, None]).squeeze(1)
+        others = cosines.scatter_(1, labels[part, None], -torch.inf)
+        parts.append(own - others.amax(dim=1))
+    return torch.cat(parts) if parts else features.new_empty(0)
+
+
+@torch.no_grad()
+def count_steps(
+    features: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    anchors: Float[Tensor, "v d"],
+    *,
+    step_size: float,
+    max_steps: int,
+    feature_space: FeatureSpace,
+    temperature: float,
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Float[Tensor, " n"]]:
+    """Return d(z, y) of Eq. 3, whether the prediction left y, and the initial margin.
+
+    The prediction is tested before each update and after the last. Steps: 0 if it is wrong
+    already; `max_steps` (K) if it changes with the last update or never, which the second
+    result tells apart. Margin: cosine of y less the largest other cosine, below 0 if wrong.
+    No row depends on the others. `advance` hears how many rows are done.
+    """
+    if step_size <= 0:
+        raise ValueError(f"step_size must be > 0, got {step_size}; the paper uses 0.015")
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be >= 1, got {max_steps}; the paper uses 100")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(anchors):
+        raise ValueError(
+            f"labels must be in 0 ... {len(anchors) - 1} (one anchor a class), "
+            f"got {int(labels.min())} ... {int(labels.max())}; use anchors of the same data set"
+        )
+    require_directions("features", features, cure="train the encoder again, with a lower lr")
+    classifier = CosineClassifier(anchors, temperature=temperature)
+    steps, crossed, _ = step_rows(
+        features,
+        labels,
+        classifier,
+        step_size=step_size,
+        max_steps=max_steps,
+        feature_space=feature_space,
+        advance=advance,
+    )
+    return steps, crossed, initial_margin(classifier, features, labels)
+
+
+@torch.no_grad()
+def step_rows(
+    features: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    classifier: CosineClassifier,
+    *,
+    step_size: float,
+    max_steps: int,
+    feature_space: FeatureSpace,
+    cuts: Int[Tensor, " n"] | None = None,
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Bool[Tensor, " n"]]:
+    """Return steps and crossed as count_steps does, and whether they are exact.
+
+    With `cuts` a row stops once it is sure to need more steps than its cut; `steps` is then a
+    lower bound, and `crossed` True unless it can never cross.
+
+    A pool of active rows takes one step at a time, all together; a row that is done gives its
+    place to the next one. So each step is two matrix products of a fixed shape, and memory
+    beyond the inputs stays bounded.
+    """
+    total, device = len(features), features.device
+    size = min(total, ROWS_AT_ONCE[device.type])
+    steps = torch.empty(total, dtype=torch.int32, device=device)
+    crossed = torch.empty(total, dtype=torch.bool, device=device)
+    exact = torch.ones(total, dtype=torch.bool, device=device)
+    reach = classifier.reach(step_size) if cuts is not None else None
+
+    # glibc hands freed memory back to the kernel at every step, and page faults then take half of
+    # the time, unless a larger block was freed before: its trim threshold follows that.
+    torch.empty(KEPT_BYTES, dtype=torch.uint8)
+
+    row = torch.arange(size, device=device)  # which feature stands in each place of the pool
+    z, y = in_space(features[:size], feature_space).clone(), labels[:size].clone()
+    taken = torch.zeros(size, dtype=torch.int32, device=device)
+    following = size  # the next feature to enter the pool
+    while len(row):
+        products = classifier.products(z)
+        wrong = products.argmax(dim=1) != y
+        over = wrong | (taken == max_steps)
+        if cuts is not None:
+            least = taken + classifier.least_steps(products, y, reach)
+            retired = ~over & (least > cuts[row])
+            over |= retired
+        done = over.nonzero().squeeze(1)
+        steps[row[done]], crossed[row[done]] = taken[done], wrong[done]
+        if cuts is not None:
+            gone = retired.nonzero().squeeze(1)
+            never = least[gone] > max_steps
+            steps[row[gone]] = least[gone].clamp(max=max_steps).int()
+            crossed[row[gone]], exact[row[gone]] = ~never, never
+        # Done rows step once more: dearer to leave out than to overwrite below.
+        z.add_(classifier.ascent_direction(z, y, products).sign_(), alpha=step_size)
+        taken += 1
+        if len(done):
+            entering = slice(following, following + len(done))
+            fresh = in_space(features[entering], feature_space)
+            places, idle = done[: len(fresh)], done[len(fresh) :]
+            z[places], y[places], taken[places] = fresh, labels[entering], 0
+            row[places] = torch.arange(following, following + len(fresh), device=device)
+            following += len(fresh)
+            if len(idle):
+                keep = torch.ones(len(row), dtype=torch.bool, device=device)
+                keep[idle] = False
+                z, y, taken, row = z[keep], y[keep], taken[keep], row[keep]
+            advance(len(done))
+    return steps, crossed, exact

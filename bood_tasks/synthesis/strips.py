@@ -1,0 +1,145 @@
+"""What c and α do to a decode: some features pushed across the boundary (the paper's Figure 3).
+
+In: features, distances (`steps`, `crossed`, `margin`, `exact`), anchors, generator.
+Leaves: `by_extra_steps` uint8 [r, n, h, w, 3], a row per c of `extra_steps_shown`, at the setting's
+α; `by_step_size` likewise, a row per α of `step_sizes_shown`, at the setting's c. A column is one
+feature, decoded from one noise, so what changes in it is the vector alone. strips.json names
+classes and rows of the features, the values, and the steps at which each crossed: null where it
+does not within max_steps, and its picture is blank then.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int64, UInt8
+from torch import Tensor
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.generators.text_to_image.diffusion import encode_prompt, latent_shape
+from bood_tasks.jobs.environment import pick_device
+from bood_tasks.jobs.job import read_job
+from bood_tasks.synthesis.crossing import crossing_rows, first_outside, walk
+from bood_tasks.synthesis.images import decode_vectors, item_noise, open_pipeline
+from bood_tasks.synthesis.ood_features import rescale_vectors
+from bood_tasks.synthesis.stepping import in_space
+
+VERSION = 1
+FEATURES = 6
+BLANK = 255
+
+
+def nearest_rows(
+    labels: Int[np.ndarray, " n"],
+    steps: Int[np.ndarray, " n"],
+    crossed: Bool[np.ndarray, " n"],
+    margin: Float[np.ndarray, " n"],
+    *,
+    count: int,
+) -> Int64[np.ndarray, " m"]:
+    """Return the row nearest the boundary of each of the first `count` classes that have one.
+
+    Ties are ordered as the selection orders them: (d, |initial margin|, index).
+    """
+    rows = crossing_rows(steps, crossed)
+    ranked = rows[np.lexsort((rows, np.abs(margin[rows]), steps[rows]))]
+    _, first = np.unique(labels[ranked], return_index=True)
+    return ranked[first[:count]]
+
+
+def push_each(
+    z: Float[Tensor, "n d"],
+    labels: Int[np.ndarray, " n"],
+    anchors: Float[Tensor, "v d"],
+    *,
+    extra_steps: Sequence[int],
+    max_steps: int,
+    step_size: float,
+    temperature: float,
+) -> tuple[Float[Tensor, "r n d"], list[int | None]]:
+    """Return each feature so many steps after its crossing, and the step at which it crossed.
+
+    None: it does not within max_steps; its vectors are then counted from there.
+    """
+    stepping = {"step_size": step_size, "temperature": temperature}
+    vectors, crossed_at = [], []
+    for feature, label in zip(z[:, None], labels.tolist(), strict=True):
+        path = walk(feature, label, anchors, count=max_steps + max(extra_steps), **stepping)
+        step = first_outside(path[: max_steps + 1], label, anchors)
+        start = max_steps if step is None else step
+        vectors.append(path[[start + extra for extra in extra_steps]])
+        crossed_at.append(step)
+    return torch.stack(vectors, dim=1), crossed_at
+
+
+def decode_rows(
+    vectors: Float[Tensor, "r n d"],
+    crossed_at: Sequence[Sequence[int | None]],
+    decode: Callable[[Float[Tensor, "n d"]], UInt8[Tensor, "n h w 3"]],
+) -> UInt8[np.ndarray, "r n h w 3"]:
+    """Return the pictures row by row, blank where the feature did not cross."""
+    images = np.stack([decode(row).cpu().numpy() for row in vectors])
+    images[np.array([[step is None for step in row] for row in crossed_at])] = BLANK
+    return images
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device, settings = pick_device(), job.settings
+    features, distances = job.inputs["features"], job.inputs["distances"]
+    anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:])
+    classes = job.inputs["anchors"].json("anchors.json")["classes"]
+    steps, crossed, margin, exact = (
+        distances[name][:] for name in ("steps", "crossed", "margin", "exact")
+    )
+    labels = features["labels"][:]
+    rows = nearest_rows(labels, steps, crossed & exact, margin, count=FEATURES)
+    labels = labels[rows]
+    names = [classes[label] for label in labels]
+    z = in_space(torch.from_numpy(features["features"].oindex[rows]), settings["feature_space"])
+    how = {key: settings[key] for key in ("max_steps", "temperature")}
+    extra, alpha = settings["extra_steps"], settings["step_size"]
+    by_extra, crossed_at = push_each(
+        z, labels, anchors, extra_steps=settings["extra_steps_shown"], step_size=alpha, **how
+    )
+    by_size, sizes_crossed_at = zip(
+        *(
+            push_each(z, labels, anchors, extra_steps=[extra], step_size=size, **how)
+            for size in settings["step_sizes_shown"]
+        ),
+        strict=True,
+    )
+
+    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
+    shape = latent_shape(pipe, settings["resolution"])
+    noise = item_noise(shape, settings["seed"], names, np.zeros(len(names), np.int64))
+    lengths = torch.linalg.vector_norm(anchors[labels], dim=1)
+    uncond = encode_prompt(pipe, "", None)
+
+    def decode(row: Float[Tensor, "n d"]) -> UInt8[Tensor, "n h w 3"]:
+        vectors = rescale_vectors(row, lengths, rescale=settings["rescale"])
+        return decode_vectors(pipe, vectors, noise, settings, uncond=uncond)
+
+    with job.draft() as draft:
+        shown = decode_rows(by_extra, [crossed_at] * len(by_extra), decode)
+        draft.save("by_extra_steps", shown)
+        draft.save("by_step_size", decode_rows(torch.cat(by_size), sizes_crossed_at, decode))
+        write_json(
+            draft.folder / "strips.json",
+            {
+                "classes": names,
+                "rows": rows.tolist(),
+                "max_steps": settings["max_steps"],
+                "extra_steps": {
+                    "values": settings["extra_steps_shown"],
+                    "default": extra,
+                    "crossed_at": crossed_at,
+                },
+                "step_size": {
+                    "values": settings["step_sizes_shown"],
+                    "default": alpha,
+                    "crossed_at": sizes_crossed_at,
+                },
+            },
+        )
+        draft.finish(rows={"images": shown.shape[0] * shown.shape[1]})

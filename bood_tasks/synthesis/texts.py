@@ -1,0 +1,113 @@
+"""Texts drawn from the language model at a temperature (GOE), one shard.
+
+Item i has numbers of its own, from a stream of (seed, i): batches, shards and retries cannot change
+it. A killed job goes on after its last whole block. Leaves: `tokens` int32 [n, words], `labels`
+(-1), `item`, texts.txt for people, and outliers.json: what all its items have in common.
+"""
+
+import math
+import time
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32, Int64
+from tokenizers import Tokenizer
+
+from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.datasets.vocabulary import END, PAD, read_tokenizer
+from bood_tasks.generators.language_model.language_model import MODEL, load_language_model
+from bood_tasks.generators.language_model.transformer import Transformer, sample
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import halved, pick_device
+from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.jobs.progress import progress
+from bood_tasks.synthesis.shards import each_shard
+
+VERSION = 1
+BATCH = {"cpu": 500, "cuda": 4000}
+ROWS_PER_BLOCK = 4000  # a multiple of both
+
+
+def require_temperature(temperature: float) -> None:
+    """Raise ValueError unless a temperature is positive and finite."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"texts.temperature must be positive and finite, got {temperature}")
+
+
+def uniforms(items: Int64[np.ndarray, " b"], words: int, seed: int) -> Float[np.ndarray, "b l"]:
+    """Return each item's numbers in [0, 1), from its own stream."""
+    return np.stack([seeds.generator(seed, "texts", int(i)).random(words) for i in items])
+
+
+def draw(
+    model: Transformer,
+    items: Int64[np.ndarray, " b"],
+    *,
+    words: int,
+    temperature: float,
+    seed: int,
+) -> Int32[np.ndarray, "b l"]:
+    """Return the items' texts: after [EOS], `words` words, none of them [EOS] or [PAD]."""
+    given = torch.from_numpy(uniforms(items, words, seed))
+    found = sample(model, given, temperature=temperature, start=END, never=(PAD, END))
+    return found.cpu().numpy().astype(np.int32)
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    device, source = pick_device(), job.inputs["language_model"]
+    require_temperature(job.settings["temperature"])
+    described = source.json(MODEL)
+    model = load_language_model(source.folder, described, device)
+    model = model.to(getattr(torch, job.settings["dtype"]))
+    tokenizer, _ = read_tokenizer(source)
+    each_shard(
+        job,
+        partial(
+            write_shard,
+            model=model,
+            tokenizer=tokenizer,
+            vocabulary=described["vocabulary"],
+            size=halved(BATCH[device]),
+        ),
+    )
+
+
+def write_shard(
+    job: Job, model: Transformer, tokenizer: Tokenizer, vocabulary: object, size: int
+) -> None:
+    """Draw one shard into its artifact, `size` texts at a time."""
+    settings = job.settings
+    start, stop = settings["start"], settings["stop"]
+    words, count = settings["words"], stop - start
+    done_path = job.out.parent / ".progress" / "rows"
+    with job.draft() as draft:
+        rows = draft.array("tokens", (count, words), "int32", chunk=ROWS_PER_BLOCK)
+        done = int(done_path.read_text()) if done_path.is_file() else 0
+        began = time.monotonic()
+        with progress("texts", count, "texts", done=done) as advance:
+            for first in range(done, count, ROWS_PER_BLOCK):
+                last = min(first + ROWS_PER_BLOCK, count)
+                for place in range(first, last, size):
+                    items = np.arange(place, min(place + size, last)) + start
+                    rows[place : place + len(items)] = draw(
+                        model, items, words=words,
+                        temperature=settings["temperature"], seed=settings["seed"],
+                    )  # fmt: skip
+                    advance(len(items))
+                done_path.write_text(str(last))
+        rate = (count - done) * words / max(time.monotonic() - began, 1e-9)
+        draft.save("labels", np.full(count, -1))
+        draft.save("item", np.arange(start, stop))
+        lines = tokenizer.decode_batch(rows[:].tolist(), skip_special_tokens=False)
+        (draft.folder / "texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        shared = {
+            "source": "language_model",
+            "seed": settings["seed"],
+            "classes": None,
+            "vocabulary": vocabulary,
+            "parameters": {name: settings[name] for name in ("temperature", "words")},
+        }
+        write_json(draft.folder / "outliers.json", shared)
+        draft.finish(rows={"texts": count}, facts={"words_per_second": round(rate, 1)})

@@ -1,0 +1,191 @@
+"""The training loop that encoder and detector share; they differ in network and loss.
+
+The caller's optimisers, clipped gradients (phi reads an unbounded energy and diverges at the
+papers' learning rate without) and a cosine from each learning rate to 1e-6 at every step. Every
+random choice is seeded by (seed, stage, step), so a killed run continues from its checkpoint and
+ends with the weights of an unbroken one. On a GPU nothing in a step waits for the device: losses
+are read once every STEPS_PER_POINT.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import compiles
+from bood_tasks.jobs.progress import progress
+from bood_tasks.networks.weights import save_weights
+from bood_tasks.training.augmentation import Cropped, Pixels, mirror, resized_crop, shift, to_device
+from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
+from bood_tasks.training.loading import Held, Streamed
+from bood_tasks.training.mixing import Mixture
+from bood_tasks.training.predict import as_input, is_text
+from bood_tasks.training.recipe import Recipe, Step
+
+LAST_LR = 1e-6
+STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
+CHECKPOINT_SHARE = 0.02  # of the time at most, beside that: large networks at many steps a second
+STEPS_PER_POINT = 10
+Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
+
+
+def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
+    """Return images cropped at random and mirrored, as the recipe says."""
+    if recipe.augment == "resized_crop":
+        images = resized_crop(images, recipe.crop, rng)
+    else:
+        images = shift(images, recipe.crop, recipe.crop_padding, rng)
+    return mirror(images, rng) if recipe.flip else images
+
+
+def cosine_lr(step: int, steps: int, lr: float) -> float:
+    """Return the learning rate of a step: cosine from `lr` down to LAST_LR."""
+    return LAST_LR + (lr - LAST_LR) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def scheduled_lr(step: int, steps: int, lr: float, schedule: str) -> float:
+    """Return the learning rate of a step by the recipe's schedule."""
+    return cosine_lr(step, steps, lr) if schedule == "cosine" else lr
+
+
+def _stream(*stream: int | str) -> torch.Generator:
+    return torch.Generator().manual_seed(seeds.stream(*stream))
+
+
+def compiled(function: Callable, device: torch.device | str, *, dynamic: bool = False) -> Callable:
+    """Return the function, compiled if run.compile says so (`auto`: on GPUs).
+
+    Not `dynamic`: an epoch has at most two batch sizes.
+    """
+    if compiles(torch.device(device).type):
+        return torch.compile(function, dynamic=dynamic)
+    return function
+
+
+class _Recorder:
+    """Collects losses on the device and reads them once a point."""
+
+    def __init__(self, stage: str, curve: list, lr: float):
+        self.stage, self.curve, self.lr = stage, curve, lr
+        self.recent: list[dict[str, Tensor]] = []
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        self.recent.append({name: value.detach() for name, value in terms.items()})
+
+    def read(self, step: int, epoch: float, lr: float) -> str:
+        """Append a point of means; raise ValueError if a loss is not finite."""
+        names = list(self.recent[0])
+        rows = [torch.stack([terms[name].float() for name in names]) for terms in self.recent]
+        values = torch.stack(rows).double().cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(values[:, names.index("loss")]))
+        if len(bad):
+            raise ValueError(
+                f"{self.stage}: the loss is {values[bad[0], names.index('loss')]} at step "
+                f"{step - len(values) + int(bad[0])}; lower {self.stage}.lr (now {self.lr:g})"
+            )
+        means = {name: float(np.mean(values[:, k])) for k, name in enumerate(names)}
+        self.curve.append({"step": step, "epoch": epoch, **means, "lr": lr})
+        self.recent = []
+        return f"loss {means['loss']:.3f}"
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    images: Held | Streamed,
+    labels: Int64[Tensor, " n"],
+    recipe: Recipe,
+    *,
+    stage: str,
+    seed: int,
+    checkpoint: Path,
+    outliers: Sequence[tuple[Held | Streamed, float]] = (),
+    snapshots: Path | None = None,
+    optimisers: Sequence[torch.optim.Optimizer],
+) -> tuple[list[dict[str, float]], float]:
+    """Train `model` in place; return its loss curve and how many pictures a second it saw.
+
+    All optimisers step on the one loss. `loss(model, x, y, step)` gets x [b + o, 3, h, w], or
+    tokens [b + o, l], with the b ID rows first, then o outliers, and returns named terms of which
+    "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `outliers`: sources,
+    each with its share of the outliers shown (mixing.py has the order). In the folder `snapshots`
+    the weights after every epoch are kept, `01.safetensors` and so on. Raises ValueError for a
+    loss that is not finite, and for a batch that the GPU cannot hold: its size is part of the
+    recipe.
+    """
+    device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
+    torch.backends.cudnn.benchmark = on_gpu
+    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+    first_lrs = [group["lr"] for group in groups]
+    order = Mixture(
+        len(images), [len(rows) for rows, _ in outliers], [share for _, share in outliers],
+        recipe, seed=seed, stage=stage,
+    )  # fmt: skip
+    per_epoch, steps = order.per_epoch, order.per_epoch * recipe.epochs
+    steps = min(steps, recipe.steps or steps)
+    first, curve = load_checkpoint(checkpoint, model, optimisers)
+    record = _Recorder(stage, curve, recipe.lr)
+    step_loss = compiled(loss, device, dynamic=recipe.mixing == "shuffled")
+    labels = labels.to(device)
+    sources = [images, *(rows for rows, _ in outliers)]
+
+    def rows_of(source: int) -> Iterator[np.ndarray]:
+        return (step[source] for step in order.steps(first, steps))
+
+    batches = [item.batches(rows_of(number), device) for number, item in enumerate(sources)]
+    seen, began, saved, cost = 0, time.monotonic(), time.monotonic(), 0.0
+    model.train()
+    with progress(stage, steps, "steps", done=first) as advance:
+        for step, (rows, *_) in enumerate(order.steps(first, steps), first):
+            x = torch.cat([next(batch) for batch in batches])
+            y = labels[to_device(torch.from_numpy(rows), device)]
+            rng = _stream(seed, stage, "step", step)
+            for group, lr in zip(groups, first_lrs, strict=True):
+                group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
+            place = Step(step, steps, _stream(seed, stage, "method", step))
+            try:
+                x = as_input(x if is_text(x) else augment(x, recipe, rng))
+                with torch.autocast(
+                    device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
+                ):
+                    terms = step_loss(model, x, y, place)
+                for optimiser in optimisers:
+                    optimiser.zero_grad()
+                terms["loss"].backward()
+            except torch.cuda.OutOfMemoryError as error:
+                raise ValueError(
+                    f"{stage}.batch_size must fit into the GPU's memory, got {recipe.batch_size} "
+                    f"({len(x)} pictures a step); lower it, or take a GPU with more memory"
+                ) from error
+            for optimiser in optimisers:
+                own = [item for group in optimiser.param_groups for item in group["params"]]
+                nn.utils.clip_grad_norm_(own, recipe.clip_norm)
+                optimiser.step()
+            record.add(terms)
+            seen, note = seen + len(x), ""
+            point = len(record.recent) == STEPS_PER_POINT or step == steps - 1
+            if point:
+                epoch = (step + 1) / per_epoch
+                lr = scheduled_lr(step, steps, recipe.lr, recipe.schedule)
+                note = record.read(step + 1, epoch, lr)
+            due = point and (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps
+            due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
+            if due:
+                saved = time.monotonic()
+                save_checkpoint(checkpoint, model, optimisers, step + 1, curve)
+                cost = time.monotonic() - saved
+            if snapshots and (step + 1) % per_epoch == 0:
+                path = snapshots / f"{(step + 1) // per_epoch:02d}.safetensors"
+                save_weights(model, path.with_suffix(".tmp"))
+                os.replace(path.with_suffix(".tmp"), path)
+            advance(1, note)
+    model.eval()
+    return curve, seen / max(time.monotonic() - began, 1e-9)

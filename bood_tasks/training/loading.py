@@ -1,0 +1,130 @@
+"""Where training's pictures lie, and how its batches reach the device.
+
+On the device if they fit, else in the host's memory, else they stay in their zarr array and worker
+processes read each batch ahead of time. The rows of a batch are the same in every case.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+import zarr
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bood_tasks.jobs.environment import run_setting
+from bood_tasks.training.augmentation import Pixels, to_device
+
+SHARE_OF_MEMORY = 0.5  # of what is free; the rest is for weights and activations
+ROWS_AT_ONCE = 2000
+
+
+def to_pixels(images: np.ndarray, device: torch.device | str) -> Pixels:
+    """Return [n, 3, h, w] uint8 on the device from [n, h, w, 3]."""
+    return to_device(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), device)
+
+
+def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
+    """Return pictures as to_pixels does, and tokens [n, l] as they are."""
+    return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
+
+
+class Held:
+    """Pictures, or tokens [n, l], in memory, the device's or the host's."""
+
+    def __init__(self, images: Pixels | Tensor):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, orders: Iterable[np.ndarray], device: torch.device) -> Iterator[Pixels]:
+        """Yield the pictures of each order's rows, on the device."""
+        for rows in orders:
+            index = to_device(torch.from_numpy(rows), self.images.device)
+            yield to_device(self.images[index], device)
+
+
+class _Rows(Dataset):
+    """Reads one batch: the rows of a zarr array, in the order asked for."""
+
+    def __init__(self, images: zarr.Array):
+        self.images = images
+
+    def __getitem__(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 h w"]:
+        if len(rows) == 0:  # a shuffled batch may lack a source
+            return torch.empty(0, self.images.shape[3], *self.images.shape[1:3], dtype=torch.uint8)
+        order = np.argsort(rows)  # zarr reads rising rows, each chunk once
+        found = np.empty((len(rows), *self.images.shape[1:]), np.uint8)
+        found[order] = self.images.oindex[rows[order]]
+        return torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2)))
+
+
+class Streamed:
+    """Pictures in a zarr array that is larger than memory; batches keep their order."""
+
+    def __init__(self, images: zarr.Array):
+        self.images = images
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def batches(self, orders: Iterable[np.ndarray], device: torch.device) -> Iterator[Pixels]:
+        """Yield the pictures of each order's rows, read ahead by worker processes."""
+        loader = DataLoader(
+            _Rows(self.images),
+            sampler=orders,
+            batch_size=None,
+            num_workers=min(run_setting("workers"), os.cpu_count() or 1),
+            multiprocessing_context="forkserver",  # zarr's threads do not survive a fork
+            pin_memory=torch.device(device).type == "cuda",
+        )
+        for images in loader:
+            yield images.to(device, non_blocking=True)
+
+
+def _left_in_cgroup() -> float:
+    """Return what a batch system's limit (cgroup v2) leaves this process; infinity without one."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
+        folder = Path("/sys/fs/cgroup", group)
+        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+        return float(limit) - float(used)
+    except (OSError, ValueError):  # "max", or another kind of cgroup
+        return math.inf
+
+
+def free_bytes(device: torch.device | str) -> int:
+    """Return how much memory a device, or the host, has left."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(min(psutil.virtual_memory().available, _left_in_cgroup()))
+
+
+def place(images: np.ndarray | zarr.Array, device: torch.device | str) -> Held | Streamed:
+    """Return pictures [n, h, w, 3] where they fit: on the device, on the host, or left in zarr.
+
+    Tokens [n, l] are small: always on the device.
+    """
+    if images.ndim == 2:
+        return Held(on_device(images[:], device))
+    size = int(np.prod(images.shape))
+    for home in dict.fromkeys((str(device), "cpu")):
+        if size > SHARE_OF_MEMORY * free_bytes(home):
+            continue
+        if isinstance(images, np.ndarray):
+            return Held(to_pixels(images, home))
+        shape = (images.shape[0], images.shape[3], *images.shape[1:3])
+        held = torch.empty(shape, dtype=torch.uint8, device=home)
+        for start in range(0, len(held), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            held[part] = to_pixels(images[part], home)
+        return Held(held)
+    if isinstance(images, np.ndarray):  # it is in memory already
+        return Held(torch.from_numpy(images).permute(0, 3, 1, 2))
+    return Streamed(images)

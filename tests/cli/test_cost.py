@@ -1,0 +1,97 @@
+"""Costs before a run, by hand, and after one, from its run facts."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bood_tasks.cli import cost
+from bood_tasks.cli.main import main
+from bood_tasks.config.fields import merged
+from bood_tasks.config.load import load
+from bood_tasks.networks.flops import classifier_flops
+from bood_tasks.plan import plan as planning
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "workflow/presets").glob("*.yaml"))
+PRESETS = [path for path in PRESETS if not path.stem.startswith("goe")]  # test_plan.py has those
+PAPER = [path for path in PRESETS if path.stem.endswith(("cifar100", "imagenet100"))]
+
+
+ONLY_BOOD = dict.fromkeys(("godin", "gan", "vos", "npos", "dreamood"))  # and cross-entropy
+
+
+def plan_of(name, **overlay):
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    preset = yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
+    return planning.make(load(merged(merged(base, preset), overlay)))
+
+
+def test_the_four_presets_of_the_papers_are_here():
+    assert {path.stem for path in PAPER} == {
+        f"{method}-{data}"
+        for method in ("bood", "dreamood")
+        for data in ("cifar100", "imagenet100")
+    }
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_plans_without_data_or_weights(path):
+    plan = plan_of(path.stem)
+    assert {"images", "detector", "report"} <= {spec.stage for spec in plan.specs.values()}
+
+
+def test_cifar100_costs_by_hand():
+    stages = cost.planned(plan_of("bood-cifar100", rows=ONLY_BOOD), "h200")
+    # 100 classes of 1,000 images, and 8 decodes of each anchor for the contact sheets
+    assert stages["images"].items == 100_800
+    assert stages["images"].flops == pytest.approx(100_800 * 84.45e12, rel=1e-3)
+    assert stages["images"].hours == pytest.approx(stages["images"].flops / 395e12 / 3600)
+    assert stages["images"].disk == 100_800 * 256 * 256 * 3
+    forward = classifier_flops(depth=34, width=64, stem="cifar", outputs=100, size=32)
+    # 200 epochs of 50,000 pictures, once without and once with as many outliers
+    assert stages["detector"].items == 30_000_000
+    assert stages["detector"].flops == pytest.approx(3 * 30_000_000 * forward)
+    assert stages["ood_features"].items == 2_500
+    assert stages["dataset"].items is None  # Places365 has several subsets
+
+
+def test_imagenet_fine_tunes_from_the_cross_entropy_row():
+    plan = plan_of("bood-imagenet100", rows=ONLY_BOOD)
+    detectors = [spec for spec in plan.specs.values() if spec.stage == "detector"]
+    (tuned,) = [spec for spec in detectors if "start" in spec.inputs]
+    start = tuned.inputs["start"]
+    assert (tuned.settings["epochs"], tuned.settings["lr"]) == (20, 0.001)
+    assert (start.settings["epochs"], start.settings["lr"]) == (100, 0.1)
+    assert "start" not in start.inputs
+    assert start in detectors
+    assert tuned.settings["crop"] == 224
+
+
+def test_dreamood_shares_every_stage_but_the_sampler():
+    bood, dreamood = (
+        {spec.digest: spec for spec in plan_of(f"{name}-cifar100").specs.values()}
+        for name in ("bood", "dreamood")
+    )
+    shared = {bood[digest].stage for digest in bood.keys() & dreamood.keys()}
+    assert {"dataset", "generator", "anchors", "encoder", "features"} <= shared
+    sampled = next(spec for spec in dreamood.values() if spec.stage == "ood_features")
+    assert sampled.settings["sigma"] == 0.07
+    assert set(sampled.inputs) == {"features", "anchors"}
+
+
+def test_everything_of_the_embedded_default_is_known():
+    stages = cost.planned(plan_of("smoke"), "cpu")
+    assert all(None not in (c.items, c.flops, c.hours, c.disk) for c in stages.values())
+    assert stages["dataset"].items == 8 * 100 + 8000 + 2000 + 1123 + 1797 + 2000 + 100 + 320 + 8000
+
+
+def test_plan_and_cost_print_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = [str(ROOT / "config.yaml"), "--configfile", str(PAPER[0])]
+    main(["plan", *files, "--device", "a100"])
+    text = capsys.readouterr().out
+    assert "a100 hours" in text
+    assert "missing: datasets.svhn (SVHN) must lie in data/svhn" in text
+    with pytest.raises(SystemExit, match=r"no artifact of .* is here"):
+        main(["cost", *files])

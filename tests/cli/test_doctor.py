@@ -1,0 +1,136 @@
+"""`bood doctor`: each check passes on a sound machine and fails, with a cure, on another."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from bood_tasks.cli import doctor
+from bood_tasks.config.fields import merged
+from bood_tasks.config.load import load
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(**overlay):
+    return load(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay))
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOOD_LEASE_DIR", str(tmp_path / "leases"))
+    monkeypatch.setenv("BOOD_FAKE_GPUS", "")
+
+
+def test_versions_other_than_the_pins_are_named(tmp_path, monkeypatch):
+    assert doctor.check_python()[0]
+    pins = tmp_path / "requirements.txt"
+    pins.write_text("# pins\nnumpy==0.1\nzarr==" + importlib.metadata.version("zarr") + "\n")
+    monkeypatch.setattr(doctor, "PINS", pins)
+    fine, finding = doctor.check_python()
+    assert not fine
+    assert f"numpy {importlib.metadata.version('numpy')}, pinned 0.1" in finding
+    assert "zarr" not in finding
+    assert "install envs/requirements.txt" in finding
+
+
+def test_a_driver_whose_gpus_pytorch_cannot_use_is_no_cpu_machine(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert doctor.check_devices() == (True, "no GPU, the CPU will work")
+    monkeypatch.setenv("BOOD_FAKE_GPUS", "GPU-a,GPU-b")
+    fine, finding = doctor.check_devices()
+    assert not fine
+    assert "nvidia-smi lists 2 GPUs" in finding
+    assert torch.__version__ in finding
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
+    assert doctor.check_devices()[0]
+
+
+def test_little_space_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "FREE_GB", 0)
+    assert doctor.check_space(tmp_path)[0]
+    monkeypatch.setattr(doctor, "FREE_GB", 10**9)
+    fine, finding = doctor.check_space(tmp_path)
+    assert not fine
+    assert "bood gc" in finding
+
+
+def test_this_file_system_renames_and_locks(tmp_path):
+    assert doctor.check_rename(tmp_path)[0]
+    assert doctor.check_locks(tmp_path)[0]
+    assert list(tmp_path.iterdir()) == []  # the checks clean up
+
+
+def test_locks_that_keep_nobody_out_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "try_lock", lambda _: True)
+    fine, finding = doctor.check_locks(tmp_path)
+    assert not fine
+    assert "two processes hold one lock" in finding
+
+
+def test_locks_that_outlive_their_process_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "try_lock", lambda _: False)
+    fine, finding = doctor.check_locks(tmp_path)
+    assert not fine
+    assert "a lock outlives its process" in finding
+
+
+def test_a_file_system_without_locks_is_found(tmp_path, monkeypatch):
+    def unknown(_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(doctor, "try_lock", unknown)
+    fine, finding = doctor.check_locks(tmp_path)
+    assert not fine
+    assert "flock" in finding
+
+
+@pytest.mark.parametrize(
+    ("script", "fine"), [("echo gpu up 2 nodes gpu:4", True), ("exit 1", False)]
+)
+def test_the_batch_system_answers(tmp_path, monkeypatch, script, fine):
+    for name, text in (("sbatch", "true"), ("sinfo", script)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    found, finding = doctor.check_batch_system()
+    assert found is fine
+    assert "gpu up 2 nodes" in finding or "sinfo fails" in finding
+
+
+def test_a_model_that_must_be_fetched_is_named():
+    assert doctor.check_generator(config())[0]
+    fine, finding = doctor.check_generator(config(generator={"source": "hub"}))
+    assert not fine
+    assert "bood fetch" in finding
+
+
+def test_a_data_set_that_is_not_here_is_named():
+    assert doctor.check_data(config())[0]
+    fine, finding = doctor.check_data(
+        config(test=["near", "svhn"], datasets={"svhn": {"kind": "svhn"}})
+    )
+    assert not fine
+    assert "svhn" in finding
+
+
+def test_doctor_goes_on_after_a_check_that_breaks(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "FREE_GB", 0)
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)  # no Slurm
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert doctor.doctor(config())
+    assert "FAIL" not in capsys.readouterr().out
+
+    def broken():
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(doctor, "check_leases", broken)
+    assert not doctor.doctor(config())
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("FAIL leases: [Errno 5]") for line in lines)
+    assert lines[-1].startswith("ok   data")

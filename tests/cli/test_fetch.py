@@ -1,0 +1,131 @@
+"""`bood fetch`: the generator from a hub (a real one, on this machine), data sets named by hand."""
+
+import hashlib
+import http.server
+import json
+import os
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import yaml
+
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.cli.fetch import fetch
+from bood_tasks.config.fields import merged
+from bood_tasks.config.load import load
+from bood_tasks.plan import generators
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "bood_tasks/embedded/generator"
+COMMIT = "a" * 40
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """The addresses of the hub's protocol that a snapshot needs, over the shipped pipeline."""
+
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, content: bytes, **headers: str) -> None:
+        self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        files = sorted(path for path in MODEL.rglob("*") if path.is_file())
+        if self.path.startswith("/api/models/some/model/"):
+            sizes = {path.relative_to(MODEL).as_posix(): path.stat().st_size for path in files}
+            sizes["unet/pickled.bin"] = 9
+            if "/tree/" in self.path:
+                facts = [
+                    {"type": "file", "path": name, "size": size, "oid": "0" * 40}
+                    for name, size in sizes.items()
+                ]
+            else:
+                siblings = [{"rfilename": name} for name in sizes]
+                facts = {"id": "some/model", "sha": COMMIT, "siblings": siblings}
+            self.answer(json.dumps(facts).encode(), Content_Type="application/json")
+            return
+        path = MODEL / self.path.partition(f"/resolve/{COMMIT}/")[2]
+        if path not in files:
+            self.send_error(404)
+            return
+        content = path.read_bytes()
+        etag = hashlib.sha256(content).hexdigest()
+        self.answer(content, ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def hub(_home, monkeypatch, tmp_path):
+    Hub.asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield Hub
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    """A folder of its own; `prepare` sets variables that other tests must not see."""
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def config(**overlay):
+    return load(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay))
+
+
+def from_hub(repo="some/model"):
+    return config(generator={"source": "hub", "repo": repo, "revision": COMMIT})
+
+
+def test_what_ships_needs_no_fetching(tmp_path):
+    assert fetch(config()) == []
+    assert not list(tmp_path.glob("artifacts/*/*/*"))
+
+
+def test_the_generator_of_a_pinned_commit_is_fetched_once(hub):
+    assert fetch(from_hub()) == []
+    made = Artifact(generators.generator(from_hub()).manifest)
+    for path in MODEL.rglob("*.safetensors"):
+        assert (
+            made.folder / "pipeline" / path.relative_to(MODEL)
+        ).read_bytes() == path.read_bytes()
+    assert not any("pickled.bin" in path for path in hub.asked)
+    assert any(COMMIT in path for path in hub.asked)
+    hub.asked.clear()
+    assert fetch(from_hub()) == []
+    assert hub.asked == []
+
+
+def test_a_commit_that_cannot_be_had_is_named(hub, capfd):
+    with pytest.raises(ValueError, match="could not be fetched"):
+        fetch(from_hub("other/model"))
+    assert f"other/model {COMMIT}" in capfd.readouterr().err
+
+
+def test_data_that_must_come_by_hand_is_named_with_its_layout():
+    kind = next(name for name, entry in CATALOGUE.items() if not entry.downloadable)
+    (message,) = fetch(config(test=["near", "outside"], datasets={"outside": {"kind": kind}}))
+    assert "outside" in message
+    assert kind in message

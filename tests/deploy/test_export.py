@@ -1,0 +1,73 @@
+"""ONNX files: onnxruntime, which knows nothing of ours, must say what the stages' arrays say."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from bood_tasks import load_detector
+from bood_tasks.cli.main import main
+from bood_tasks.datasets.pictures import fit_picture
+from bood_tasks.deploy.export import export
+from tests.tiny_detector import CLASSES, COUNTS, CROP, IMAGE, Tiny, pictures
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Tiny:
+    return Tiny(tmp_path_factory.mktemp("tiny"))
+
+
+CASES = [
+    ("cross_entropy", "knn", {}),
+    ("cross_entropy", "vim", {}),
+    ("cross_entropy", "react", {}),
+    ("cross_entropy", "mahalanobis_ensemble", {}),
+    ("cross_entropy", "odin", {"magnitudes": [0.0]}),
+    ("godin", "godin", {"magnitudes": [0.0]}),
+    ("vos", "vos", {}),
+    ("npos", "npos", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "score", "more"), CASES, ids=[case[1] for case in CASES])
+def test_onnxruntime_agrees_with_the_stages(tiny, tmp_path, monkeypatch, method, score, more):
+    monkeypatch.setattr(
+        "bood_tasks.scoring.posthoc.base.ROWS", 5
+    )  # blocks must leave no trace in the graph
+    monkeypatch.setattr("bood_tasks.scoring.posthoc.knn.SIMILARITIES", 5 * COUNTS["pets/train"])
+    made, file = tiny.scores(method, score, **more), tmp_path / "model.onnx"
+    export(made.folder, file)
+    onnx.checker.check_model(file, full_check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]  # weights inside
+    session = onnxruntime.InferenceSession(file)
+    images = np.stack([fit_picture(picture, **IMAGE) for picture in pictures("pets/test")])
+    images = images.transpose(0, 3, 1, 2)
+    logits = tiny.outputs(method)["pets/test/logits"][:]
+    for rows in (slice(3, 4), slice(0, 7)):
+        found = session.run(["score", "logits"], {"pictures": images[rows]})
+        np.testing.assert_allclose(found[0], made["pets/test/score"][rows], rtol=1e-4)
+        np.testing.assert_allclose(found[1], logits[rows], rtol=1e-4, atol=1e-5)
+    said = session.get_modelmeta().custom_metadata_map
+    detector = load_detector(made.folder)
+    assert json.loads(said.pop("classes")) == CLASSES
+    assert float(said.pop("threshold")) == detector.threshold(0.95)
+    assert said == {
+        "score": score, "tpr": "0.95", "calibration": "pets/validation", "crop": str(CROP),
+        "size": str(IMAGE["size"]), "fit": IMAGE["fit"], "kernel": IMAGE["kernel"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "score"), [("cross_entropy", "odin"), ("godin", "godin")])
+def test_a_score_that_needs_gradients_is_refused(tiny, tmp_path, method, score):
+    folder = tiny.scores(method, score).folder
+    with pytest.raises(SystemExit) as caught:
+        main(["export", "--detector", str(folder), "--out", str(tmp_path / "x.onnx")])
+    assert f"must not need gradients, got {score} with magnitude 0.0" in caught.value.code
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_refused(tiny, tmp_path):
+    with pytest.raises(FileNotFoundError, match="--out must lie in a folder that is there"):
+        export(tiny.scores("vos", "vos").folder, tmp_path / "none" / "x.onnx")

@@ -1,0 +1,321 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from bood_tasks.detectors.detector import train_detector
+from bood_tasks.detectors.methods.npos import NPOS, dispersion, moved_prototypes, synthesise
+from bood_tasks.networks.resnet import ResNet
+from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW
+from bood_tasks.training import fit as training
+from bood_tasks.training.fit import cosine_lr
+from bood_tasks.training.recipe import Recipe, Step
+
+SETTINGS = {
+    "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
+    "queue": 4, "neighbours": 2, "boundary": 3, "points": 2, "candidates": 20, "sigma": 0.1,
+    "outlier_weight": 0.1, "start": 0.4,
+}  # fmt: skip
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def unit(*shape, seed=0, dtype=torch.float32):
+    return F.normalize(torch.randn(*shape, generator=stream(seed), dtype=dtype), dim=-1)
+
+
+class Flat(ResNet):
+    """Features are the pixels."""
+
+    def __init__(self, pixels):
+        nn.Module.__init__(self)
+        self.head = nn.Linear(pixels, 1)
+
+    def penultimate(self, x):
+        return x.flatten(1)
+
+    def stages(self, x):
+        return [self.penultimate(x)]
+
+
+def tiny(**more):
+    torch.manual_seed(0)
+    network = ResNet(depth=18, width=2, stem="strided", outputs=3)
+    return NPOS(network, classes=3, **SETTINGS | more)
+
+
+def step_of(number, total=10):
+    return Step(number, total, stream(number))
+
+
+def batch():
+    return torch.randn(6, 3, 16, 16, generator=stream()), torch.tensor([0, 0, 1, 1, 2, 2])
+
+
+def test_prototypes_by_hand():
+    """Two rows of class 1 in turn: .8 (.8 mu + .2 z_0) + .2 z_2; class 0 has no row yet."""
+    prototypes = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, -1.0]])
+    z = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]])
+    found = moved_prototypes(prototypes, z, torch.tensor([1, 2, 1]), momentum=0.8)
+    first = torch.tensor([0.64 + 0.12, 0.16 + 0.16])
+    second = torch.tensor([0.2, -0.8])
+    expected = [torch.zeros(2), first / first.norm(), second / second.norm()]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_prototypes_are_those_of_a_row_at_a_time_for_one_row_a_class():
+    prototypes, z = unit(4, 6, dtype=torch.float64), unit(3, 6, seed=1, dtype=torch.float64)
+    found = moved_prototypes(prototypes, z, torch.tensor([3, 0, 2]), momentum=0.95)
+    expected = prototypes.clone()
+    for row, label in zip(z, (3, 0, 2), strict=True):
+        moved = 0.95 * expected[label] + 0.05 * row
+        expected[label] = moved / moved.norm()
+    torch.testing.assert_close(found, expected)
+
+
+def test_first_row_of_a_class_becomes_its_prototype():
+    z = unit(1, 6)
+    found = moved_prototypes(torch.zeros(2, 6), z, torch.tensor([1]), momentum=0.95)
+    torch.testing.assert_close(found, torch.cat([torch.zeros(1, 6), z]))
+
+
+def test_dispersion_by_hand():
+    """Cosines 0 (1 and 2), -1 (1 and 3), 0 (2 and 3) at temperature .5."""
+    prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    expected = (2 * math.log((1 + math.exp(-2)) / 2) + math.log(1)) / 3
+    found = dispersion(prototypes, temperature=0.5)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_dispersion_reaches_embeddings_through_the_prototypes():
+    """Its gradient, by central differences in float64."""
+    prototypes, labels = unit(3, 4, dtype=torch.float64), torch.tensor([0, 2, 0, 1])
+    z = unit(4, 4, seed=1, dtype=torch.float64).requires_grad_()
+
+    def of(rows):
+        return dispersion(moved_prototypes(prototypes, rows, labels, momentum=0.9), temperature=0.1)
+
+    assert torch.autograd.gradcheck(of, z)
+    assert torch.autograd.grad(of(z), z)[0].norm(dim=1).min() > 1e-3
+
+
+def test_synthesised_are_those_of_brute_force_in_float64():
+    queue, noise = unit(20, 6), torch.randn(15, 6, generator=stream(1))
+    picks, sigma, neighbours = torch.tensor([4, 0, 2]), 0.3, 5
+    found = synthesise(queue, picks, noise, sigma=sigma, neighbours=neighbours, boundary=6)
+    rows, steps = queue.double().numpy(), noise.double().numpy()
+
+    def distance(point):
+        return np.sort(np.linalg.norm(rows - point, axis=1))[neighbours - 1]
+
+    outermost = sorted(range(20), key=lambda row: -distance(rows[row]))[:6]
+    expected = []
+    for pick in picks:
+        moved = rows[outermost[pick]] + sigma * steps
+        moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+        expected += sorted(moved, key=lambda point: -distance(point))[:KEPT_A_ROW]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_outliers_of_a_class_depend_on_its_own_queue_alone():
+    """In whatever parts classes are taken, each equals a call for it alone."""
+    model = NPOS(Flat(3), classes=23, **SETTINGS)
+    model.queue.features.copy_(unit(23, 4, 5))
+    found = model.outliers(stream(3)).reshape(23, -1, 5)
+    rng = stream(3)
+    order = torch.rand(23, 3, generator=rng).argsort(1)[:, :2]
+    noise = torch.randn(20, 5, generator=rng)
+    for label in (0, 9, 10, 22):
+        alone = synthesise(
+            model.queue.features[label], order[label], noise, sigma=0.1, neighbours=2, boundary=3
+        )
+        torch.testing.assert_close(found[label], alone)
+
+
+def test_loss_by_hand_in_float64(monkeypatch):
+    """Every term from z, the moved prototypes and phi; the outliers are given."""
+    model = tiny(queue=2, boundary=2)
+    model.prototypes.copy_(unit(3, 5, seed=1))
+    outliers = unit(4, 5, seed=2)
+    monkeypatch.setattr(model, "outliers", lambda rng: outliers)
+    x, y = batch()
+    before = model.prototypes.double()
+    terms = model.loss(x, y, step_of(4))
+    with torch.no_grad():
+        z = model.embed(model.network(x)).double()
+        phi = model.phi.double()
+        id_logits, ood_logits = phi(z)[:, 0], phi(outliers.double())[:, 0]
+    mu = moved_prototypes(before, z, y, momentum=0.95)
+    compact = -(z @ mu.T / 0.1).log_softmax(1)[range(6), y].mean()
+    similar = (mu @ mu.T / 0.1).exp()
+    disperse = ((similar.sum(1) - similar.diagonal()) / 2).log().mean()
+    ood = -(torch.cat([id_logits, -ood_logits]).sigmoid().log()).mean()
+    expected = {"compactness": compact, "dispersion": disperse, "ood": ood}
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value.item(), rel=1e-4)
+    total = compact + 0.5 * disperse + 0.1 * ood
+    assert terms["loss"].item() == pytest.approx(total.item(), rel=1e-4)
+    torch.testing.assert_close(model.prototypes, mu.float(), atol=1e-5, rtol=1e-4)
+
+
+def test_compactness_takes_the_prototypes_as_given():
+    """Without dispersion and outliers the gradient is that of CE to constant prototypes."""
+    model = tiny(dispersion_weight=0.0)
+    x, y = batch()
+    (found,) = torch.autograd.grad(model.loss(x, y, step_of(0))["loss"], model.projection[2].weight)
+    alone = F.cross_entropy(model(x), y)  # of the prototypes that the loss has moved
+    (expected,) = torch.autograd.grad(alone, model.projection[2].weight)
+    torch.testing.assert_close(found, expected)
+
+
+def test_dispersion_in_the_loss_reaches_the_network():
+    model, x = tiny(), batch()[0]
+    y, weight = torch.tensor([0, 0, 1, 2, 2, 2]), model.projection[2].weight
+    model.prototypes.copy_(unit(3, 5))
+    before = model.prototypes.clone()
+    (found,) = torch.autograd.grad(model.loss(x, y, step_of(0))["dispersion"], weight)
+    z = model.embed(model.network(x))
+    moved = moved_prototypes(before, z, y, momentum=0.95)
+    (expected,) = torch.autograd.grad(dispersion(moved, temperature=0.1), weight)
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(found, expected)
+
+
+def test_no_outliers_before_the_start():
+    model = tiny()
+    x, y = batch()
+    terms = model.loss(x, y, step_of(3))
+    assert terms["ood"].item() == 0
+    terms["loss"].backward()
+    assert model.phi[0].weight.grad is None
+    assert model.queue.seen.tolist() == [2, 2, 2]
+
+
+def test_queue_that_is_not_full_at_the_start_is_refused():
+    x, _ = batch()
+    with pytest.raises(ValueError, match=r"npos.queue must be at most .* got 4 for 0 of class 1"):
+        tiny().loss(x, torch.tensor([0, 0, 0, 0, 2, 2]), step_of(4))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"neighbours": 5}, "npos.neighbours must be at most npos.queue, got 5 for 4"),
+        ({"boundary": 5}, "npos.boundary must be at most npos.queue, got 5 for 4"),
+        ({"points": 4}, "npos.points must be at most npos.boundary, got 4 for 3"),
+        ({"candidates": 1}, "npos.candidates must be at least 2, got 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(more, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**more)
+
+
+def test_outputs_are_logits_of_prototypes_penultimate_features_and_phi():
+    model = tiny().eval()
+    model.prototypes.copy_(unit(3, 5))
+    x, _ = batch()
+    found = model.outputs(x)
+    features = model.network.penultimate(x)
+    z = F.normalize(model.projection(features), dim=1)
+    torch.testing.assert_close(found["features"], features)
+    torch.testing.assert_close(found["logits"], z @ model.prototypes.T / 0.1)
+    torch.testing.assert_close(model(x), found["logits"])
+    torch.testing.assert_close(found["id_logit"], model.phi(z)[:, 0])
+
+
+def test_state_gives_the_same_next_loss():
+    x, y = batch()
+    first, second = tiny(), tiny()
+    for number in range(5):
+        first.loss(x + number, y, step_of(number))
+    second.load_state_dict(first.state_dict())
+    both = [model.loss(x, y, step_of(5)) for model in (first, second)]
+    assert both[0]["ood"] > 0
+    assert {k: v.item() for k, v in both[0].items()} == {k: v.item() for k, v in both[1].items()}
+
+
+def test_bf16_leaves_embeddings_and_neighbours_in_float32():
+    model, given = tiny(queue=2, boundary=2), []
+    model.phi.register_forward_hook(lambda phi, rows, found: given.append(rows[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(*batch(), step_of(4))
+    assert model.queue.features.dtype == given[0].dtype == torch.float32
+    torch.testing.assert_close(given[0].norm(dim=1), torch.ones(len(given[0])))
+    assert torch.equal(given[0][6:], model.outliers(stream(4)))
+
+
+def test_phi_learns_the_edge_of_the_classes():
+    """Twelve directions of pixels, four of them classes: all pictures of the classes are told
+    from the sphere away from every prototype, which only the outliers speak of."""
+    labels = torch.arange(120) % 4
+    centres = 4 * torch.linalg.qr(torch.randn(12, 12, generator=stream())).Q
+    pixels = centres[labels] + 0.3 * torch.randn(120, 12, generator=stream(1))
+    x = pixels.reshape(120, 3, 2, 2)
+    far = unit(2000, 16, seed=2)
+    auroc = {}
+    for start in (1.0, 0.2):  # 1: without outliers
+        torch.manual_seed(0)
+        settings = {
+            "embedding": 16, "queue": 30, "neighbours": 10, "boundary": 10, "points": 10,
+            "candidates": 30, "sigma": 0.3, "outlier_weight": 1.0, "start": start,
+        }  # fmt: skip
+        model = NPOS(Flat(12), classes=4, **SETTINGS | settings)
+        optimiser = torch.optim.Adam(model.parameters())
+        for number in range(100):
+            optimiser.param_groups[0]["lr"] = cosine_lr(number, 100, 0.05)
+            optimiser.zero_grad()
+            model.loss(x, labels, step_of(number, 100))["loss"].backward()
+            optimiser.step()
+        with torch.no_grad():
+            found = model.outputs(x)
+            away = far[(far @ model.prototypes.T).amax(1) < 0.5]
+            scores = torch.cat([found["id_logit"], model.phi(away)[:, 0]])
+        assert (found["logits"].argmax(1) == labels).all()
+        auroc[start] = roc_auc_score(np.arange(len(scores)) < 120, scores)
+    assert auroc[1.0] < 0.8
+    assert auroc[0.2] > 0.99
+
+
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
+    """Killed after the outliers began: queues, their fill and prototypes come back."""
+    monkeypatch.setattr(training, "STEPS_PER_POINT", 1)
+    monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 1)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    description = {
+        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
+        "method": "npos",
+        "settings": SETTINGS,
+    }  # fmt: skip
+    original, alive = NPOS.loss, [99]
+
+    def dies(self, x, y, step):
+        if step.number == alive[0]:
+            raise KeyboardInterrupt
+        return original(self, x, y, step)
+
+    monkeypatch.setattr(NPOS, "loss", dies)
+
+    def train(name):
+        return train_detector(
+            images, np.arange(12) % 2, [], Recipe(4, 6, 0.1, 0, 2, True, 1), description,
+            seed=0, checkpoint=tmp_path / name, device="cpu",
+        )  # fmt: skip
+
+    whole, curve, _ = train("a")
+    assert [point["ood"] > 0 for point in curve] == [False] * 4 + [True] * 4
+    alive[0] = 6
+    with pytest.raises(KeyboardInterrupt):
+        train("b")
+    alive[0] = 99
+    resumed, again, _ = train("b")
+    assert curve == again
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name

@@ -1,0 +1,199 @@
+"""The further classifiers: pytorch-ood's wide ResNet, torchvision's ResNet-101, the GRU."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from pytorch_ood.model import WideResNet as Theirs
+
+from bood_tasks.detectors import detector, pretrained
+from bood_tasks.detectors.model import load_model
+from bood_tasks.networks.build import network
+from bood_tasks.networks.gru import GRUClassifier
+from bood_tasks.networks.pixels import MEAN, STD, renormalised, to_input
+from bood_tasks.networks.wide_resnet import MEAN as CIFAR_MEAN
+from bood_tasks.networks.wide_resnet import STD as CIFAR_STD
+from tests import fake_artifacts
+
+WIDE = {"network": "wideresnet", "depth": 10, "width": 1, "dropout": 0.3, "classes": 4}
+
+
+def pixels(count=3, side=32):
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, side, side), generator=rng, dtype=torch.uint8)
+
+
+def test_renormalised_input_is_what_other_weights_expect():
+    x = to_input(pixels())
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    expected = torchvision.transforms.functional.normalize(pixels() / 255, mean, std)
+    torch.testing.assert_close(renormalised(x, mean, std), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(renormalised(x, (MEAN,) * 3, (STD,) * 3), x)
+
+
+def test_pytorch_oods_wide_resnet_loads_and_computes_the_same():
+    torch.manual_seed(0)
+    theirs = Theirs(4, depth=40, widen_factor=2).eval()
+    ours = network(WIDE | {"depth": 40, "width": 2}).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = to_input(pixels())
+    expected = theirs(renormalised(x, CIFAR_MEAN, CIFAR_STD))
+    torch.testing.assert_close(ours(x), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(ours.head(ours.stages(x)[-1]), ours(x))
+
+
+def test_torchvisions_resnet_101_loads_and_computes_the_same():
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet101(num_classes=3).eval()
+    ours = network({"network": "resnet101", "classes": 3}).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = to_input(pixels(1, 64))
+    expected = theirs(renormalised(x, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(ours(x), expected, rtol=1e-3, atol=1e-4)
+    assert len(ours.stages(x)) == 4
+
+
+def test_timms_vit_loads_and_computes_the_same():
+    import timm
+
+    torch.manual_seed(0)
+    theirs = timm.create_model("vit_base_patch16_224", num_classes=3).eval()
+    ours = network({"network": "vit_b16", "classes": 3}).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = to_input(pixels(1, 224))
+    torch.testing.assert_close(ours(x), theirs(x * STD / 0.5), rtol=1e-3, atol=1e-4)
+
+
+def gru(**more):
+    shape = {"vocabulary": 9, "embedding": 5, "hidden": 6, "layers": 2, "outputs": 3}
+    return GRUClassifier(**shape | more)
+
+
+def test_padding_behind_a_text_changes_nothing():
+    torch.manual_seed(0)
+    net = gru().eval()
+    short = torch.tensor([[3, 4, 5]])
+    padded = torch.tensor([[3, 4, 5, 0, 0]])
+    torch.testing.assert_close(net(short), net(padded))
+    assert not torch.allclose(net(short), net(torch.tensor([[3, 4, 6]])))
+
+
+def texts(count, seed):
+    """Class 0 says 3 before 4, class 1 the other way round: order, not words, tells them apart."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    rows = rng.integers(5, 9, (count, 6), dtype=np.int32)
+    for row, label in zip(rows, labels, strict=True):
+        first, second = np.sort(rng.choice(6, 2, replace=False))
+        row[first], row[second] = (3, 4) if label == 0 else (4, 3)
+    return rows, labels.astype(np.int64)
+
+
+def data(root, name, rows, labels, vocabulary="v", splits=("train", "validation", "test")):
+    arrays = {}
+    for split in splits:
+        arrays |= {f"{split}/tokens": rows, f"{split}/labels": labels,
+                   f"{split}/index": np.arange(len(rows))}  # fmt: skip
+    facts = {"classes": ["a", "b"], "vocabulary": vocabulary, "vocabulary_size": 9, "words": 6}
+    return fake_artifacts.make(
+        root, "tokens", arrays=arrays, files={"dataset.json": facts}, settings={"name": name}
+    )
+
+
+SETTINGS = {
+    "network": "gru", "embedding": 8, "hidden": 16, "layers": 1, "epochs": 12, "batch_size": 16,
+    "lr": 0.01, "weight_decay": 0.0, "crop_padding": 0, "flip": False, "clip_norm": 1.0,
+    "optimiser": "adam", "schedule": "constant", "mixing": "shuffled", "precision": "fp32",
+    "augment": "shift", "momentum": 0.9, "snapshots": True, "seed": 0, "crop": None,
+    "method": "outlier_exposure", "method_version": 1,
+    "method_settings": {"loss_weight": 0.5, "weighting": "batch"},
+    "sources": [{"weight": 1.0, "artifacts": 1, "count": 100}],
+}  # fmt: skip
+
+
+def test_a_text_classifier_learns_the_order_of_words_with_outliers_beside(tmp_path):
+    rows, labels = texts(300, 0)
+    inside = data(tmp_path, "texts", rows, labels)
+    rng = np.random.default_rng(5)
+    noise = rng.integers(3, 9, (200, 6), dtype=np.int32)
+    outliers = data(tmp_path, "noise", noise, np.full(200, -1), splits=("test",))
+    made = fake_artifacts.run_stage(
+        tmp_path, detector.main, "detector", SETTINGS, {"dataset": inside, "outliers": [outliers]}
+    )
+    model = load_model(made, "cpu")
+    fresh, expected = texts(200, 1)
+    right = model(torch.from_numpy(fresh).long()).argmax(1).numpy() == expected
+    assert right.mean() > 0.95
+    kept = sorted(path.name for path in (made.folder / "epochs").iterdir())
+    assert kept == [f"{epoch:02d}.safetensors" for epoch in range(1, 13)]
+    assert (made.folder / "epochs/12.safetensors").read_bytes() == (
+        made.folder / "model.safetensors"
+    ).read_bytes()
+
+
+def test_outliers_of_another_vocabulary_are_refused_before_training(tmp_path):
+    rows, labels = texts(20, 0)
+    inside = data(tmp_path, "texts", rows, labels)
+    other = data(tmp_path, "noise", rows, labels, vocabulary="w", splits=("test",))
+    with pytest.raises(ValueError, match="must be numbered by the ID texts' vocabulary"):
+        fake_artifacts.run_stage(
+            tmp_path, detector.main, "detector", SETTINGS, {"dataset": inside, "outliers": [other]}
+        )
+
+
+def take_up(root, path, **more):
+    settings = {key: value for key, value in WIDE.items() if key != "classes"}
+    settings |= {"content": "x", "new_head": False} | more
+    inside = fake_artifacts.make(
+        root, "dataset", arrays={"train/labels": np.zeros(1)},
+        files={"dataset.json": {"classes": ["a", "b", "c", "d"]}},
+    )  # fmt: skip
+    spec = fake_artifacts.identity("pretrained", settings, {"dataset": inside})
+    out = root / "pretrained" / "made" / fake_artifacts.digest_of(spec) / "manifest.json"
+    given = ["--in", str(inside.manifest), "--out", str(out), "--spec", json.dumps(spec)]
+    pretrained.main([*given, "--source", str(path)])
+    return fake_artifacts.Artifact(out)
+
+
+def test_published_weights_become_a_detector(tmp_path):
+    torch.manual_seed(0)
+    theirs = Theirs(4, depth=10, widen_factor=1).eval()
+    torch.save(theirs.state_dict(), tmp_path / "w.pt")
+    model = load_model(take_up(tmp_path, tmp_path / "w.pt"), "cpu")
+    x = to_input(pixels())
+    expected = theirs(renormalised(x, CIFAR_MEAN, CIFAR_STD))
+    torch.testing.assert_close(model(x), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_for_other_classes_need_a_new_head(tmp_path):
+    torch.save(Theirs(7, depth=10, widen_factor=1).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"fc\.\w+ must have the shape \[4.*set new_head"):
+        take_up(tmp_path, tmp_path / "w.pt")
+    one, other = (
+        load_model(take_up(tmp_path, tmp_path / "w.pt", new_head=True, seed=seed), "cpu")
+        for seed in (0, 1)
+    )
+    assert not torch.equal(one.network.fc.weight, other.network.fc.weight)
+    torch.testing.assert_close(one.network.conv1.weight, other.network.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("conv1.weight"), r"lacks conv1\.weight"),
+        (lambda s: s.update(x=torch.ones(1)), "has also x"),
+        (lambda s: s["fc.bias"].fill_(math.nan), r"fc\.bias must be finite"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(tmp_path, change, message):
+    state = Theirs(4, depth=10, widen_factor=1).state_dict()
+    change(state)
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=message):
+        take_up(tmp_path, tmp_path / "w.pt")
+    (tmp_path / "w.pt").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="must hold whole weights, and cannot be read"):
+        take_up(tmp_path, tmp_path / "w.pt")

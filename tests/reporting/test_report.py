@@ -1,0 +1,233 @@
+import base64
+import html
+import json
+import re
+import shutil
+
+import pytest
+
+from bood_tasks.artifacts.usage import Cost
+from bood_tasks.reporting import report
+from bood_tasks.reporting.tables import costs, published, summary
+from bood_tasks.scoring import metrics
+from tests import fake_artifacts
+from tests.reporting.test_paper_tables import BOOD, DREAMOOD, run_of
+from tests.reporting.test_tables import ONE_SEED, SETTINGS, TWO_SEEDS
+
+PICTURES = [
+    {"file": "figure1_id_and_ood.png", "title": "All", "caption": "", "data": b"\x89PNG all"},
+    {"file": "contact_cat.png", "title": "Cat sheet", "caption": "Cats.", "data": b"\x89PNG cat"},
+]
+PROVENANCE = [{"stage": "dataset", "name": "cats", "digest": "0123456789abcdef"}]
+STAGES = {
+    "images": Cost(4, 1200, 0.0, 0.5, 3_000_000, {"H1"}),
+    "copied": Cost(1, None, 0.0, None, 500_000),
+}
+DOGS = {"n": 50, "statistic": "std", "auroc": 0.6, "in_training": 0, "in_test": 0}
+PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
+
+
+def page(figures=ONE_SEED, **changes):
+    given = {
+        "pixels": PIXELS, "sheets": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
+        "config": {"id": "cats"}, "provenance": PROVENANCE,
+    }  # fmt: skip
+    return report.render(summary.aggregate(figures), figures, SETTINGS, **given | changes)
+
+
+def cells(text):
+    """Every table row as the list of its cells' texts."""
+    rows = re.findall(r"<tr>(<td.*?)</tr>", text, re.DOTALL)
+    return [
+        [re.sub(r"<[^>]+>", " ", cell).split() for cell in re.findall(r"<td.*?</td>", row)]
+        for row in rows
+    ]
+
+
+def test_report_begins_with_the_table():
+    text = page()
+    assert text.index("<table") < text.index("<img")
+    line = next(row for row in cells(text) if row[0] == ["BOOD", "Energy"])
+    assert line[1:] == [["30.0", "70.0"], ["10.0", "90.0"], ["20.0", "80.0"], ["90.0"]]
+
+
+def test_report_needs_nothing_but_itself():
+    text = page()
+    for address in re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text):
+        assert address.startswith(("data:", "#"))
+    assert not re.search(r"https?://|<script|<link|@import|url\(", text)
+
+
+def test_report_holds_every_picture_and_folds_the_sheets():
+    text = page()
+    for picture in PICTURES:
+        assert base64.b64encode(picture["data"]).decode() in text
+    assert "<summary>Cat sheet</summary>" in text
+    assert "<summary>All</summary>" not in text
+
+
+def test_report_escapes_what_the_user_named():
+    text = page(
+        warnings=["<b>bold</b>"], config={"id": "<script>alert(1)</script>"},
+        provenance=[PROVENANCE[0] | {"name": "<i>x</i>"}],
+    )  # fmt: skip
+    assert "<b>" not in text
+    assert "<script>" not in text
+    assert "<i>" not in text
+
+
+def test_report_shows_notes_warnings_and_provenance():
+    text = page(warnings=["Many ties."])
+    assert "step size α = 0.015" in text
+    assert "Many ties." in text
+    assert "<code>0123456789abcdef</code>" in text
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (ONE_SEED, "One seed: differences between rows may be chance."),
+        (TWO_SEEDS, "Only 2 seeds: the deviations are rough."),
+        ([row | {"n_ood": min(row["n_ood"], 50)} for row in ONE_SEED],
+         "Few samples, so coarse figures: dogs (50), cars (50)"),
+    ],
+)  # fmt: skip
+def test_report_warns(figures, words):
+    assert words in page(figures)
+
+
+def fact(**changes):
+    return {"cats": {"in_training": 0}, "dogs": DOGS | changes}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (fact(auroc=0.95), "tells these sets from ID, so a detector need not have learnt more: "
+                           "dogs (std, AUROC 95.0)."),
+        (fact(auroc=0.65), "On dogs, the pixels&#39; std has an AUROC of 65.0. Below that: "
+                           "Cross-entropy, Energy (60.0)."),
+        (fact(in_training=1200), "dogs holds exact copies of ID pictures: 1,200 of the training "
+                                 "split, 0 of the test split, among 50."),
+        (fact(in_test=3), "0 of the training split, 3 of the test split"),
+        ({"cats": {"in_training": 7}}, "7 ID test pictures (cats) are exact copies"),
+    ],
+)  # fmt: skip
+def test_report_warns_of_what_pixels_tell(pixels, words):
+    assert words in page(pixels=pixels)
+    assert words not in page(pixels=PIXELS)
+
+
+def test_pixel_warnings_say_nothing_of_sets_that_the_table_does_not_show():
+    table = summary.Lookup(summary.aggregate(ONE_SEED))
+    strange = {"birds": DOGS | {"auroc": 1.0}}
+    assert report.find_pixel_warnings(table, strange) == []
+
+
+def test_cost_lines_add_up_what_is_known():
+    assert report.cost_lines(STAGES) == [
+        ["images", "4", "1,200", "30 min 0 s", "3 MB", "H1"],
+        ["copied", "1", "?", "?", "500 kB", ""],
+        ["sum", "5", "", "30 min 0 s", "3.5 MB", ""],
+    ]
+
+
+def papers(root):
+    """The artifacts that hold the paper's tables."""
+    ours = run_of([BOOD, DREAMOOD], std=0.01)
+    compared = {
+        name: {f"table{n}.csv": published.csv_text(published.compare(ours, n)) for n in numbers}
+        for name, numbers in {"tables": "127", "ablations": "368"}.items()
+    }
+    spent = {"bood": {"encoder": 60, "features": 30, "distances": 6}}
+    compared["costs"] = {
+        f"table{n}.csv": published.csv_text(costs.compare_cost(spent, n)) for n in "45"
+    }
+    return {name: fake_artifacts.make(root, name, files=files) for name, files in compared.items()}
+
+
+def test_paper_tables_stand_in_their_order_and_table_1_is_open(tmp_path):
+    sheets = report.paper_sheets(papers(tmp_path).values())
+    assert [item["sheet"].title.split(":")[0] for item in sheets] == [
+        f"BOOD's table {number}" for number in range(1, 9)
+    ]
+    text = page(sheets=sheets)
+    titles = re.findall(r"<details( open)?><summary>BOOD&#39;s table (.)", text)
+    assert titles == [(" open" if n == "1" else "", n) for n in "12345678"]
+
+
+def test_paper_tables_show_what_the_sheet_holds(tmp_path):
+    sheets = report.paper_sheets(papers(tmp_path).values())
+    text = page(sheets=sheets[:1])
+    table = text[text.index('<table class="paper"') :].split("</table>")[0]
+    body = re.findall(r"<tr>(.*?)</tr>", table.split("</thead>")[1], re.DOTALL)
+    shown = [re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL) for row in body]
+    marks = sheets[0]["marks"]
+    for line, cells in zip(sheets[0]["sheet"].lines, shown, strict=True):
+        expected = [f"{cell.text}{marks.get(cell.note, '')}" for cell in line[2:]]
+        if line[0].text:  # a method with its score stands beside all of its lines
+            expected.insert(0, line[0].text + line[1].text)
+        texts = [html.unescape(re.sub(r"<[^>]+>|\n", "", cell)) for cell in cells]
+        assert texts == expected
+    for note in marks:
+        assert f"<li>{note}.</li>" in html.unescape(text)
+    assert "<strong>" in table
+
+
+def album(root, name, content, warnings=()):
+    figures = [{"file": "a.png", "title": name, "caption": "b"}]
+    files = {"a.png": content, "captions.json": {"figures": figures, "warnings": warnings}}
+    return fake_artifacts.make(root, name, files=files)
+
+
+def made_page(root, **more):
+    """The page that the stage writes; `more` are inputs in place of these or beside them."""
+    lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in ONE_SEED]
+    measured = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
+    averaged = published.csv_text(summary.aggregate(ONE_SEED))
+    base = root / "default"  # apart from `more`, which may have the same digests
+    inputs = {
+        "metrics": fake_artifacts.make(base, "metrics", files={"metrics.csv": measured}),
+        "tables": fake_artifacts.make(
+            base, "tables", files={"summary.csv": averaged}, settings={"notes": SETTINGS}
+        ),
+        "gallery": album(base, "gallery", "picture", ["c"]),
+        "figures": album(base, "figures", "curve"),
+        "pixel_statistics": fake_artifacts.make(
+            base, "pixels", files={"pixel_statistics.json": PIXELS}
+        ),
+    } | more  # fmt: skip
+    settings = {"config": {"id": "cats"}, "provenance": PROVENANCE}
+    found = fake_artifacts.run_stage(root, report.main, "report", settings, inputs)
+    return found.folder / "report.html"
+
+
+def test_report_stage_reads_its_inputs(tmp_path):
+    text = made_page(tmp_path).read_text(encoding="utf-8")
+    picture, curve = (
+        text.index(base64.b64encode(name).decode()) for name in (b"picture", b"curve")
+    )
+    assert picture < curve
+    assert "30.0" in text
+    assert "What each stage took" not in text
+    assert "The paper&#39;s tables" not in text
+
+
+def test_report_stage_reads_what_it_may_have_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (known,) = PROVENANCE
+    made = fake_artifacts.make(tmp_path, "dataset", files={"a": "b"})
+    place = tmp_path / "artifacts" / known["stage"] / known["name"] / known["digest"]
+    shutil.copytree(made.folder, place)
+    (place / "run.json").write_text(json.dumps({"seconds": 1800}))
+    path = made_page(
+        tmp_path, sweeps=album(tmp_path, "sweeps", "swept", ["mind"]),
+        ablations=papers(tmp_path)["ablations"], costs=papers(tmp_path)["costs"],
+    )  # fmt: skip
+    text = path.read_text(encoding="utf-8")
+    sections = ("30.0", "<li>mind</li>", "BOOD&#39;s table 3", "BOOD&#39;s table 4",
+                base64.b64encode(b"curve").decode(), base64.b64encode(b"swept").decode(),
+                "30 min 0 s", "step size α", "&#34;id&#34;: &#34;cats",
+                "0123456789abcdef")  # fmt: skip
+    places = [text.index(words) for words in sections]
+    assert places == sorted(places)

@@ -1,0 +1,63 @@
+import json
+import re
+
+import pytest
+
+from bood_tasks import EMBEDDED
+from bood_tasks.generators.text_to_image.words import class_words, pick_tokens
+from bood_tasks.synthesis import anchors
+from tests import fake_artifacts
+
+
+class Tokenizer:
+    """Words of known pieces; anything else is the unknown token."""
+
+    unk_token_id, bos_token_id, eos_token_id = 0, 1, 2
+    pieces = {"boy": [10], "sunflower": [11, 12], "sunday": [11, 13], "girl": [14]}  # noqa: RUF012
+
+    def __call__(self, word, add_special_tokens):
+        assert not add_special_tokens
+        return {"input_ids": self.pieces.get(word, [0])}
+
+    def convert_ids_to_tokens(self, token):
+        return f"piece{token}"
+
+
+def test_first_piece_of_a_word_is_its_token():
+    assert pick_tokens(Tokenizer(), {"a": "girl", "b": "sunflower"}) == [14, 11]
+
+
+def test_word_without_a_token_is_named():
+    with pytest.raises(ValueError, match=r"anchors.words.x must be a word .* got 'qqq'"):
+        pick_tokens(Tokenizer(), {"x": "qqq"})
+
+
+def test_classes_that_share_a_token_are_named():
+    with pytest.raises(
+        ValueError, match=r"anchors.words.b must differ .* 'piece11' is that of 'a'"
+    ):
+        pick_tokens(Tokenizer(), {"a": "sunflower", "b": "sunday"})
+
+
+def test_aliases_replace_names_and_must_be_classes():
+    assert class_words(["a", "b"], {"b": "boy"}) == {"a": "a", "b": "boy"}
+    with pytest.raises(ValueError, match=r"anchors.words.c must be a class"):
+        class_words(["a", "b"], {"c": "boy"})
+
+
+def test_id_data_of_one_class_are_refused_before_anything_trains(tmp_path):
+    inputs = {
+        "dataset": fake_artifacts.make(
+            tmp_path, "dataset", files={"dataset.json": {"name": "mine", "classes": ["red"]}}
+        ),
+        "generator": fake_artifacts.make(tmp_path, "generator", files={"x": "y"}),
+    }
+    with pytest.raises(ValueError, match=r"datasets.mine must have at least two .* got 1: red"):
+        fake_artifacts.run_stage(tmp_path, anchors.main, "anchors", {"words": {}}, inputs)
+
+
+@pytest.mark.parametrize("name", ["cifar100", "imagenet100"])
+def test_shipped_aliases_are_one_word_for_each_class_and_differ(name):
+    aliases = json.loads((EMBEDDED / "class_aliases.json").read_text())[name]
+    assert len(aliases) == len(set(aliases.values())) == 100
+    assert all(re.fullmatch("[a-z]+", word) for word in aliases.values())

@@ -1,0 +1,293 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import zarr
+
+from bood_tasks.networks.resnet import ResNet
+from bood_tasks.networks.weights import initialised
+from bood_tasks.training import fit as training
+from bood_tasks.training import loading
+from bood_tasks.training import predict as predicting
+from bood_tasks.training.fit import augment, cosine_lr, fit
+from bood_tasks.training.loading import Held, Streamed, place
+from bood_tasks.training.mixing import id_rows, rows_at
+from bood_tasks.training.predict import predict
+from bood_tasks.training.recipe import Recipe, optimiser
+
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=8,
+    lr=0.05,
+    weight_decay=5e-4,
+    crop_padding=2,
+    flip=True,
+    clip_norm=1.0,
+)
+
+
+def tiny():
+    return initialised(lambda: ResNet(depth=18, width=2, stem="strided", outputs=2), 0)
+
+
+def cross_entropy(net, x, y, step):
+    return {"loss": F.cross_entropy(net(x), y)}
+
+
+def papers(model, recipe):
+    return [optimiser(model.parameters(), recipe)]
+
+
+def pictures(count=21, side=8):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, side, side), generator=rng, dtype=torch.uint8)
+    return images, torch.arange(count) % 2
+
+
+def run(checkpoint, loss=cross_entropy, recipe=RECIPE, **more):
+    model = tiny()
+    images, labels = pictures()
+    rows = more.pop("rows", Held(images))
+    curve, _ = fit(
+        model, loss, rows, labels, recipe, stage="encoder", seed=0, checkpoint=checkpoint,
+        **{"optimisers": papers(model, recipe)} | more,
+    )  # fmt: skip
+    return model, curve
+
+
+def stored(path):
+    """The pictures as a zarr array of small chunks, and as an array in memory."""
+    images = pictures()[0].permute(0, 2, 3, 1).numpy()
+    array = zarr.create_array(path, shape=images.shape, chunks=(2, 8, 8, 3), dtype="uint8")
+    array[...] = images
+    return array, images
+
+
+def same_weights(a, b):
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_cosine_lr_goes_from_lr_to_the_last():
+    assert cosine_lr(0, 100, 0.1) == 0.1
+    assert cosine_lr(100, 100, 0.1) == pytest.approx(1e-6)
+    assert cosine_lr(50, 100, 0.1) == pytest.approx((0.1 + 1e-6) / 2)
+
+
+def test_outlier_rows_are_whole_passes_wherever_they_are_cut():
+    whole = rows_at(np.arange(15), 5, 0, "detector")
+    assert all(sorted(whole[k : k + 5]) == [0, 1, 2, 3, 4] for k in (0, 5, 10))
+    parts = [rows_at(np.arange(start, start + 4), 5, 0, "detector") for start in (0, 4, 8)]
+    assert np.concatenate(parts).tolist() == whole[:12].tolist()
+
+
+def test_augment_moves_by_at_most_the_padding_and_keeps_every_pixel_value():
+    image = torch.zeros(1, 3, 9, 9, dtype=torch.uint8)
+    image[:, :, 4, 4] = 200
+    many = image.expand(400, -1, -1, -1)
+    out = augment(many, RECIPE, torch.Generator().manual_seed(0))
+    row, column = (out[:, 0] == 200).nonzero()[:, 1:].T
+    assert len(row) == 400
+    assert set(row.tolist()) == set(column.tolist()) == {2, 3, 4, 5, 6}
+
+
+def test_augment_mirrors_half_of_the_images():
+    image = torch.zeros(1, 3, 3, 3, dtype=torch.uint8)
+    image[..., 0] = 1
+    still = Recipe(1, 1, 0.1, 0, crop_padding=0, flip=True, clip_norm=1)
+    out = augment(image.expand(1000, -1, -1, -1), still, torch.Generator().manual_seed(0))
+    assert 400 < (out[:, 0, 0, 2] == 1).sum() < 600
+
+
+def test_every_row_is_used_once_an_epoch(tmp_path):
+    seen = []
+
+    def loss(net, x, y, step):
+        seen.append(len(y))
+        return cross_entropy(net, x, y, step)
+
+    run(tmp_path / "c", loss)
+    assert seen == [7, 7, 7] * 2  # 21 rows, batches of at most 8
+
+
+def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
+    shapes = []
+
+    def loss(net, x, y, step):
+        shapes.append((len(x), len(y)))
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
+
+    run(tmp_path / "c", loss, outliers=[(Held(pictures(5)[0]), 1.0)])
+    assert set(shapes) == {(14, 7)}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, precision):
+    monkeypatch.setattr(training, "STEPS_PER_POINT", 2)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
+    recipe = replace(RECIPE, precision=precision)
+    large = Held(pictures(side=16)[0])  # bf16 overflows behind a batch norm over single pixels
+    whole, curve = run(tmp_path / "a", recipe=recipe, rows=large)
+    monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 2)
+    calls = 0
+
+    def dies(net, x, y, step):
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return cross_entropy(net, x, y, step)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", dies, recipe, rows=large)
+    calls = 6
+    resumed, again = run(tmp_path / "b", dies, recipe, rows=large)
+    assert calls == 8  # steps 5 and 6 of 6: one lost step is done again, four are not
+    assert same_weights(whole, resumed)
+    assert curve == again
+
+
+def test_bf16_changes_the_passes_and_keeps_float32_weights(tmp_path):
+    seen = []
+
+    def loss(net, x, y, step):
+        logits = net(x)
+        seen.append(logits.dtype)
+        return {"loss": F.cross_entropy(logits, y)}
+
+    large = Held(pictures(side=16)[0])
+    model, _ = run(tmp_path / "a", loss, replace(RECIPE, precision="bf16"), rows=large)
+    assert set(seen) == {torch.bfloat16}
+    assert {w.dtype for w in model.parameters()} == {torch.float32}
+    plain, _ = run(tmp_path / "b", rows=large)
+    assert not same_weights(model, plain)
+
+
+def test_streamed_rows_give_the_same_weights_as_held_ones(tmp_path):
+    array, _ = stored(tmp_path / "x.zarr")
+
+    def loss(net, x, y, step):
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
+
+    outliers = Held(pictures(5)[0])
+    held, _ = run(tmp_path / "a", loss, outliers=[(outliers, 1.0)])
+    streamed, _ = run(tmp_path / "b", loss, rows=Streamed(array), outliers=[(outliers, 1.0)])
+    assert same_weights(held, streamed)
+
+
+def test_pictures_that_fit_are_held_and_others_stay_on_disk(tmp_path, monkeypatch):
+    array, images = stored(tmp_path / "x.zarr")
+    assert torch.equal(place(array, "cpu").images, place(images, "cpu").images)
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 2 * images.size - 2)
+    assert isinstance(place(array, "cpu"), Streamed)
+    assert isinstance(place(images, "cpu"), Held)  # it is in memory already
+
+
+def test_orders_go_on_from_any_step():
+    whole = list(id_rows(0, 9, 7, 3, 0, "encoder"))
+    assert sorted(np.concatenate(whole[:3])) == sorted(np.concatenate(whole[3:6])) == list(range(7))
+    for first in range(9):
+        part = list(id_rows(first, 9, 7, 3, 0, "encoder"))
+        assert all(np.array_equal(a, b) for a, b in zip(part, whole[first:], strict=True))
+
+
+def test_a_batch_beyond_the_gpu_is_named_not_halved(tmp_path):
+    def loss(net, x, y, step):
+        raise torch.cuda.OutOfMemoryError("injected")
+
+    with pytest.raises(ValueError, match=r"encoder.batch_size must fit .* got 8"):
+        run(tmp_path / "c", loss)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
+def test_compiled_step_gives_the_same_curve(tmp_path, monkeypatch):
+    def loss(net, x, y, step):
+        return {"loss": F.cross_entropy(net(x), y)}
+
+    def line():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+
+    curves = []
+    images, labels = pictures()
+    for wanted in (False, True):
+        monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": wanted}))
+        model = line()
+        curve, rate = fit(
+            model, loss, Held(images), labels, RECIPE, stage="encoder", seed=0,
+            checkpoint=tmp_path / "c", optimisers=papers(model, RECIPE),
+        )  # fmt: skip
+        curves.append([point["loss"] for point in curve])
+        assert rate > 0
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
+def test_predict_reads_zarr_takes_the_centre_and_halves_what_does_not_fit(tmp_path, monkeypatch):
+    array, images = stored(tmp_path / "x.zarr")
+    monkeypatch.setattr(predicting, "ROWS_READ_AHEAD", 6)
+    sizes = []
+
+    def means(x):
+        if len(x) > 2:
+            raise torch.cuda.OutOfMemoryError("injected")
+        sizes.append(len(x))
+        return x.mean((1, 2, 3))
+
+    found = predict(means, array, batch_size=5, device="cpu", crop=4)
+    expected = (images[:, 2:6, 2:6].mean((1, 2, 3)) / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert set(sizes) == {2, 1}
+
+    def never(x):
+        raise torch.cuda.OutOfMemoryError("injected")
+
+    with pytest.raises(ValueError, match="with one picture"):
+        predict(never, array, batch_size=4, device="cpu")
+
+
+def test_seed_changes_the_order_and_nothing_global_does(tmp_path):
+    first, _ = run(tmp_path / "a")
+    torch.manual_seed(99)
+    np.random.seed(99)
+    second, _ = run(tmp_path / "b")
+    assert same_weights(first, second)
+
+
+def test_diverging_loss_is_refused_with_the_learning_rate(tmp_path):
+    def loss(net, x, y, step):
+        return {"loss": cross_entropy(net, x, y, step)["loss"] * math.inf}
+
+    with pytest.raises(ValueError, match=r"encoder.lr \(now 0.05\)"):
+        run(tmp_path / "c", loss)
+
+
+def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    weight = model[1].weight.detach().clone()
+    images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    recipe = Recipe(1, 1, 0.1, weight_decay=0.01, crop_padding=0, flip=False, clip_norm=100)
+
+    def loss(net, x, y, step):
+        return {"loss": net(x)[:, 0].sum()}
+
+    labels = torch.zeros(1, dtype=torch.long)
+    fit(
+        model, loss, Held(images), labels, recipe, stage="encoder", seed=0,
+        checkpoint=tmp_path / "c", optimisers=papers(model, recipe),
+    )  # fmt: skip
+    gradient = torch.zeros(2, 12)
+    gradient[0] = 2.0  # network input of pixel 255
+    gradient += 0.01 * weight
+    torch.testing.assert_close(model[1].weight.detach(), weight - 0.1 * (gradient * 1.9))
+
+
+def test_predict_does_not_depend_on_the_batch_size():
+    model = tiny().eval()
+    images = pictures()[0].permute(0, 2, 3, 1).numpy()
+    whole = predict(model, images, batch_size=100, device="cpu")
+    parts = predict(model, images, batch_size=4, device="cpu")
+    torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-5)
