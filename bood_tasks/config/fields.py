@@ -46,13 +46,22 @@ class Section(BaseModel):
 
 
 def merged(base: dict, overlay: dict) -> dict:
-    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
+    """Return two configurations as one, as Snakemake's `update_config` does: nested keys merge.
+
+    An empty mapping in the overlay changes nothing, not even a null or a list.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
+    >>> merged({"a": None, "b": [1, 2]}, {"a": {}, "b": [3]})
+    {'a': None, 'b': [3]}
     """
     both = dict(base)
     for key, value in overlay.items():
-        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
-        both[key] = merged(both[key], value) if nested else value
+        below = both.get(key, {})
+        if not isinstance(value, dict):
+            both[key] = value
+        elif isinstance(below, dict):
+            both[key] = merged(below, value)
+        elif value:
+            both[key] = value
     return both

@@ -1,5 +1,6 @@
-"""Configuration files laid over each other, as Snakemake's --configfile does."""
+"""Read configuration files, lay them over each other as Snakemake does, and validate the result."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,6 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-
-
 OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "text")
 
 
@@ -74,18 +73,41 @@ def load(raw: dict[str, Any]) -> Config:
     return config
 
 
-def effective_config(files: list[Path]) -> Config:
-    """Return the configuration that the files make, each an overlay on those before.
+def _read(path: Path) -> dict[str, Any]:
+    """Return the mapping that a file holds: JSON, else YAML, as Snakemake reads it.
 
-    Raises ConfigError for settings, ValueError for YAML that cannot be used.
+    Raises ValueError, naming the file.
     """
-    raw: dict = {}
-    for path in files:
+    try:
+        text = path.read_text(encoding="utf-8")
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except UNREADABLE as error:
-            raise ValueError(f"{path} is no YAML: {error!r}") from None
-        if not isinstance(content, dict | None):
-            raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
-        raw = merged(raw, content or {})
-    return load(raw)
+            content = json.loads(text)
+        except ValueError:
+            content = yaml.safe_load(text)
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is no YAML: {error!r}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
+    return content
+
+
+def laid_over(base: Path, overlays: list[Path]) -> dict[str, Any]:
+    """Return the mapping that Snakemake makes of its `configfile:` and of the `--configfile`s.
+
+    The overlays are merged with each other first, and the result is laid over the base. Their keys
+    come first, too: Snakemake starts from the overlays, merges the base into them, and then lays
+    the overlays over both. Raises ValueError for a file that cannot be used.
+    """
+    overlay: dict[str, Any] = {}
+    for path in overlays:
+        overlay = merged(overlay, _read(path))
+    return merged(merged(overlay, _read(base)), overlay)
+
+
+def effective_config(files: list[Path]) -> Config:
+    """Return the configuration that a base file makes with the overlays that follow it.
+
+    Raises ConfigError for settings, ValueError for files that cannot be used.
+    """
+    base, *overlays = files
+    return load(laid_over(base, overlays))
