@@ -23,6 +23,14 @@ def _one_placeholder(prompt: str) -> str:
     return prompt
 
 
+def distinct(names: list[str]) -> list[str]:
+    """Raise ValueError for a name that stands twice."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"must hold each name once, got {twice[0]!r} {len(twice)} times")
+    return names
+
+
 Whole = Annotated[int, BeforeValidator(_integral)]
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -32,6 +40,7 @@ Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share
 Percentile = Annotated[float, Field(gt=0, lt=100)]
 Magnitudes = Annotated[list[NonNegative], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Names = Annotated[list[Name], AfterValidator(distinct)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 ScoreName = Literal[tuple(SCORES)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from bood_tasks.catalogue.methods import METHODS, MethodEntry
 from bood_tasks.config.datasets import (
@@ -15,7 +15,7 @@ from bood_tasks.config.detectors import Detector, OwnMethod
 from bood_tasks.config.explain import explain
 from bood_tasks.config.fields import Count, Name, Natural, Overrides, ScoreName, Section, merged
 from bood_tasks.config.generators import GanGenerator, Generator, LanguageModel
-from bood_tasks.config.reporting import Ablations
+from bood_tasks.config.reporting import Ablations, Only
 from bood_tasks.config.scoring import Metrics, Scoring
 from bood_tasks.config.synthesis import (
     Anchors,
@@ -103,20 +103,13 @@ class Config(Section):
     methods: dict[Name, OwnMethod] = Field({}, description="methods of one's own")
     rows: Annotated[dict[Name, Row], Field(min_length=1)]
     ablations: Ablations | None = Field(None, description="variants of one row; null = none")
+    only: Only = Only()
     text: dict[str, Any] | None = Field(
         None,
         description="the same for texts in the same run: id, test, rows and whatever else differs",
     )
     run: Run = Run()
     _of_texts: "Config | None" = PrivateAttr(None)
-
-    @field_validator("rows", "datasets", mode="before")
-    @classmethod
-    def _null_removes(cls, given: Any) -> Any:
-        """Let an overlay take a row or a data set of the default away."""
-        if not isinstance(given, dict):
-            return given
-        return {name: item for name, item in given.items() if item is not None}
 
     def method(self, name: str) -> MethodEntry:
         """Return a row's method, of the registry or one of one's own."""
