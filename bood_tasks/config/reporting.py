@@ -10,18 +10,24 @@ Setting = Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z_]+$")]
 
 
 class Ablations(Section):
-    """What is varied of one row. Every point shares what its settings do not change."""
+    """Variants and sweeps of one row. Every point shares what its settings do not change."""
 
-    row: Name = Field("bood", description="the row that is varied")
+    row: Name = Field("bood", description="Name of the row that is varied.")
     seeds: Annotated[list[Natural], Field(min_length=1)] | None = Field(
-        None, description="null = all of the run's"
+        None, description="Seeds of every point; null = the seeds of the run."
     )
     set: Overrides = Field(
-        {}, description="overrides of every point, the unchanged row included; null = none"
+        {},
+        description="Overrides {section: {setting: value}} of every point, the unchanged row "
+        "included; null = none.",
     )
-    variants: dict[Name, Overrides] = Field({}, description="name: overrides, as a row's `set`")
+    variants: dict[Name, Overrides] = Field(
+        {}, description="Variant name: its overrides {section: {setting: value}}."
+    )
     sweeps: dict[Setting, Annotated[list[int | float], Field(min_length=1)]] = Field(
-        {}, description="section.setting: values; the row's own value is a point, too"
+        {},
+        description="Setting, as section.setting: the values that it takes; the row's own "
+        "value is a point, too.",
     )
 
     @field_validator("set", mode="before")
@@ -32,14 +38,16 @@ class Ablations(Section):
 
 
 class Only(Section):
-    """What there is of the rows, variants and sweeps defined; a list replaces the one before it."""
+    """Which of the rows, variants and sweeps defined there are; a list replaces an earlier one."""
 
     rows: Annotated[Names, Field(min_length=1)] | None = Field(
-        None, description="names of `rows`, in the tables' order; null = all, as defined"
+        None,
+        description="Names of `rows`, in the order of the tables; null = all, in the order of "
+        "their definition.",
     )
     variants: Names | None = Field(
-        None, description="names of `ablations.variants`; [] = none; null = all"
+        None, description="Names of `ablations.variants`; [] = none; null = all."
     )
     sweeps: Annotated[list[Setting], AfterValidator(distinct)] | None = Field(
-        None, description="names of `ablations.sweeps`; [] = none; null = all"
+        None, description="Names of `ablations.sweeps`; [] = none; null = all."
     )
