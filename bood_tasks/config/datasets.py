@@ -64,7 +64,9 @@ class PublishedDataset(Section):
     """A published data set in its usual layout on disk, below `run.data` unless `path` is given."""
 
     kind: Literal[tuple(CATALOGUE)] = Field(description="Name of the published data set.")
-    path: str | None = Field(None, description="Folder of the data set; null = <run.data>/<kind>.")
+    path: str | None = Field(
+        None, description="Folder of the data set; null = `<run.data>/<kind>`."
+    )
     train_per_class: Count | None = Field(
         None, description="Number of training pictures of each class, the first ones; null = all."
     )
@@ -255,7 +257,7 @@ class PublishedCorpus(Section):
     """A published corpus in its usual layout on disk, below `run.data` unless `path` is given."""
 
     kind: Literal[PUBLISHED_TEXTS] = Field(description="Name of the published corpus.")
-    path: str | None = Field(None, description="Folder of the corpus; null = <run.data>/<kind>.")
+    path: str | None = Field(None, description="Folder of the corpus; null = `<run.data>/<kind>`.")
     validation: TestShare = Field(
         0.1, description="Share of the training texts held out for validation, in [0, 1]."
     )
