@@ -24,7 +24,7 @@ from bood_tasks.generators.text_to_image.diffusion import (
     latent_shape,
     load_pipeline,
 )
-from bood_tasks.generators.text_to_image.flops import SD14_UNET, SD14_VAE, evaluations, image_flops
+from bood_tasks.networks.flops import SD14_UNET, SD14_VAE, evaluations, image_flops
 from bood_tasks.synthesis.images import decode_vectors, item_noise
 from bood_tasks.synthesis.shards import Batches, fitting_batch
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from bood_tasks.detectors.detector import Detector, energy, ood_loss
-from bood_tasks.networks.flops import classifier_flops
+from bood_tasks.networks.flops import resnet_flops
 from bood_tasks.networks.pixels import MEAN, STD
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
@@ -143,7 +143,7 @@ def measure(
     ours, first = our_epoch_seconds(images, labels, shape, recipe, device, ood)
     peer = peer_epoch_seconds(images, labels, shape, batch, device, workers)
     passes = rows * (2 if ood else 1)
-    flops = BACKWARD * passes * classifier_flops(**shape, size=32)
+    flops = BACKWARD * passes * resnet_flops(**shape, size=32)
     return {
         "benchmark": "detector training" if ood else "encoder training",
         "seconds": round(ours * total_epochs, 2),

@@ -22,11 +22,11 @@ from bood_tasks.generators.text_to_image.diffusion import (
     latent_shape,
     load_pipeline,
 )
-from bood_tasks.generators.text_to_image.flops import evaluations, image_flops
 from bood_tasks.generators.text_to_image.words import pick_tokens
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.networks.flops import evaluations, image_flops
 from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
 
 VERSION = 3

@@ -17,7 +17,7 @@ from bood_tasks.cli.listing import summarise
 from bood_tasks.config.load import load
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
-from bood_tasks.plan.resources import needs
+from bood_tasks.plan.resources import resources_of
 from bood_tasks.reporting.publish import exhibits
 
 try:
@@ -120,18 +120,18 @@ def order(wildcards, input):
 
 def cores(wildcards):
     """Return a job's threads."""
-    return needs(spec(wildcards)).threads
+    return resources_of(spec(wildcards)).threads
 
 
 def memory(wildcards, attempt):
     """Return a job's memory in MB; a retry gets more."""
-    return needs(spec(wildcards)).mem_mb * attempt
+    return resources_of(spec(wildcards)).mem_mb * attempt
 
 
 def minutes(wildcards, attempt):
     """Return a job's time limit; what a try has done is kept, and the next one gets longer."""
     made = spec(wildcards)
-    return needs(made).runtime * attempt * (CONFIG.run.pack if made.stage in SHARDED else 1)
+    return resources_of(made).runtime * attempt * (CONFIG.run.pack if made.stage in SHARDED else 1)
 
 
 def artifact(wildcards):
