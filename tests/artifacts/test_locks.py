@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bood_tasks.artifacts import locks as claim
+from bood_tasks.artifacts import locks
 from bood_tasks.artifacts.locks import (
     FORCED,
     STARTED,
@@ -22,8 +22,8 @@ from bood_tasks.artifacts.locks import (
 HOLD = """
 import sys
 from pathlib import Path
-from bood_tasks import claim
-claim.claim(Path(sys.argv[1]))
+from bood_tasks.artifacts import locks
+locks.claim(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -52,7 +52,7 @@ def test_a_claim_keeps_others_out_until_its_process_is_killed(tmp_path, other):
 
 
 def test_whoever_waits_is_told_for_whom(tmp_path, other, capsys, monkeypatch):
-    monkeypatch.setattr(claim, "_HELD", {})
+    monkeypatch.setattr(locks, "_HELD", {})
     real = time.sleep
 
     def end_the_other(seconds):
@@ -60,12 +60,12 @@ def test_whoever_waits_is_told_for_whom(tmp_path, other, capsys, monkeypatch):
         other.wait()
         real(seconds)
 
-    monkeypatch.setattr(claim.time, "sleep", end_the_other)
-    claim.claim(tmp_path / "a")
+    monkeypatch.setattr(locks.time, "sleep", end_the_other)
+    locks.claim(tmp_path / "a")
     assert f"waiting for process {other.pid} on {platform.node()}" in capsys.readouterr().err
     assert lock_path(tmp_path / "a").read_text().startswith(f"process {os.getpid()} on")
-    (descriptor,) = claim._HELD.values()
-    claim.claim(tmp_path / "a")  # its own claim stops nobody
+    (descriptor,) = locks._HELD.values()
+    locks.claim(tmp_path / "a")  # its own claim stops nobody
     os.close(descriptor)
 
 
@@ -79,9 +79,9 @@ def test_a_file_system_without_locks_stops_no_job(tmp_path, monkeypatch, capsys)
     def unknown(*_):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(claim.fcntl, "flock", unknown)
-    monkeypatch.setattr(claim, "_HELD", {})
-    claim.claim(tmp_path / "a")
+    monkeypatch.setattr(locks.fcntl, "flock", unknown)
+    monkeypatch.setattr(locks, "_HELD", {})
+    locks.claim(tmp_path / "a")
     assert "Operation not supported" in capsys.readouterr().err
 
 
@@ -118,7 +118,7 @@ def test_finished_things_are_made_again_only_when_told(tmp_path, monkeypatch, fo
 TAKE_OVER = """
 import sys
 from pathlib import Path
-from bood_tasks.claim import take_over
+from bood_tasks.artifacts.locks import take_over
 take_over(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -71,8 +71,10 @@ def test_repair_refuses_strangers_before_it_removes_anything(tmp_path, config):
 
 
 def test_manifests_are_found_in_order_and_drafts_are_none(tmp_path):
-    made = [fake_artifacts.make(tmp_path, stage, files={"x": "y"}) for stage in ("b", "a")]
-    draft = tmp_path / "artifacts/c/fake/0123"
+    made = [
+        fake_artifacts.make(tmp_path, stage, files={"x": "y"}) for stage in ("scores", "metrics")
+    ]
+    draft = tmp_path / "artifacts/tables/fake/0123"
     (draft / ".progress").mkdir(parents=True)
     (draft / "manifest.json.tmp").touch()
     found = list(manifests_below([tmp_path / "artifacts"]))

@@ -163,9 +163,9 @@ class Workdir:
         return json.loads((self.path / spec.manifest).read_text())
 
     def command(self, spec) -> list[str]:
-        """Return the command line by which Snakemake runs a stage."""
+        """Return the command line by which Snakemake makes an artifact."""
         return [
-            sys.executable, "-m", f"bood_tasks.{spec.stage}",
+            sys.executable, "-m", "bood_tasks.jobs",
             "--in", *[item.manifest for item in spec.upstream()],
             "--out", spec.manifest, "--spec", to_json(spec.identity()),
             *(["--source", spec.source] if spec.source else []),
