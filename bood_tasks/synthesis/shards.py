@@ -12,8 +12,8 @@ import zarr
 from jaxtyping import UInt8
 from torch import Tensor
 
-from bood_tasks.artifacts.locks import claimed
-from bood_tasks.artifacts.manifest import TWIN
+from bood_tasks.artifacts.locks import try_hold
+from bood_tasks.artifacts.manifest import MANIFEST_COPY
 from bood_tasks.artifacts.store import Draft
 from bood_tasks.jobs.job import Job
 from bood_tasks.jobs.progress import progress
@@ -164,8 +164,8 @@ def each_shard(job: Job, make: Callable[[Job], None]) -> None:
             raise ValueError(f"a shard must cover at least one item, got {start}..{stop}")
     make(job)
     for further in job.then:
-        with claimed(further.out.parent) as free:
-            if free and not further.out.with_name(TWIN).is_file():
+        with try_hold(further.out.parent) as free:
+            if free and not further.out.with_name(MANIFEST_COPY).is_file():
                 make(further)
 
 

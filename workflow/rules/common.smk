@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 
-from bood_tasks.artifacts.locks import FORCED, take_over
+from bood_tasks.artifacts.locks import FORCED, clear_stale_locks
 from bood_tasks.artifacts.outside import require_writable
 from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import ABSENT, PLACES
@@ -29,7 +29,7 @@ except (ValueError, FileNotFoundError, OSError) as error:
 
 prepare(workflow.basedir, CONFIG.run.model_dump())
 if workflow.is_main_process:
-    take_over(Path.cwd())
+    clear_stale_locks(Path.cwd())
 
 
 def require_data(config):
