@@ -17,6 +17,7 @@ from tests.reporting.test_paper_tables import FAR, run_of
 from tests.reporting.test_report import made_page, papers
 from tests.reporting.test_tables import SETTINGS
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("browser")]
 WIDTHS = {"phone": 360, "desktop": 1280}
 # Without a sandbox as root; silent, so that what goes to the network is the page's doing.
 ARGUMENTS = (

@@ -80,6 +80,7 @@ def test_dreamood_shares_every_stage_but_the_sampler():
     assert set(sampled.inputs) == {"features", "anchors"}
 
 
+@pytest.mark.long
 def test_everything_of_the_embedded_default_is_known():
     stages = cost.planned(plan_of("smoke"), "cpu")
     assert all(None not in (c.items, c.flops, c.hours, c.disk) for c in stages.values())

@@ -119,6 +119,7 @@ def test_the_generator_of_a_pinned_commit_is_fetched_once(hub):
     assert hub.asked == []
 
 
+@pytest.mark.long
 def test_a_commit_that_cannot_be_had_is_named(hub, capfd):
     with pytest.raises(ValueError, match="could not be fetched"):
         fetch(from_hub("other/model"))

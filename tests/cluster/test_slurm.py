@@ -18,6 +18,7 @@ import yaml
 from bood_tasks.config.load import effective_config
 from tests.workflow.conftest import job_at_work, specs_in
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PROFILE = ROOT / "profiles/slurm"

@@ -24,6 +24,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan import plan as planning
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 # With a row of every method that has settings of its own, and every score.

@@ -12,11 +12,11 @@ import pytest
 
 from tests.workflow.conftest import ROOT, hear_interrupts, job_at_work
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 
 
 def wait_until(condition, process):
-    for _ in range(2400):
+    for _ in range(6000):
         if condition():
             return
         assert process.poll() is None, "it ended too early"

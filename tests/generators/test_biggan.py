@@ -193,6 +193,7 @@ def distance(one, other):
     return (kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()).item()
 
 
+@pytest.mark.long
 def test_training_brings_pictures_much_closer_to_the_data(tmp_path):
     images, labels = pictures(96)
     shape = Shape(resolution=32, channels=6, latent=8, classes=3, shared=4)
