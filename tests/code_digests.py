@@ -5,7 +5,9 @@
     python tests/code_digests.py accept STAGE...  it does not: record (or `accept --all`)
 
 A stage's digest covers the syntax trees of its module and of all package modules that it
-imports, without comments, docstrings and layout, and the templates named after them.
+imports, without comments, docstrings and layout, and the templates named after them. A module that
+imports by name from a folder, `import_module(f"<package>.<folder>.{name}")`, imports all of the
+folder but those that have a VERSION of their own.
 """
 
 import argparse
@@ -48,9 +50,22 @@ def imports_of(tree: ast.Module, package: Path) -> set[str]:
             parent = package.name if node.level else ""
             origin = ".".join(filter(None, [parent, node.module]))
             named |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            folder, *_ = str(node.values[0].value).rpartition(".")
+            if folder.startswith(f"{package.name}."):
+                named |= _unversioned_modules(package, folder)
     inside = (name.removeprefix(f"{package.name}.") for name in named)
     return {
         name for name in inside if package.joinpath(*name.split(".")).with_suffix(".py").is_file()
+    }
+
+
+def _unversioned_modules(package: Path, folder: str) -> set[str]:
+    files = package.parent.joinpath(*folder.split(".")).glob("*.py")
+    return {
+        f"{folder}.{path.stem}"
+        for path in files
+        if not VERSION_LINE.search(path.read_text(encoding="utf-8"))
     }
 
 
