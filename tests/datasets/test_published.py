@@ -264,7 +264,7 @@ def test_nothing_is_fetched_unless_asked_for(tmp_path, monkeypatch):
         fetched.append(kind)
         binary_edition(folder / "cifar-100-binary", "cifar100")
 
-    monkeypatch.setattr("bood_tasks.datasets.download.download_dataset", fetch)
+    monkeypatch.setattr("bood_tasks.datasets.dataset.download_dataset", fetch)
     with pytest.raises(FileNotFoundError):
         open_published(tmp_path, settings_of("cifar100"))
     assert not fetched
