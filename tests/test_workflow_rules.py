@@ -50,7 +50,7 @@ def test_each_stage_has_one_rule_of_its_name_and_the_other_way_round(jobs, by_st
     assert sorted(jobs) == sorted([*(rule.name for rule in by_stage.values()), "publish"])
 
 
-def test_a_rule_is_called_artifact_only_where_a_target_has_the_stage_s_name(by_stage):
+def test_a_rule_is_called_artifact_where_its_stage_makes_a_product(by_stage):
     for stage, rule in by_stage.items():
         assert (rule.name != stage) == (stage in PRODUCTS), stage
 
