@@ -2,6 +2,7 @@
 it shows and no others, so `snakemake table1` trains nothing that only a curve needs."""
 
 from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import REFERENCE, Study, study
@@ -157,7 +158,11 @@ def products(config: Config) -> dict[str, Spec]:
     settings = {"notes": notes(config, config.rows)}
     found = {
         "metrics": figured,
-        "tables": Spec("tables", readable(config.id), settings, {"metrics": figured}),
+        **{
+            kind: Spec(kind, readable(config.id), settings, {"metrics": figured})
+            for kind, product in PRODUCTS.items()
+            if product.from_metrics
+        },
         "costs": costs(config),
         **_varied(config, ""),
         "goe_tables": goe_tables(config, figured),
