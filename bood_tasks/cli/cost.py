@@ -88,22 +88,6 @@ def _forward(network: Mapping, data: Spec, outputs: int) -> float | None:
     return classifier_flops(**shape, outputs=outputs, size=size)
 
 
-@cache
-def _image(source: str, resolution: int | None, evaluations: int, guided: bool) -> tuple:
-    """Return operations and pixels a side of one generated image."""
-    from bood_tasks.generators.text_to_image.flops import SD14_UNET, SD14_VAE, image_flops
-
-    unet, vae = SD14_UNET, SD14_VAE
-    if source:
-        unet, vae = (
-            json.loads((Path(source) / part / "config.json").read_text(encoding="utf-8"))
-            for part in ("unet", "vae")
-        )
-    side = resolution or unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
-    flops = image_flops(unet, vae, resolution=side, evaluations=evaluations, guided=guided)
-    return flops, side
-
-
 def _items(spec: Spec) -> int | None:
     """Return how many items an outlier artifact holds."""
     match spec.stage:
@@ -169,11 +153,9 @@ def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
             items = rows and round(rows * settings["rate"])
             return items, 0.0, items and items * ANCHOR_SIZE * 4
         case "images" | "trajectory" | "strips":
-            from bood_tasks.generators.text_to_image.flops import evaluations
+            from bood_tasks.generators.text_to_image.interface import picture_cost
 
-            runs = evaluations(settings["scheduler"], settings["steps"])
-            guided, source = settings["guidance"] != 1, spec.inputs["generator"].source
-            each, side = _image(source, settings["resolution"], runs, guided)
+            each, side = picture_cost(spec.inputs["generator"].source, settings)
             items = 10
             if spec.stage == "strips":
                 shown = (settings["extra_steps_shown"], settings["step_sizes_shown"])

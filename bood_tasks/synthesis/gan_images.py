@@ -17,7 +17,7 @@ from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.generators.biggan.biggan import Generator
 from bood_tasks.generators.biggan.gan_generator import load_generator
 from bood_tasks.generators.biggan.layouts import FILE
-from bood_tasks.generators.text_to_image.diffusion import to_uint8
+from bood_tasks.generators.pixels import to_uint8
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job

@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.generators.text_to_image.diffusion import encode_prompt, latent_shape
+from bood_tasks.generators.text_to_image.interface import open_generator
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.crossing import crossing_rows, first_outside, walk
-from bood_tasks.synthesis.images import decode_vectors, item_noise, open_pipeline
+from bood_tasks.synthesis.images import decode_vectors, item_noise
 from bood_tasks.synthesis.ood_features import rescale_vectors
 from bood_tasks.synthesis.stepping import in_space
 
@@ -110,15 +110,16 @@ def main(argv: list[str] | None = None) -> None:
         strict=True,
     )
 
-    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
-    shape = latent_shape(pipe, settings["resolution"])
+    generator = open_generator(
+        job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
+    )
+    shape = generator.noise_shape(settings["resolution"])
     noise = item_noise(shape, settings["seed"], names, np.zeros(len(names), np.int64))
     lengths = torch.linalg.vector_norm(anchors[labels], dim=1)
-    uncond = encode_prompt(pipe, "", None)
 
     def decode(row: Float[Tensor, "n d"]) -> UInt8[Tensor, "n h w 3"]:
         vectors = rescale_vectors(row, lengths, rescale=settings["rescale"])
-        return decode_vectors(pipe, vectors, noise, settings, uncond=uncond)
+        return decode_vectors(generator, vectors, noise, settings)
 
     with job.draft() as draft:
         shown = decode_rows(by_extra, [crossed_at] * len(by_extra), decode)
