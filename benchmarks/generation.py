@@ -21,8 +21,8 @@ import torch
 from bood_tasks.generators.text_to_image.diffusion import load_pipeline
 from bood_tasks.generators.text_to_image.flops import SD14_UNET, SD14_VAE
 from bood_tasks.generators.text_to_image.stable_diffusion import StableDiffusion
-from bood_tasks.synthesis.images import decode_vectors, item_noise
-from bood_tasks.synthesis.shards import Batches, fitting_batch
+from bood_tasks.synthesis.images import decode_vectors
+from bood_tasks.synthesis.shards import Batches, fitting_batch, item_noise
 
 SHIPPED = Path(__file__).parents[1] / "bood_tasks/embedded/generator"
 PROMPT = "A high-quality image of the {class}"
@@ -85,7 +85,7 @@ def measure(
     shape = generator.noise_shape(None)
 
     def decode_rows(rows: np.ndarray, **more):
-        noise = item_noise(shape, 0, ["x"] * len(rows), rows)
+        noise = item_noise(shape, 0, "images", ["x"] * len(rows), rows.tolist())
         vectors = table[torch.from_numpy(rows % len(table))]
         return decode_vectors(generator, vectors, noise, settings, **more)
 

@@ -5,7 +5,6 @@ device sustains; those shares are assumptions until `bood cost` says what was me
 """
 
 import json
-import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -146,12 +145,11 @@ def estimate(spec: Spec) -> tuple[int | None, float | None, float | None]:
         case "ood_features":
             data = spec.inputs["features"].inputs["dataset"]
             rows, classes = counts_of(data)["train"], classes_of(data)
-            if settings["sampler"] == "dreamood":
-                items = settings["vectors"] * classes
-                drawn = settings["candidates"] * math.ceil(settings["vectors"] / 100)
-                return items, rows and 2 * drawn * rows * ANCHOR_SIZE, items * ANCHOR_SIZE * 4
-            items = rows and round(rows * settings["rate"])
-            return items, 0.0, items and items * ANCHOR_SIZE * 4
+            from bood_tasks.synthesis.ood_features import sampler
+
+            estimated = sampler(settings["sampler"]).estimate
+            items, flops = estimated(settings, rows=rows, classes=classes, size=ANCHOR_SIZE)
+            return items, flops, items and items * ANCHOR_SIZE * 4
         case "images" | "trajectory" | "strips":
             from bood_tasks.generators.text_to_image.interface import picture_cost
 

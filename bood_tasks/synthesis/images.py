@@ -14,12 +14,17 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.generators.text_to_image.interface import TextToImage, open_generator
-from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
+from bood_tasks.synthesis.shards import (
+    Batches,
+    describe_outliers,
+    each_shard,
+    fitting_batch,
+    item_noise,
+    write_pictures,
+)
 
 VERSION = 3
 PARAMETERS = ("decode", "prompt", "scheduler", "steps", "guidance", "latent_scale", "stop_after")
@@ -31,10 +36,8 @@ def assign_vectors(
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Return (class, item, vector row) of each image of the shard, item by item over classes.
 
-    Raises ValueError for an empty range or a class without vectors.
+    Raises ValueError for a class without vectors.
     """
-    if not 0 <= start < stop:
-        raise ValueError(f"a shard must cover at least one image, got {start}..{stop}")
     rows = [np.flatnonzero(labels == label) for label in range(len(classes))]
     empty = [name for name, found in zip(classes, rows, strict=True) if not len(found)]
     if empty:
@@ -47,21 +50,6 @@ def assign_vectors(
         rows[label][item % len(rows[label])] for label, item in zip(which, items, strict=True)
     ]
     return which, items, np.array(vectors, np.int64)
-
-
-def item_noise(
-    shape: tuple[int, int, int], seed: int, classes: list[str], items: Int64[np.ndarray, " b"]
-) -> Float[Tensor, "b c h w"]:
-    """Return standard-normal latents, each from its own stream, made on the CPU."""
-    return torch.stack(
-        [
-            torch.randn(
-                shape,
-                generator=torch.Generator().manual_seed(seeds.stream(seed, "images", name, int(i))),
-            )
-            for name, i in zip(classes, items, strict=True)
-        ]
-    )
 
 
 def decode_vectors(
@@ -133,7 +121,9 @@ def write_shard(
     side = settings["saved_size"] or settings["resolution"] or generator.resolution
 
     def decode_rows(chosen: np.ndarray, **more) -> UInt8[Tensor, "b h w 3"]:
-        noise = item_noise(shape, settings["seed"], names[chosen].tolist(), items[chosen])
+        noise = item_noise(
+            shape, settings["seed"], "images", names[chosen].tolist(), items[chosen].tolist()
+        )
         chosen_vectors = torch.from_numpy(vectors[rows[chosen]])
         return decode_vectors(generator, chosen_vectors, noise, settings, **more)
 
@@ -150,13 +140,7 @@ def write_shard(
         draft.save("labels", which)
         draft.save("item", items)
         draft.save("vector", rows)
-        shared = {
-            "source": "images",
-            "seed": settings["seed"],
-            "classes": classes,
-            "parameters": {name: settings[name] for name in PARAMETERS},
-        }
-        write_json(draft.folder / "outliers.json", shared)
+        describe_outliers(draft, "images", settings, PARAMETERS, classes)
         each = generator.flops(
             **{key: settings[key] for key in ("resolution", "scheduler", "steps", "guidance")}
         )
