@@ -17,7 +17,7 @@ from bood_tasks.generators.biggan.biggan import Generator, Shape
 from bood_tasks.generators.language_model.transformer import Shape as TextShape
 from bood_tasks.generators.language_model.transformer import Transformer, sample
 from bood_tasks.jobs.environment import pick_device
-from bood_tasks.synthesis.gan_images import latents
+from bood_tasks.synthesis.shards import item_noise
 from bood_tasks.synthesis.texts import uniforms
 
 WORDS = 20  # a text
@@ -56,7 +56,8 @@ def main() -> None:
         for start in range(0, count, size):
             items = np.arange(start, min(start + size, count))
             y = torch.from_numpy(items % shape.classes).to(device)
-            generator(latents(items, shape.latent, 0).to(device), y).mul(255).byte().cpu()
+            z = item_noise([shape.latent], 0, "gan_images", items.tolist()).to(device)
+            generator(z, y).mul(255).byte().cpu()
 
     taken = seconds(draw, device)
     name = f"BigGAN, {shape.channels} channels, 32 pixels"

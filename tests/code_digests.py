@@ -40,6 +40,22 @@ def tree_of(node: object) -> object:
     return [type(node).__name__, [[name, tree_of(value)] for name, value in sorted(kept.items())]]
 
 
+def _named_at_run_time(text: ast.JoinedStr, package: Path) -> set[str]:
+    """Return the modules that f"package.room.folder.{name}" may mean, as of `import_module`.
+
+    A module with a VERSION is left out: its number stands in the identity of what it makes.
+    """
+    first = text.values[0]
+    start = first.value if isinstance(first, ast.Constant) else ""
+    if not start.startswith(f"{package.name}.") or start.count(".") < 3 or start[-1] != ".":
+        return set()
+    return {
+        start + path.stem
+        for path in package.joinpath(*start.split(".")[1:-1]).glob("*.py")
+        if not VERSION_LINE.search(path.read_text(encoding="utf-8"))
+    }
+
+
 def imports_of(tree: ast.Module, package: Path) -> set[str]:
     """Return the package's own modules that a module imports, wherever in it."""
     named: set[str] = set()
@@ -50,22 +66,11 @@ def imports_of(tree: ast.Module, package: Path) -> set[str]:
             parent = package.name if node.level else ""
             origin = ".".join(filter(None, [parent, node.module]))
             named |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
-            folder, *_ = str(node.values[0].value).rpartition(".")
-            if folder.startswith(f"{package.name}."):
-                named |= _unversioned_modules(package, folder)
+        elif isinstance(node, ast.JoinedStr):
+            named |= _named_at_run_time(node, package)
     inside = (name.removeprefix(f"{package.name}.") for name in named)
     return {
         name for name in inside if package.joinpath(*name.split(".")).with_suffix(".py").is_file()
-    }
-
-
-def _unversioned_modules(package: Path, folder: str) -> set[str]:
-    files = package.parent.joinpath(*folder.split(".")).glob("*.py")
-    return {
-        f"{folder}.{path.stem}"
-        for path in files
-        if not VERSION_LINE.search(path.read_text(encoding="utf-8"))
     }
 
 

@@ -13,9 +13,10 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
     used = {config.method(name).module for name in rows}
     scored = {score for name in rows for score in config.rows[name].scores}
     own = {name: getattr(config.detector, name).model_dump() for name in SECTIONS}
-    if any(config.rows[name].method == "dreamood" for name in rows):
-        own["dreamood"] = config.ood_features.dreamood.model_dump()
-        used.add("dreamood")
+    for sampler in sorted({stages.sampler_of(config, name) for name in rows}):
+        if section := stages.sampler_section(config, sampler):
+            own[sampler] = section
+            used.add(sampler)
     scoring = config.scoring.model_dump()
     return {
         "seeds": config.seeds,

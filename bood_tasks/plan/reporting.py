@@ -3,6 +3,7 @@ it shows and no others, so `snakemake table1` trains nothing that only a curve n
 
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import REFERENCE, Study, study
@@ -72,7 +73,7 @@ def costs(config: Config) -> Spec | None:
     inputs, seed = {}, config.seeds[0]
     for name, row in config.rows.items():
         decoded = list(row.outliers) == ["images"]
-        if row.method not in ("bood", "dreamood") or row.variant or not decoded:
+        if row.method not in PRICED or row.variant or not decoded:
             continue
         own = config.for_row(name)
         made = (

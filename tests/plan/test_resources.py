@@ -9,6 +9,8 @@ from bood_tasks.config.load import effective_config
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan import synthesis as stages
 from bood_tasks.plan.resources import LARGEST_MB, resources_of
+from bood_tasks.plan.sizes import Sizes
+from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW, ROWS_A_ROUND
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "workflow/presets").glob("*ood-*100.yaml"))
@@ -61,3 +63,14 @@ def test_a_larger_picture_asks_for_more_time():
         config = base.model_copy(update={"images": images})
         asked.append(resources_of(stages.images(config, 0)[0]).runtime)
     assert asked[0] < asked[1] < asked[2]
+
+
+def test_dreamoods_operations_are_those_of_its_rounds(paper):
+    for spec in paper.specs.values():
+        if spec.stage == "ood_features" and "vectors" in spec.settings:
+            sizes, features = Sizes(), spec.inputs["features"]
+            rounds = -(-spec.settings["vectors"] // (ROWS_A_ROUND * KEPT_A_ROW))
+            drawn = spec.settings["candidates"] * rounds
+            rows = sizes.splits(features.inputs["dataset"])["train"]
+            assert sizes.operations(spec) == 2 * drawn * rows * 768
+            assert sizes.items(spec) == 100 * spec.settings["vectors"]
