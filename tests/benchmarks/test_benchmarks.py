@@ -23,6 +23,7 @@ COMMANDS = [
     *(arguments for arguments, _ in GPU["TINY"].values()),
 ]
 IN_PROCESSES = [  # they start others
+    "imports.py --stages metrics --repeats 1",
     "gpu.py --tiny",
     "rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml",
 ]
