@@ -123,8 +123,8 @@ def measure(*, rows: int, fit_rows: int, pictures: int, repeats: int) -> dict:
     test = made_up(rows, head, spread=1.7, random=random)
 
     def ours(name: str) -> Callable[[], Tensor]:
-        score = score_named(name)
-        return lambda: score.score(test, score.fit(training, **SETTINGS.get(name, {})))
+        score, settings = score_named(name), SETTINGS.get(name, {})
+        return lambda: score.score(test, score.fit(training, **settings) if score.fit else {})
 
     pairs = {name: (ours(name), theirs) for name, theirs in peers(training, test).items()}
     pairs["odin"] = odins(pictures)
