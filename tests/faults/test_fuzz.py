@@ -109,7 +109,9 @@ def test_any_text_is_a_configuration_or_a_named_error(text):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00", b"[" * 3000, b"a: !!bool x", b"a: !!int ''", b"a: !!timestamp x"]
+    "content",
+    [b"\xff\xfe\x00", b"[" * 3000, b"a: !!bool x", b"a: !!int ''", b"a: !!timestamp x"],
+    ids=lambda content: repr(content[:20]),
 )
 def test_yaml_that_its_parser_stumbles_over_is_named(tmp_path, content):
     (tmp_path / "x.yaml").write_bytes(content)
