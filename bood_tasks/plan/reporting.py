@@ -26,8 +26,12 @@ SHOWN_BESIDE = 1.0  # the training range, in figure 1 beside what rows use
 
 
 def shown(config: Config) -> dict:
-    """Return the configuration without paths and run settings: contents are in the digests."""
-    plain = config.model_dump(exclude={"run": True, "generator": {"path", "train"}})
+    """Return the configuration without paths and run settings: contents are in the digests.
+
+    Without `only`, too: what it chose is what is left.
+    """
+    unseen = {"run": True, "only": True, "generator": {"path", "train"}, "text": {"only"}}
+    plain = config.model_dump(exclude=unseen)
     for item in plain["datasets"].values():
         item.pop("file", None)
         item.pop("path", None)
