@@ -62,6 +62,16 @@ class OutlierExposure(Section):
     )
 
 
+class OutlierFilter(Section):
+    """Which generated outliers no detector sees: those that an ID classifier is sure of."""
+
+    max_confidence: Share | None = Field(
+        None,
+        description="drop outliers whose largest softmax probability is above; null = keep all",
+    )
+    row: Name = Field("ce", description="the row, one without outliers, whose detector judges them")
+
+
 class OwnMethod(Section):
     """A training method of one's own: a Python file whose METHOD is a bood_tasks.Method."""
 

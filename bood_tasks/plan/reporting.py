@@ -28,6 +28,8 @@ SHOWN_BESIDE = 1.0  # the training range, in figure 1 beside what rows use
 def shown(config: Config) -> dict:
     """Return the configuration without paths and run settings: contents are in the digests."""
     plain = config.model_dump(exclude={"run": True, "generator": {"path", "train"}})
+    if config.outlier_filter.max_confidence is None:
+        del plain["outlier_filter"]
     for item in plain["datasets"].values():
         item.pop("file", None)
         item.pop("path", None)
@@ -120,6 +122,8 @@ def gallery(config: Config) -> Spec | None:
         "encoder": stages.encoder(config, seed),
         "detectors": tuple(detectors.detector(config, name, seed) for name in config.rows),
     }
+    if kept := detectors.outlier_filter(config, config, inputs["ood_images"], None, seed):
+        inputs["outlier_filter"] = kept
     compared = stages.dreamood_images(config, seed)
     if compared:
         inputs["dreamood_images"] = compared
