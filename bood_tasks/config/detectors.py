@@ -107,6 +107,16 @@ class OutlierExposure(Section):
     )
 
 
+class OutlierFilter(Section):
+    """Which generated outliers no detector sees: those that an ID classifier is sure of."""
+
+    max_confidence: Share | None = Field(
+        None,
+        description="drop outliers whose largest softmax probability is above; null = keep all",
+    )
+    row: Name = Field("ce", description="the row, one without outliers, whose detector judges them")
+
+
 class OwnMethod(Section):
     """A training method of your own, in a Python file."""
 

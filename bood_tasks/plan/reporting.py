@@ -32,6 +32,8 @@ def shown(config: Config) -> dict:
     """
     unseen = {"run": True, "only": True, "generator": {"path", "train"}, "text": {"only"}}
     plain = config.model_dump(exclude=unseen)
+    if config.outlier_filter.max_confidence is None:
+        del plain["outlier_filter"]
     for item in plain["datasets"].values():
         item.pop("file", None)
         item.pop("path", None)
@@ -124,6 +126,8 @@ def gallery(config: Config) -> Spec | None:
         "encoder": stages.encoder(config, seed),
         "detectors": tuple(detectors.detector(config, name, seed) for name in config.rows),
     }
+    if kept := detectors.outlier_filter(config, config, inputs["ood_images"], None, seed):
+        inputs["outlier_filter"] = kept
     compared = stages.dreamood_images(config, seed)
     if compared:
         inputs["dreamood_images"] = compared

@@ -218,6 +218,27 @@ def test_figure_8_holds_both_methods_and_needs_a_row_of_dreamood(drawn, tmp_path
     assert set(made.files) - set(again.files) == {"figure8_dreamood_and_bood.png"}
 
 
+def test_the_filter_s_sheet_holds_a_kept_and_a_dropped_picture_and_the_counts(drawn, tmp_path):
+    """Of five items of each class, those of the first shard are dropped."""
+    given, dropped = drawn[0], drawn[0]["ood_images"][0]["labels"].shape[0]
+    many = sum(shard["labels"].shape[0] for shard in given["ood_images"])
+    kept = np.arange(dropped, many)
+    each = {what: dict.fromkeys(CLASSES, count) for what, count in (("kept", 3), ("dropped", 2))}
+    made = fake_artifacts.make(
+        tmp_path, "outlier_filter", arrays={"rows": kept},
+        files={"outlier_filter.json": each | {"max_confidence": 0.9}},
+    )  # fmt: skip
+    again = fake_artifacts.run_stage(
+        tmp_path, gallery.main, "gallery", SETTINGS, given | {"outlier_filter": made}
+    )
+    sheet = pixels(again.folder / "outlier_filter.png")
+    for shard in given["ood_images"]:
+        assert holds(sheet, shard["images"][0])
+    (told,) = [each["caption"] for each in again.json("captions.json")["figures"]
+               if each["file"] == "outlier_filter.png"]  # fmt: skip
+    assert "above 0.9. Dropped: cat 2 of 5, big dog 2 of 5." in told
+
+
 def test_captions_tell_of_blank_places_and_of_first_pictures(drawn):
     _, made = drawn
     told = {item["file"]: item["caption"] for item in made.json("captions.json")["figures"]}

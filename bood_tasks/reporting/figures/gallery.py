@@ -146,6 +146,7 @@ def main(argv: list[str] | None = None) -> None:
         gallery_planes.draw_planes(album, job, classes)
         gallery_pictures.draw_outliers(album, job, classes)
         gallery_pictures.draw_dreamood(album, job, classes)
+        gallery_pictures.draw_filter(album, job, classes)
         _draw_contacts(album, job, classes)
         _draw_distances(album, job, classes)
         _draw_losses(album, job)
