@@ -84,7 +84,7 @@ def fake_costs(folder: Path, spec: Spec) -> None:
     with Draft(folder / spec.manifest, spec.identity()) as draft:
         for table in ("4", "5"):
             rows = compare_cost({method: {} for method in spec.inputs}, table)
-            save(draft.folder, rows, cost_sheet(rows))
+            save(draft.folder, f"table{table}", rows, cost_sheet(rows))
         draft.finish()
 
 

@@ -50,14 +50,21 @@ class Sheet:
         return {note: number for number, note in enumerate(found, 1)}
 
 
-def percentage(mean: float, std: float | str = "", *, sign: str = "-") -> str:
+def percentage(mean: float, std: float | None = None, *, sign: str = "-") -> str:
     """Return a fraction in percent, with its deviation if there is one."""
-    spread = "" if std == "" else f" ± {100 * std:.2f}"
+    spread = "" if std is None else f" ± {100 * std:.2f}"
     return f"{100 * mean:{sign}.2f}".replace("-", MINUS) + spread
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return a text that Markdown shows as it is, also within a table."""
     return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def markdown_table(heads: list[str], lines: list[list[str]], *, left: int) -> str:
+    """Return a GitHub table of marked-up cells, its first `left` columns to the left."""
+    rule = [":--"] * left + ["--:"] * (len(heads) - left)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
 def markdown(sheet: Sheet) -> str:
@@ -65,21 +72,20 @@ def markdown(sheet: Sheet) -> str:
     marks = sheet.marks()
 
     def shown(cell: Cell) -> str:
-        text = f"**{_escape(cell.text)}**" if cell.bold else _escape(cell.text)
+        text = f"**{escape(cell.text)}**" if cell.bold else escape(cell.text)
         return text + (f"<sup>{marks[cell.note]}</sup>" if cell.note else "")
 
     heads = [
-        "<br>".join(_escape(name) for name in (group, column) if name)
+        "<br>".join(escape(name) for name in (group, column) if name)
         for group, columns in sheet.head
         for column in columns
     ]
-    rule = [":--"] * sheet.left + ["--:"] * (len(heads) - sheet.left)
-    lines = [heads, rule, *([shown(cell) for cell in line] for line in sheet.lines)]
-    numbered = [f"{number}. {_escape(note)}." for note, number in marks.items()]
+    lines = [[shown(cell) for cell in line] for line in sheet.lines]
+    numbered = [f"{number}. {escape(note)}." for note, number in marks.items()]
     parts = [
-        f"**{_escape(sheet.title)}**",
-        "\n".join(f"| {' | '.join(line)} |" for line in lines),
-        *(_escape(note) for note in sheet.notes),
+        f"**{escape(sheet.title)}**",
+        markdown_table(heads, lines, left=sheet.left),
+        *(escape(note) for note in sheet.notes),
     ]
     return "\n\n".join([*parts, "\n".join(numbered)]).rstrip() + "\n"
 
