@@ -16,12 +16,12 @@ from bood_tasks.catalogue.metrics import IN_SUMMARY, headings
 from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
-from bood_tasks.reporting.tables import goe_tables
-from bood_tasks.reporting.tables.costs import cost_sheet
+from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
 from bood_tasks.reporting.tables.frames import read_csv, records
-from bood_tasks.reporting.tables.paper_tables import quality_sheet
-from bood_tasks.reporting.tables.sheet import Sheet
+from bood_tasks.reporting.tables.goe_tables import goe_layout
+from bood_tasks.reporting.tables.layout import TableLayout
+from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
 
 VERSION = 4
@@ -150,7 +150,7 @@ def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[st
     return found
 
 
-def paper_sheets(artifacts: Iterable[Artifact]) -> list[dict]:
+def paper_tables(artifacts: Iterable[Artifact]) -> list[dict]:
     """Return the papers' tables in these artifacts beside ours, BOOD's before GOE's."""
     found = {}
     for artifact in artifacts:
@@ -158,23 +158,23 @@ def paper_sheets(artifacts: Iterable[Artifact]) -> list[dict]:
             if re.fullmatch(r"table\d\.csv", file):
                 rows = records(read_csv(artifact.folder / file))
                 cost = "quantity" in rows[0]
-                found[file] = cost_sheet(rows) if cost else quality_sheet(rows, convention="id")
+                found[file] = cost_layout(rows) if cost else bood_layout(rows, convention="id")
             elif re.fullmatch(r"goe_table\d\.csv", file):
                 rows = records(read_csv(artifact.folder / file))
                 corrected = [row for row in rows if row["profile"] == "corrected"]
-                found[file] = goe_tables.sheet(corrected, [])
+                found[file] = goe_layout(corrected, [])
     names = sorted(found, key=lambda file: (file.startswith("goe"), file))
     return [_blocks(found[file]) | {"open": file in names[:1]} for file in names]
 
 
-def _blocks(sheet: Sheet) -> dict:
+def _blocks(table: TableLayout) -> dict:
     """Group a table's lines by method, so that its name stands once, beside them all."""
     blocks: list[list] = []
-    for line in sheet.lines:
+    for line in table.lines:
         if line[0].text:
             blocks.append([])
         blocks[-1].append(line)
-    return {"sheet": sheet, "marks": sheet.marks(), "blocks": blocks}
+    return {"table": table, "marks": table.marks(), "blocks": blocks}
 
 
 def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
@@ -203,7 +203,7 @@ def render(
     notes: Mapping,
     *,
     pixels: Mapping[str, Mapping],
-    sheets: list[dict],
+    papers: list[dict],
     stages: Mapping[str, Cost],
     pictures: list[dict],
     warnings: list[str],
@@ -225,7 +225,7 @@ def render(
         shown=" and, below it, ".join(headings(IN_SUMMARY)),
         tables=_summary(table, accuracy),
         warnings=find_warnings(table, results) + find_pixel_warnings(table, pixels) + warnings,
-        sheets=sheets,
+        papers=papers,
         costs=cost_lines(stages) if stages else [],
         notes=list(footnotes(notes).values()),
         figures=[
@@ -266,7 +266,7 @@ def main(argv: list[str] | None = None) -> None:
         read_csv(inputs["metrics"].folder / "metrics.csv"),
         inputs["tables"].settings["notes"],
         pixels=inputs["pixel_statistics"].json("pixel_statistics.json"),
-        sheets=paper_sheets(_holding("tables", inputs)),
+        papers=paper_tables(_holding("tables", inputs)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(
             (

@@ -13,8 +13,8 @@ from bood_tasks.reporting.figures.curves import interval
 from bood_tasks.reporting.figures.goe_sweeps import averages
 from bood_tasks.reporting.tables import goe_tables
 from bood_tasks.reporting.tables.frames import read_csv, records
-from bood_tasks.reporting.tables.goe_tables import compare_with_goe, each_set, sheet
-from bood_tasks.reporting.tables.sheet import markdown
+from bood_tasks.reporting.tables.goe_tables import compare_with_goe, each_set, goe_layout
+from bood_tasks.reporting.tables.layout import markdown
 from bood_tasks.reporting.tables.summary import aggregate
 from bood_tasks.scoring import metrics
 from bood_tasks.scoring.epochs import COLUMNS as EPOCH_COLUMNS
@@ -135,7 +135,7 @@ def test_controls_stand_in_the_table_and_win_nothing():
     cells = compare_with_goe(averaged(rows() + control), "2", OUTLIERS, "corrected")
     names = {cell["score"] for cell in cells if cell["outliers"] == "control"}
     assert names == {"best of four", "length before the cut"}
-    text = markdown(sheet(cells, ["a choice"]))
+    text = markdown(goe_layout(cells, ["a choice"]))
     assert "99.90" in text
     assert "**99.90**" not in text
     assert "a choice." in text
@@ -148,7 +148,7 @@ def test_values_that_print_alike_are_all_best():
     for each in found:
         if each["metric"] == "auroc":
             each["value"] = 0.9 + (each["method"] == "oe") * (each["seed"] - 0.5) / 100
-    text = markdown(sheet(compare_with_goe(averaged(found), "1", OUTLIERS, "corrected"), []))
+    text = markdown(goe_layout(compare_with_goe(averaged(found), "1", OUTLIERS, "corrected"), []))
     assert "| **90.00 ± 0.00** |" in text
     assert "| **90.00 ± 0.71** |" in text
 

@@ -10,11 +10,11 @@ import yaml
 
 from bood_tasks import PROJECT
 from bood_tasks.catalogue.methods import METHODS
-from bood_tasks.reporting.tables.costs import compare_cost, cost_sheet
+from bood_tasks.reporting.tables.costs import compare_cost, cost_layout
 from bood_tasks.reporting.tables.frames import csv_text, read_csv, records
-from bood_tasks.reporting.tables.paper_tables import quality_sheet
+from bood_tasks.reporting.tables.layout import latex, markdown
+from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.published import KEY, compare_with_bood, read_published
-from bood_tasks.reporting.tables.sheet import latex, markdown
 
 FAR = ["svhn", "places365", "lsun", "isun", "dtd"]  # table 1's data sets as the presets call them
 BOOD, DREAMOOD, MSP = ("bood", "", "energy"), ("dreamood", "", "energy"), ("ce", "", "msp")
@@ -179,12 +179,12 @@ def test_other_in_distribution_data_set_only_averages_side_by_side():
     assert textures["missing"].startswith("the in-distribution data are others")
     accuracy = cell(rows, "BOOD", "", "id_acc")
     assert (accuracy["mean"], accuracy["published"], accuracy["delta"]) == (0.75, 0.7803, None)
-    for text in (markdown(quality_sheet(rows, convention="id")),
-                 latex(quality_sheet(rows, convention="id"))):  # fmt: skip
+    for text in (markdown(bood_layout(rows, convention="id")),
+                 latex(bood_layout(rows, convention="id"))):  # fmt: skip
         assert "ID fashion8 and its test sets against the paper's ID Cifar-100" in text
         assert "different data sets and proves nothing about reproduction" in text
         assert "Svhn" not in text
-    text = markdown(quality_sheet(rows, convention="id"))
+    text = markdown(bood_layout(rows, convention="id"))
     found = lines_of(text, "BOOD")
     assert found["ours"] == ["**20.25**", "**90.25**", "**75.00**"]
     flagged = re.search(r"^(\d+)\. ID fashion8 and .* proves nothing", text, re.MULTILINE)[1]
@@ -196,7 +196,7 @@ def test_other_in_distribution_data_set_only_averages_side_by_side():
 def test_markdown_shows_ours_published_and_difference_in_percent():
     near = run_of([BOOD], identity="imagenet100", tested=["ninco", "ssb_hard"], std=0.013)
     rows = compare_with_bood(near, "7")
-    text = markdown(quality_sheet(rows, convention="id"))
+    text = markdown(bood_layout(rows, convention="id"))
     assert "NINCO<br>FPR95 ↓ | NINCO<br>AUROC ↑ | SSB-hard<br>FPR95 ↓" in text
     found = lines_of(text, "BOOD")
     assert found["ours"][:2] == ["**20.00 ± 1.30**", "**90.00 ± 1.30**"]
@@ -208,7 +208,7 @@ def test_markdown_shows_ours_published_and_difference_in_percent():
 
 def test_best_of_ours_is_low_for_fpr95_and_high_for_auroc_and_accuracy():
     text = markdown(
-        quality_sheet(compare_with_bood(run_of([MSP, DREAMOOD, BOOD]), "1"), convention="id")
+        bood_layout(compare_with_bood(run_of([MSP, DREAMOOD, BOOD]), "1"), convention="id")
     )
     bold = {
         method: [value.startswith("**") for value in lines_of(text, method)["ours"]]
@@ -223,7 +223,7 @@ def test_best_of_ours_is_low_for_fpr95_and_high_for_auroc_and_accuracy():
 def test_figures_that_print_alike_are_all_best():
     run = run_of([MSP, BOOD])
     run.loc[(run["method"] == "bood") & (run["metric"] == "fpr95"), "mean"] += -0.01 + 1e-6
-    text = markdown(quality_sheet(compare_with_bood(run, "1"), convention="id"))
+    text = markdown(bood_layout(compare_with_bood(run, "1"), convention="id"))
     assert lines_of(text, "MSP")["ours"][0] == "**20.00**"
     assert lines_of(text, "BOOD")["ours"][0] == "**20.00**"
     assert lines_of(text, "MSP")["ours"][1] == "90.00"
@@ -233,7 +233,7 @@ def test_figures_that_print_alike_are_all_best():
 @pytest.mark.parametrize("convention", ["id", "ood"])
 def test_markdown_is_rectangular_and_every_dash_has_its_note(table, convention):
     rows = compare_with_bood(run_of([BOOD, ("bood", STRANGE, "energy")]), table)
-    text = markdown(quality_sheet(rows, convention=convention))
+    text = markdown(bood_layout(rows, convention=convention))
     block = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block}) == 1
     assert not re.search(r"–(?!<sup>)", text)
@@ -244,7 +244,7 @@ def test_markdown_is_rectangular_and_every_dash_has_its_note(table, convention):
 
 def test_ood_positive_sheet_shows_our_other_fpr95_without_a_published_one():
     rows = compare_with_bood(run_of([BOOD]), "3")
-    text = markdown(quality_sheet(rows, convention="ood"))
+    text = markdown(bood_layout(rows, convention="ood"))
     found = lines_of(text, "BOOD")
     assert found["ours"] == ["**10.20**", "**90.20**", "**75.00**"]
     assert found["published"][1:] == ["97.42", "77.64"]
@@ -272,7 +272,7 @@ def test_rows_without_a_published_counterpart_come_last():
 
 def test_latex_escapes_names():
     rows = compare_with_bood(run_of([("bood", STRANGE + r" \{}#^~|<*[", "energy")]), "1")
-    text = latex(quality_sheet(rows, convention="id"))
+    text = latex(bood_layout(rows, convention="id"))
     assert (
         r"BOOD $\cdot$ a\_b \& 50\% \$x\$ \textbackslash{}\{\}\#\textasciicircum{}"
         r"\textasciitilde{}\textbar{}\textless{}{*}{[} & Energy & ours & \textbf{20.00} &"
@@ -284,7 +284,7 @@ def test_latex_is_rectangular_and_balanced(table):
     rows = compare_with_bood(
         run_of([BOOD, ("bood", STRANGE, "energy")], tested=[*FAR, "[x]"]), table
     )
-    text = latex(quality_sheet(rows, convention="id"))
+    text = latex(bood_layout(rows, convention="id"))
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     width = len(re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)[1])
     for line in body:
@@ -302,9 +302,7 @@ def test_latex_is_rectangular_and_balanced(table):
 
 def test_markdown_escapes_a_pipe_and_a_tag():
     rows = compare_with_bood(run_of([("bood", "a|b<i>", "energy")]), "1")
-    assert "| BOOD · a\\|b&lt;i> | Energy | ours |" in markdown(
-        quality_sheet(rows, convention="id")
-    )
+    assert "| BOOD · a\\|b&lt;i> | Energy | ours |" in markdown(bood_layout(rows, convention="id"))
 
 
 def test_csv_keeps_full_precision_and_every_row():
@@ -355,13 +353,13 @@ def test_costs_not_measured_say_so_and_every_published_one_is_there(table):
 
 def test_cost_tables_can_be_read():
     rows = compare_cost({"bood": {"ood_features": 2**20, "images": 2**30}}, "5")
-    text = markdown(cost_sheet(rows))
+    text = markdown(cost_layout(rows))
     found = lines_of(text, "BOOD")
     assert found["ours"] == ["1 MB", "1 G", "1 G"]
     assert found["published"] == ["7.32 MB", "11.7 G", "11.7 G"]
     assert found["difference"][0] == "\N{MINUS SIGN}6.32 MB"
     assert lines_of(text, "DreamOOD")["ours"] == ["–<sup>1</sup>"] * 3
-    assert r"BOOD & ours & 1 MB & 1 G & 1 G \\" in latex(cost_sheet(rows))
+    assert r"BOOD & ours & 1 MB & 1 G & 1 G \\" in latex(cost_layout(rows))
 
 
 def test_unknown_tables_and_methods_are_refused():

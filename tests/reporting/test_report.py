@@ -32,7 +32,7 @@ PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
 def page(results=ONE_SEED, **changes):
     given = {
-        "pixels": PIXELS, "sheets": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
+        "pixels": PIXELS, "papers": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
         "config": {"id": "cats"}, "provenance": PROVENANCE,
     }  # fmt: skip
     return report.render(averaged(results), pd.DataFrame(results), SETTINGS, **given | changes)
@@ -148,23 +148,23 @@ def papers(root):
 
 
 def test_paper_tables_stand_in_their_order_and_table_1_is_open(tmp_path):
-    sheets = report.paper_sheets(papers(tmp_path).values())
-    assert [item["sheet"].title.split(":")[0] for item in sheets] == [
+    tables = report.paper_tables(papers(tmp_path).values())
+    assert [item["table"].title.split(":")[0] for item in tables] == [
         f"BOOD's table {number}" for number in range(1, 9)
     ]
-    text = page(sheets=sheets)
+    text = page(papers=tables)
     titles = re.findall(r"<details( open)?><summary>BOOD&#39;s table (.)", text)
     assert titles == [(" open" if n == "1" else "", n) for n in "12345678"]
 
 
-def test_paper_tables_show_what_the_sheet_holds(tmp_path):
-    sheets = report.paper_sheets(papers(tmp_path).values())
-    text = page(sheets=sheets[:1])
+def test_paper_tables_show_what_the_layout_holds(tmp_path):
+    tables = report.paper_tables(papers(tmp_path).values())
+    text = page(papers=tables[:1])
     table = text[text.index('<table class="paper"') :].split("</table>")[0]
     body = re.findall(r"<tr>(.*?)</tr>", table.split("</thead>")[1], re.DOTALL)
     shown = [re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL) for row in body]
-    marks = sheets[0]["marks"]
-    for line, cells in zip(sheets[0]["sheet"].lines, shown, strict=True):
+    marks = tables[0]["marks"]
+    for line, cells in zip(tables[0]["table"].lines, shown, strict=True):
         expected = [f"{cell.text}{marks.get(cell.note, '')}" for cell in line[2:]]
         if line[0].text:  # a method with its score stands beside all of its lines
             expected.insert(0, line[0].text + line[1].text)

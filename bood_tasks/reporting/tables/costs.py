@@ -6,9 +6,9 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, measured
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.frames import Row
+from bood_tasks.reporting.tables.layout import MINUS, Cell, TableLayout
 from bood_tasks.reporting.tables.paper_tables import cell_block, missing_cell, save
 from bood_tasks.reporting.tables.published import KEY, entry_of, read_published
-from bood_tasks.reporting.tables.sheet import MINUS, Cell, Sheet
 
 VERSION = 1
 TOTAL = "Total"
@@ -35,11 +35,11 @@ def main(argv: list[str] | None = None) -> None:
         for table, measure in (("4", seconds), ("5", sizes)):
             ours = {method: measure(made) for method, made in job.inputs.items()}
             rows = compare_cost(ours, table)
-            save(draft.folder, f"table{table}", rows, cost_sheet(rows))
+            save(draft.folder, f"table{table}", rows, cost_layout(rows))
         draft.finish(rows={"tables": 2})
 
 
-def cost_sheet(rows: list[Row]) -> Sheet:
+def cost_layout(rows: list[Row]) -> TableLayout:
     """Lay out what compare_cost returns."""
     table, costs = rows[0]["table"], KEY["costs"]
     quantities = list(dict.fromkeys(row["quantity"] for row in rows))
@@ -60,7 +60,7 @@ def cost_sheet(rows: list[Row]) -> Sheet:
             f"{method}: "
             + ", ".join(f"{name} = {' + '.join(stages[name])}" for name in quantities[:-1])
         )
-    return Sheet(
+    return TableLayout(
         f"BOOD's table {table}: {costs['tables'][table]['title']}",
         [("Method", [""]), ("", [""]), *((name, [""]) for name in quantities)],
         2,

@@ -14,6 +14,7 @@ from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.footnotes import footnotes
 from bood_tasks.reporting.tables.frames import Row, read_csv
+from bood_tasks.reporting.tables.layout import DASH, Cell, TableLayout, percentage
 from bood_tasks.reporting.tables.paper_tables import (
     best_of,
     cell_block,
@@ -23,7 +24,6 @@ from bood_tasks.reporting.tables.paper_tables import (
     save,
 )
 from bood_tasks.reporting.tables.published import KEY, beside, fraction, read_published
-from bood_tasks.reporting.tables.sheet import DASH, Cell, Sheet, percentage
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, aggregate
 
 VERSION = 2
@@ -120,7 +120,7 @@ def compare_with_goe(
     return rows
 
 
-def sheet(rows: list[Row], choices: list[str]) -> Sheet:
+def goe_layout(rows: list[Row], choices: list[str]) -> TableLayout:
     """Lay out what compare_with_goe returns."""
     first = rows[0]
     best = best_of(rows, lambda row: row["column"])
@@ -150,7 +150,7 @@ def sheet(rows: list[Row], choices: list[str]) -> Sheet:
         "Bold: the best of ours, controls aside, which read no classifier.",
         *(f"{choice}." for choice in choices),
     ]
-    return Sheet(
+    return TableLayout(
         f"GOE's table {first['table']}: {TITLES[first['table']]}, ID "
         f"{first['published_id_dataset']}, {first['profile'].replace('_', ' ')}",
         [(name, [""]) for name in ("Outliers", "Row", "Score", "", *headings(IN_GOE))],
@@ -160,7 +160,7 @@ def sheet(rows: list[Row], choices: list[str]) -> Sheet:
     )
 
 
-def each_set(summary: pd.DataFrame, outliers: Mapping[str, str]) -> Sheet:
+def each_set(summary: pd.DataFrame, outliers: Mapping[str, str]) -> TableLayout:
     """Lay out our FPR95 (OOD positive) and AUROC on each test set: averages hide them."""
     found = Lookup(summary)
     names = found.datasets("test")
@@ -171,7 +171,7 @@ def each_set(summary: pd.DataFrame, outliers: Mapping[str, str]) -> Sheet:
         head = [kind_of(label, outliers), row_name(*label[:2]), score_name(label[2])]
         told = [percentage(value["mean"], value["std"]) if value else DASH for value in values]
         lines.append([Cell(text) for text in (*head, *told)])
-    return Sheet(
+    return TableLayout(
         "Ours on each test set",
         [(name, [""]) for name in ("Outliers", "Row", "Score")]
         + [(f"{name} (n = {count:,})", headings(IN_GOE_SETS)) for name, count in names.items()]
@@ -190,7 +190,11 @@ def main(argv: list[str] | None = None) -> None:
     corrected, as_printed = (
         compare_with_goe(summary, table, outliers, profile) for profile in PROFILES
     )
-    sheets = [sheet(corrected, choices), sheet(as_printed, []), each_set(summary, outliers)]
+    layouts = [
+        goe_layout(corrected, choices),
+        goe_layout(as_printed, []),
+        each_set(summary, outliers),
+    ]
     with job.draft() as draft:
-        save(draft.folder, f"goe_table{table}", [*corrected, *as_printed], *sheets)
+        save(draft.folder, f"goe_table{table}", [*corrected, *as_printed], *layouts)
         draft.finish(rows={"rows": len(corrected)})

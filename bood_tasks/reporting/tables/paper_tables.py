@@ -11,8 +11,8 @@ from pathlib import Path
 from bood_tasks.catalogue.metrics import METRICS, better
 from bood_tasks.catalogue.titles import CONTROLS, score_name
 from bood_tasks.reporting.tables.frames import Row, csv_text
+from bood_tasks.reporting.tables.layout import DASH, Cell, TableLayout, latex, markdown, percentage
 from bood_tasks.reporting.tables.published import AVERAGE, KEY, ONE_SEED, OUR_AVERAGE
-from bood_tasks.reporting.tables.sheet import DASH, Cell, Sheet, latex, markdown, percentage
 from bood_tasks.scoring.roc import Convention
 
 PROVES_NOTHING = "the difference compares different data sets and proves nothing about reproduction"
@@ -96,7 +96,9 @@ def _sizes(rows: list[Row]) -> str:
     return f"Pictures of ours: ID {ours[0]['n_id']:,}; {sets or f'OOD {whole:,}'}."
 
 
-def quality_sheet(rows: list[Row], *, convention: Convention, choices: Sequence[str] = ()) -> Sheet:
+def bood_layout(
+    rows: list[Row], *, convention: Convention, choices: Sequence[str] = ()
+) -> TableLayout:
     """Lay out what published.compare_with_bood returns, FPR95 in one of its two conventions.
 
     `choices` are further notes: what decides the numbers (footnotes.py).
@@ -142,7 +144,7 @@ def quality_sheet(rows: list[Row], *, convention: Convention, choices: Sequence[
     if not same_id:
         notes.append("Figures of single data sets do not correspond; the CSV has them.")
     notes += [note for note in (_sizes(rows), *(f"{choice}." for choice in choices)) if note]
-    return Sheet(
+    return TableLayout(
         f"BOOD's table {rows[0]['table']}: {entry['title']}, ID {paper_id}. FPR95 with "
         f"{convention.upper()} positive",
         head,
@@ -152,12 +154,12 @@ def quality_sheet(rows: list[Row], *, convention: Convention, choices: Sequence[
     )
 
 
-def save(folder: Path, name: str, rows: list[Row], *sheets: Sheet) -> None:
-    """Write a table's .csv, .md and .tex: what was compared, and the sheets that show it."""
+def save(folder: Path, name: str, rows: list[Row], *layouts: TableLayout) -> None:
+    """Write a table's .csv, .md and .tex: what was compared, and the layouts that show it."""
     texts = {
         "csv": csv_text(rows),
-        "md": "\n".join(map(markdown, sheets)),
-        "tex": latex(*sheets),
+        "md": "\n".join(map(markdown, layouts)),
+        "tex": latex(*layouts),
     }
     for kind, text in texts.items():
         (folder / f"{name}.{kind}").write_text(text, encoding="utf-8")
@@ -165,5 +167,5 @@ def save(folder: Path, name: str, rows: list[Row], *sheets: Sheet) -> None:
 
 def save_quality(folder: Path, rows: list[Row], choices: Sequence[str]) -> None:
     """Save what published.compare_with_bood returns, FPR95 in both conventions."""
-    both = [quality_sheet(rows, convention=side, choices=choices) for side in ("id", "ood")]
+    both = [bood_layout(rows, convention=side, choices=choices) for side in ("id", "ood")]
     save(folder, f"table{rows[0]['table']}", rows, *both)

@@ -14,9 +14,9 @@ from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.footnotes import footnotes
 from bood_tasks.reporting.tables.frames import csv_text, read_csv
+from bood_tasks.reporting.tables.layout import escape, markdown_table
 from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
-from bood_tasks.reporting.tables.sheet import escape, markdown_table
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, aggregate, percent
 
 VERSION = 3
