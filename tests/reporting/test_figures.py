@@ -3,9 +3,7 @@ import PIL.Image
 import pytest
 import torch
 
-from bood_tasks.reporting.figures import distributions as plots
-from bood_tasks.reporting.figures import figures, gallery, mosaics, style
-from bood_tasks.reporting.figures import mosaics as sheets
+from bood_tasks.reporting.figures import distributions, figures, gallery, mosaics, style
 from bood_tasks.synthesis.crossing import walk
 from bood_tasks.synthesis.stepping import Stepping
 from tests import fake_artifacts
@@ -284,15 +282,15 @@ def test_picked_steps_hold_start_crossing_and_end(count, crossed_at, shown):
 def test_a_picture_larger_than_the_tile_keeps_its_pixels():
     image = np.random.default_rng(0).integers(0, 256, (1, 120, 120, 3), dtype=np.uint8)
     with style.house_style():
-        figure = sheets.contact_sheet({"real": image}, title="t", columns=1)
+        figure = mosaics.contact_sheet({"real": image}, title="t", columns=1)
     (placed,) = figure.images
     assert (placed.get_array()[30:150, 110:230] == image[0]).all()
 
 
 def test_distances_of_many_classes_share_one_panel():
-    names = [f"class{i}" for i in range(plots.MOST_PANELS_OF_CLASSES + 1)]
+    names = [f"class{i}" for i in range(distributions.MOST_PANELS_OF_CLASSES + 1)]
     steps = np.arange(26) % 5 + 1
-    figure = plots.distances(
+    figure = distributions.distances(
         steps, np.ones(26, bool), np.arange(26) % 13, names,
         taken={}, cut=dict.fromkeys(names, 2), tied={}, left_out={},
     )  # fmt: skip
