@@ -21,8 +21,7 @@ from bood_tasks.detectors.methods.gan import (
 from bood_tasks.networks.pixels import to_input
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.training import fit as training
-from bood_tasks.training.fit import cosine_lr
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.recipe import Recipe, Step, cosine_lr
 
 
 def stream(seed=0):

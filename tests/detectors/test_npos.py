@@ -12,8 +12,7 @@ from bood_tasks.detectors.methods.npos import NPOS, dispersion, moved_prototypes
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW
 from bood_tasks.training import fit as training
-from bood_tasks.training.fit import cosine_lr
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.recipe import Recipe, Step, cosine_lr
 
 SETTINGS = {
     "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,

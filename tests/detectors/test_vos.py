@@ -13,8 +13,7 @@ from bood_tasks.detectors.methods.queue import Queue
 from bood_tasks.detectors.methods.vos import RIDGE, VOS, fit_gaussians, unlikeliest, weighted_energy
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.training import fit as training
-from bood_tasks.training.fit import cosine_lr
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.recipe import Recipe, Step, cosine_lr
 
 SETTINGS = {"queue": 4, "candidates": 50, "selected": 2, "weight": 0.1, "start": 0.4}
 

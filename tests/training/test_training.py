@@ -13,11 +13,11 @@ from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
 from bood_tasks.training import loading
 from bood_tasks.training import predict as predicting
-from bood_tasks.training.fit import augment, cosine_lr, fit
+from bood_tasks.training.fit import augment, fit
 from bood_tasks.training.loading import Held, Streamed, place
 from bood_tasks.training.mixing import id_rows, rows_at
 from bood_tasks.training.predict import predict
-from bood_tasks.training.recipe import Recipe, optimiser
+from bood_tasks.training.recipe import Recipe, cosine_lr, optimiser, require_finite
 
 RECIPE = Recipe(
     epochs=2,
@@ -261,8 +261,18 @@ def test_diverging_loss_is_refused_with_the_learning_rate(tmp_path):
     def loss(net, x, y, step):
         return {"loss": cross_entropy(net, x, y, step)["loss"] * math.inf}
 
-    with pytest.raises(ValueError, match=r"encoder.lr \(now 0.05\)"):
+    with pytest.raises(ValueError, match=r"encoder.lr must .* at step 0; lower it \(now 0.05\)"):
         run(tmp_path / "c", loss)
+
+
+def test_the_step_that_diverged_and_every_learning_rate_are_named():
+    lrs = {"gan.lr_g": 1e-4, "gan.lr_d": 4e-4}
+    require_finite([1.0, -2.0], 7, lrs)
+    message = (
+        r"gan.lr_g and gan.lr_d must .* got nan at step 8; lower them \(now 0.0001 and 0.0004\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        require_finite([1.0, math.nan, math.inf], 7, lrs)
 
 
 def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
