@@ -28,7 +28,7 @@ from bood_tasks.networks.pixels import MEAN, STD
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import place
+from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.recipe import Recipe
 
 BACKWARD = 3  # operations of a step, in forward passes
@@ -107,8 +107,8 @@ def our_epoch_seconds(
             "loss": ce + 2.5 * ood_loss(net.phi(energy(logits)[:, None]), is_id, reduction="mean")
         }
 
-    held = place(images, device)
-    outliers = place(images[::-1].copy(), device) if ood else None
+    held = load_where_it_fits(images, device)
+    outliers = load_where_it_fits(images[::-1].copy(), device) if ood else None
 
     def run(rows: int, epochs: int) -> float:
         from dataclasses import replace

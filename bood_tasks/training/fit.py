@@ -23,9 +23,9 @@ from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import Cropped, Pixels, mirror, resized_crop, shift, to_device
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.loading import Held, Streamed
+from bood_tasks.training.loading import FromDisk, InMemory
 from bood_tasks.training.mixing import Mixture
-from bood_tasks.training.predict import as_input, is_text
+from bood_tasks.training.predict import are_tokens, as_input
 from bood_tasks.training.recipe import Recipe, Step, require_finite, scheduled_lr
 
 STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
@@ -83,14 +83,14 @@ class _Recorder:
 def fit(
     model: nn.Module,
     loss: Loss,
-    images: Held | Streamed,
+    images: InMemory | FromDisk,
     labels: Int64[Tensor, " n"],
     recipe: Recipe,
     *,
     stage: str,
     seed: int,
     checkpoint: Path,
-    outliers: Sequence[tuple[Held | Streamed, float]] = (),
+    outliers: Sequence[tuple[InMemory | FromDisk, float]] = (),
     snapshots: Path | None = None,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[list[dict[str, float]], float]:
@@ -134,13 +134,13 @@ def fit(
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
                 group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
-            place = Step(step, steps, _stream(seed, stage, "method", step))
+            now = Step(step, steps, _stream(seed, stage, "method", step))
             try:
-                x = as_input(x if is_text(x) else augment(x, recipe, rng))
+                x = as_input(x if are_tokens(x) else augment(x, recipe, rng))
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):
-                    terms = step_loss(model, x, y, place)
+                    terms = step_loss(model, x, y, now)
                 for optimiser in optimisers:
                     optimiser.zero_grad()
                 terms["loss"].backward()

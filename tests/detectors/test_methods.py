@@ -13,7 +13,7 @@ from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.methods import CONFIDENCE, METHODS, PACKAGED
 from bood_tasks.config.detectors import Detector
 from bood_tasks.detectors.detector import train_detector
-from bood_tasks.detectors.model import FILE, build, load_model, method_class
+from bood_tasks.detectors.model import DESCRIPTION, build, load_model, method_class
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training import fit as training
 from bood_tasks.training.recipe import Recipe, Step
@@ -129,7 +129,7 @@ def test_a_loaded_model_gives_what_the_saved_one_gave(module, tmp_path):
     model = after_steps(module).eval()
     with Draft(manifest, spec) as draft:
         save_weights(model, draft.folder / "model.safetensors")
-        write_json(draft.folder / FILE, described(module))
+        write_json(draft.folder / DESCRIPTION, described(module))
         draft.finish()
     loaded, (x, _) = load_model(Artifact(manifest), "cpu"), batch(module)
     assert not loaded.training
