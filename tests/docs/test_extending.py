@@ -1,0 +1,138 @@
+"""The recipes of docs/extending.md as they stand there, applied to a copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/extending.md"
+COPIED = ("bood_tasks", "workflow", "profiles", "Snakefile", "config.yaml")
+BLOCK = re.compile(
+    r"```\w+\n# (?P<path>[\w./]+)"
+    r"(?: \((?P<new>new)\)|, (?P<side>before|after): (?P<line>[^\n]+))?\n(?P<text>.*?)```",
+    re.DOTALL,
+)
+
+
+def recipes() -> dict[str, str]:
+    """Return the text of each recipe by its heading."""
+    _, *parts = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {part.split("\n")[0]: part for part in parts}
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A copy of the project's code with pictures in data/; what ships with it is linked."""
+    for name in COPIED:
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, tmp_path)
+        else:
+            ignored = shutil.ignore_patterns("embedded", "__pycache__")
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    (tmp_path / "bood_tasks/embedded").symlink_to(ROOT / "bood_tasks/embedded")
+    (tmp_path / "data/photos").mkdir(parents=True)
+    picture = PIL.Image.fromarray(np.zeros((28, 28), np.uint8))
+    picture.save(tmp_path / "data/photos/black.png")
+    return tmp_path
+
+
+def apply(recipe: str, project: Path) -> list[str]:
+    """Write a recipe's blocks into the project; return its overlays."""
+    overlays = []
+    for block in BLOCK.finditer(recipe):
+        path, text = project / block["path"], block["text"].replace("/data/", f"{project}/data/")
+        if block["path"] == "my.yaml":
+            overlays.append(f"my{len(overlays)}.yaml")
+            (project / overlays[-1]).write_text(text)
+            continue
+        if block["new"]:
+            assert not path.exists(), path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (number,) = [n for n, line in enumerate(lines) if line.strip().startswith(block["line"])]
+        lines.insert(number + (block["side"] == "after"), text)
+        path.write_text("".join(lines), encoding="utf-8")
+    return overlays
+
+
+def run(project: Path, *command: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(project)}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+# What a dry run must plan once a recipe is applied.
+PLANNED = {
+    "A row or an ablation": ["artifacts/distances/alpha0.3-", "results/.published/ablations-"],
+    "A post-hoc score": ["artifacts/scores/cross_entropy-seed0-max_logit/"],
+    "A method in the package": ["artifacts/detector/smoothing-seed0/"],
+    "An OOD data set": ["artifacts/dataset/photos/", "artifacts/dataset/openimage_o/"],
+    "An ID data set": ["artifacts/dataset/imagenette/", "artifacts/features/imagenette-seed0/"],
+}
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_recipe_plans_what_it_says(name, project):
+    overlays = apply(recipes()[name], project)
+    planned = "".join(
+        run(
+            project, "-m", "snakemake", "-n", "--configfile", "workflow/presets/smoke.yaml", overlay
+        )
+        for overlay in overlays
+    )
+    assert [path for path in PLANNED[name] if path not in planned] == []
+
+
+def test_a_score_reads_outputs(project):
+    apply(recipes()["A post-hoc score"], project)
+    code = (
+        "import torch; from bood_tasks.scoring.posthoc.base import Outputs\n"
+        "from bood_tasks.scoring.posthoc.table import score_named\n"
+        "outputs = Outputs(torch.zeros(2, 3), torch.tensor([[1.0, 5], [2, 0]]))\n"
+        "print(score_named('max_logit').score(outputs, {}).tolist())"
+    )
+    assert "[5.0, 2.0]" in run(project, "-c", code)
+
+
+def test_a_metric_has_its_value(project):
+    apply(recipes()["A metric"], project)
+    code = (
+        "import numpy; from bood_tasks.scoring.roc import compare\n"
+        "inside, outside = numpy.array([3.0, 2, 0]), numpy.array([1.0, -1, -2])\n"
+        "print(compare(inside, outside, threshold='first'))"
+    )
+    # above 1: one of three ID samples is missed; or above -1: one of three OOD is accepted
+    assert re.search(r"'detection_error', '', 0\.1666", run(project, "-c", code))
+
+
+def test_a_profile_is_taken(project):
+    apply(recipes()["A cluster profile"], project)
+    run(
+        project, "-m", "snakemake", "-n", "--workflow-profile", "profiles/mine", "--configfile",
+        "workflow/presets/smoke.yaml",
+    )  # fmt: skip
+
+
+def test_the_table_counts_the_files():
+    """Of a method of one's own: its one file, which lies outside the project."""
+    table = dict(re.findall(r"^\| \[(.+?)\]\(.*?\) \| (\d+) \|$", PAGE.read_text(), re.MULTILINE))
+    found = {}
+    for name, recipe in recipes().items():
+        listed = name[0].lower() + name[1:]
+        if listed in table:
+            paths = {block["path"] for block in BLOCK.finditer(recipe)} - {"my.yaml"}
+            found[listed] = str(len(paths) or int(name == "A method of your own"))
+    assert found == table
