@@ -16,7 +16,8 @@ PAGE = ROOT / "docs/extending.md"
 COPIED = ("bood_tasks", "workflow", "profiles", "Snakefile", "config.yaml")
 BLOCK = re.compile(
     r"```\w+\n# (?P<path>[\w./]+)"
-    r"(?: \((?P<new>new)\)|, (?P<side>before|after): (?P<line>[^\n]+))?\n(?P<text>.*?)```",
+    r"(?: \((?P<new>new)\)|, (?P<side>before|after|instead of): (?P<line>[^\n]+))?\n"
+    r"(?P<text>.*?)```",
     re.DOTALL,
 )
 
@@ -59,7 +60,8 @@ def apply(recipe: str, project: Path) -> list[str]:
             continue
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         (number,) = [n for n, line in enumerate(lines) if line.strip().startswith(block["line"])]
-        lines.insert(number + (block["side"] == "after"), text)
+        number += block["side"] == "after"
+        lines[number : number + (block["side"] == "instead of")] = [text]
         path.write_text("".join(lines), encoding="utf-8")
     return overlays
 
@@ -80,19 +82,20 @@ PLANNED = {
     "A post-hoc score": ["artifacts/scores/cross_entropy-seed0-max_logit/"],
     "A method in the package": ["artifacts/detector/smoothing-seed0/"],
     "An OOD data set": ["artifacts/dataset/photos/", "artifacts/dataset/openimage_o/"],
+    "A sampler of outlier features": ["artifacts/ood_features/halfway-seed0/"],
+    "An outlier filter": ["artifacts/outlier_filter/"],
+    "A table": ["artifacts/ranking/", "results/.published/ranking-"],
     "An ID data set": ["artifacts/dataset/imagenette/", "artifacts/features/imagenette-seed0/"],
 }
 
 
 @pytest.mark.parametrize("name", PLANNED)
 def test_a_recipe_plans_what_it_says(name, project):
-    overlays = apply(recipes()[name], project)
-    planned = "".join(
-        run(
-            project, "-m", "snakemake", "-n", "--configfile", "workflow/presets/smoke.yaml", overlay
-        )
-        for overlay in overlays
-    )
+    overlays = apply(recipes()[name], project) or ["workflow/presets/smoke.yaml"]
+    planned = ""
+    for overlay in overlays:
+        files = ("--configfile", "workflow/presets/smoke.yaml", overlay)
+        planned += run(project, "-m", "snakemake", "-n", *files)
     assert [path for path in PLANNED[name] if path not in planned] == []
 
 
@@ -116,6 +119,90 @@ def test_a_metric_has_its_value(project):
     )
     # above 1: one of three ID samples is missed; or above -1: one of three OOD is accepted
     assert re.search(r"'detection_error', '', 0\.1666", run(project, "-c", code))
+
+
+def test_a_sampler_makes_vectors(project):
+    apply(recipes()["A sampler of outlier features"], project)
+    code = (
+        "import numpy, torch; from bood_tasks.synthesis.samplers.interface import Features\n"
+        "from bood_tasks.synthesis.ood_features import sampler\n"
+        "features = torch.tensor([[1.0, 0], [0, 2]]), numpy.array([0, 1])\n"
+        "given = Features(*features, torch.eye(2), ['a', 'b'], None)\n"
+        "print(sampler('halfway').sample(given, {'vectors': 1}).vectors.tolist())"
+    )
+    assert re.search(r"\[\[(0\.7071\d*, 0\.7071\d*)\], \[\1\]\]", run(project, "-c", code))
+
+
+def test_a_generator_is_asked_for_folders(project):
+    """The outline has the members that stages use; it draws nothing."""
+    apply(recipes()["A generator"], project)
+    code = (
+        "from pathlib import Path\n"
+        "from bood_tasks.generators.text_to_image import flow, interface\n"
+        "Path('model/transformer').mkdir(parents=True)\n"
+        "Path('model/transformer/config.json').touch()\n"
+        "assert interface.family_of(Path('model')) is flow\n"
+        "assert isinstance(interface.load(Path('model')), interface.TextToImage)"
+    )
+    run(project, "-c", code)
+
+
+def test_a_table_ranks_rows(project):
+    apply(recipes()["A table"], project)
+    (project / "metrics.csv").write_text(
+        "method,variant,score,split,metric,value\n"
+        "ce,,msp,test,auroc,0.5\nce,,energy,test,auroc,0.7\nce,,msp,test,fpr95,0.9\n"
+    )
+    code = (
+        "import pandas; from bood_tasks.reporting.tables.ranking import rank\n"
+        "metrics = pandas.read_csv('metrics.csv', keep_default_na=False)\n"
+        "print(rank(metrics).score.tolist())"
+    )
+    assert "['energy', 'msp']" in run(project, "-c", code)
+
+
+def test_a_figure_is_drawn(project):
+    apply(recipes()["A figure"], project)
+    code = (
+        "from pathlib import Path; from types import SimpleNamespace; import numpy\n"
+        "from bood_tasks.reporting.figures import figures\n"
+        "scores = {'mine/test/score': numpy.arange(9.0)}\n"
+        "job = SimpleNamespace(settings={'id': 'mine'}, inputs={'scores': [scores, scores]})\n"
+        "figures._draw_spread(figures.Album(Path()), job)"
+    )
+    run(project, "-c", code)
+    assert (project / "spread.png").stat().st_size > 1000
+
+
+def test_a_column_is_filled(project):
+    apply(recipes()["A column of metrics.csv"], project)
+    code = (
+        "import numpy; from bood_tasks.scoring.metrics import COLUMNS, _rows\n"
+        "assert 'id_median' in COLUMNS\n"
+        "scores = {'mine/test/score': numpy.arange(5.0), 'far/test/score': numpy.zeros(3)}\n"
+        "settings = {'id': 'mine', 'test': ['far'], 'validation': [], 'control': []}\n"
+        "rows = list(_rows(scores, {}, settings | {'threshold': 'first'}))\n"
+        "print({row['id_median'] for row in rows}, {*rows[0]} <= {*COLUMNS})"
+    )
+    assert "{2.0} True" in run(project, "-c", code)
+
+
+def test_a_setting_in_a_spec_makes_another_artifact(project):
+    apply(recipes()["What makes an artifact stale"], project)
+    code = (
+        "from pathlib import Path; from bood_tasks.config.load import effective_config\n"
+        "from bood_tasks.plan.synthesis import anchors\n"
+        "files = [Path('config.yaml'), Path('my0.yaml')]\n"
+        "before, after = anchors(effective_config(files[:1])), anchors(effective_config(files))\n"
+        "print(before.digest != after.digest, before.inputs == after.inputs)"
+    )
+    assert "True True" in run(project, "-c", code)
+
+
+def test_a_shard_has_another_layout(project):
+    apply(recipes()["A shard's format"], project)
+    assert "chunk=10" in (project / "bood_tasks/synthesis/shards.py").read_text()
+    run(project, "-c", "import bood_tasks.synthesis.shards")
 
 
 def test_a_profile_is_taken(project):
