@@ -31,6 +31,7 @@ def cost(files: list[Path], device: str | None) -> None:
     """Print what a configuration will cost on a device, or (None) what its artifacts did cost."""
     from bood_tasks.cli import cost as costs
     from bood_tasks.plan import plan as planning
+    from bood_tasks.plan.resources import DEVICES, REACHED, REACHED_BY_OTHERS
 
     config = effective_config(files)
     plan = planning.make(config)
@@ -44,11 +45,12 @@ def cost(files: list[Path], device: str | None) -> None:
     sides = dict.fromkeys(("jobs", "items", "TFLOP", hours, "disk GB"), "right")
     print_table(costs.lines(stages), {"stage": "left", **sides, "notes": "left"})
     if device is not None:
-        half, full = costs.DEVICES[device]
-        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in costs.SHARE.items())
+        half, full = DEVICES[device]
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in REACHED.items())
         print(
             f"Hours on one {device}, assumed to sustain {half:g} TFLOP/s in half and {full:g} in "
-            f"full precision, of which reach: {shares}, others 25%. Not measured; `bood cost` "
+            f"full precision, of which reach: {shares}, others "
+            f"{REACHED_BY_OTHERS:.0%}. Not measured; `bood cost` "
             "says what a run took."
         )
         for message in planning.absent(config):

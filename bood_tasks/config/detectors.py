@@ -24,31 +24,34 @@ class Gan(Section):
     kl_weight: NonNegative = Field(1.0, description="beta, of the KL divergence to uniform")
 
 
-class Vos(Section):
-    """Virtual outliers from class-conditional Gaussians (Du et al. 2022)."""
+class Queued(Section):
+    """Settings of a method that needs each class's last features before its outliers begin."""
 
-    queue: Count = Field(1000, description="last features kept of each class")
-    candidates: Count = Field(10_000, description="drawn of each class at every step")
-    selected: Count = Field(1, description="of them, the least likely, are outliers")
-    weight: NonNegative = Field(0.1, description="beta, of the uncertainty term")
+    queue: Count = Field(1000, description="last features or embeddings kept of each class")
     start: Share = Field(0.4, description="share of training before the first outliers")
 
 
-class Npos(Section):
+class Vos(Queued):
+    """Virtual outliers from class-conditional Gaussians (Du et al. 2022)."""
+
+    candidates: Count = Field(10_000, description="drawn of each class at every step")
+    selected: Count = Field(1, description="of them, the least likely, are outliers")
+    weight: NonNegative = Field(0.1, description="beta, of the uncertainty term")
+
+
+class Npos(Queued):
     """Outliers beside the embeddings of lowest density (Tao et al. 2023), on CIDER's embedding."""
 
     embedding: Count = Field(128, description="its dimension")
     temperature: Positive = 0.1
     prototype_momentum: Share = Field(0.95, description="of the class prototypes, a batch")
     dispersion_weight: NonNegative = Field(0.5, description="of DispLoss beside CompLoss")
-    queue: Count = Field(1000, description="last embeddings kept of each class")
     neighbours: Count = Field(100, description="k, of the distance to the k-th neighbour")
     boundary: Count = Field(50, description="outermost embeddings of each class")
     points: Count = Field(2, description="of them, drawn at every step")
     candidates: Count = Field(600, description="Gaussian steps from each")
     sigma: Positive = Field(0.1, description="their standard deviation")
     outlier_weight: NonNegative = Field(0.1, description="of the loss of phi")
-    start: Share = Field(0.4, description="share of training before the first outliers")
 
 
 class OutlierExposure(Section):

@@ -124,7 +124,7 @@ class Config(Section):
         if method not in self.methods:
             return METHODS[method]
         own = self.methods[method]
-        return MethodEntry(method, "", method, own.outliers, tuple(own.scores))
+        return MethodEntry(method, "", method, own.outliers, tuple(own.scores), texts=True)
 
     def of_texts(self) -> "Config | None":
         """Return the configuration of the texts, if there is one."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.config.fields import (
     Count,
     Natural,
@@ -94,7 +95,9 @@ class DreamOod(Section):
 class OodFeatures(Section):
     """Selection and perturbation (equations 4 and 5), or DreamOOD's sampler in their place."""
 
-    sampler: Literal["bood", "dreamood"] = "bood"
+    sampler: Literal[tuple(SAMPLERS)] = Field(
+        "bood", description="how outlier vectors are made from the training features"
+    )
     dreamood: DreamOod = DreamOod()
     select: Literal["boundary", "random"] = "boundary"
     rate: Share = Field(0.05, description="r, share of each class")

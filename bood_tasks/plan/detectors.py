@@ -2,12 +2,11 @@
 
 from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.catalogue.stages import method_version
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, dataset
 from bood_tasks.plan.synthesis import gan_images, images, texts
-
-OWN_SETTINGS = ("gan", "vos", "npos", "outlier_exposure")  # sections of `detector`, a method each
 
 
 def outliers(config: Config, row: str, seed: int) -> tuple[list[dict], tuple[Spec, ...]]:
@@ -45,15 +44,13 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
         path = locate(own.module, f"methods.{name}.module")
         made_from = {"method": name, "content": content(path), "method_settings": own.settings}
         return made_from, str(path)
-    given = {}
-    if entry.module == "energy_regulariser":
-        given = config.detector.model_dump(include={"ood_weight", "reduction", "phi"})
-    elif entry.module in OWN_SETTINGS:
-        given = getattr(config.detector, entry.module).model_dump()
-    if entry.module == "gan":
-        given["size"] = config.image.crop or config.image.size
+    settings = config.detector.model_dump(include=set(entry.keys))
+    if entry.section:
+        settings |= getattr(config.detector, entry.section).model_dump()
+    if entry.sized:
+        settings["size"] = config.image.crop or config.image.size
     version = method_version(entry.module)
-    return {"method": entry.module, "method_version": version, "method_settings": given}, ""
+    return {"method": entry.module, "method_version": version, "method_settings": settings}, ""
 
 
 def _network(config: Config) -> dict:
@@ -89,8 +86,9 @@ def detector(config: Config, row: str, seed: int) -> Spec:
         return pretrained(own, seed)
     method, source = _method(own, row)
     shape = {"network", "depth", "width", "stem", "dropout", "gru"}
-    unused = {"start", "pretrained", "new_head", "ood_weight", "reduction", "phi", *OWN_SETTINGS}
-    settings = item.model_dump(exclude=shape | unused) | _network(own) | method
+    of_methods = {*KEYS, *SECTIONS}
+    unused = {"start", "pretrained", "new_head"}
+    settings = item.model_dump(exclude=shape | unused | of_methods) | _network(own) | method
     settings |= {"seed": seed, "crop": own.image.crop}
     if method["method_settings"].get("weighting") == "batch":
         settings["mixing"] = "shuffled"

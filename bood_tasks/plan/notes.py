@@ -2,22 +2,21 @@
 
 from collections.abc import Iterable
 
-from bood_tasks.catalogue.methods import GOE
+from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
-from bood_tasks.plan import detectors
 from bood_tasks.plan import synthesis as stages
-from bood_tasks.plan.detectors import OWN_SETTINGS
 
 
 def notes(config: Config, rows: Iterable[str]) -> dict:
     """Return the choices that decide the numbers, for the tables' footnotes."""
     used = {config.method(name).module for name in rows}
     scored = {score for name in rows for score in config.rows[name].scores}
-    own = {name: getattr(config.detector, name).model_dump() for name in OWN_SETTINGS}
-    if any(config.rows[name].method == "dreamood" for name in rows):
-        own["dreamood"] = config.ood_features.dreamood.model_dump()
-        used.add("dreamood")
+    own = {name: getattr(config.detector, name).model_dump() for name in SECTIONS}
+    for sampler in sorted({stages.sampler_of(config, name) for name in rows}):
+        if section := stages.sampler_section(config, sampler):
+            own[sampler] = section
+            used.add(sampler)
     scoring = config.scoring.model_dump()
     return {
         "seeds": config.seeds,
@@ -29,7 +28,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "images": config.images.model_dump(
             exclude={"shard"} | (set() if config.images.saved_size else {"kernel"})
         ),
-        "detector": config.detector.model_dump(exclude=set(OWN_SETTINGS)),
+        "detector": config.detector.model_dump(exclude=set(SECTIONS)),
         **{name: settings for name, settings in own.items() if name in used},
         **{name: settings for name, settings in scoring.items() if name in scored},
         "rows": {name: config.rows[name].set for name in rows},
@@ -39,8 +38,8 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
 def goe_notes(config: Config) -> dict:
     """Return the choices that decide the numbers, for the footnotes."""
     texts_, first = is_text(config.datasets[config.id]), config
-    for name, row in config.rows.items():
-        if row.method == GOE:
+    for name in config.rows:
+        if config.method(name).goe:
             first = config.for_row(name)
             break
     kept = ("tokens", "vocabulary", "texts") if texts_ else ("image",)
@@ -54,8 +53,7 @@ def goe_notes(config: Config) -> dict:
         item = getattr(first, name)
         at_hand = item.source == "local"
         found[name] = {"source": "local"} if at_hand else item.train.model_dump()
-    unused = {*detectors.OWN_SETTINGS, "ood_weight", "reduction", "phi", "pretrained", "snapshots"}
-    unused |= {"new_head", "gru", "start"}
+    unused = {*KEYS, *SECTIONS, "pretrained", "snapshots", "new_head", "gru", "start"}
     if texts_:
         unused |= {"depth", "width", "stem", "dropout", "augment", "crop_padding", "flip"}
         found["gru"] = first.detector.gru.model_dump()

@@ -2,7 +2,8 @@
 it shows and no others, so `snakemake table1` trains nothing that only a curve needs."""
 
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.methods import GOE
+from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import REFERENCE, Study, study
@@ -57,7 +58,7 @@ def _swept(found: Study) -> tuple[Spec, str | None]:
 def sweeps(found: Study) -> Spec:
     """Spec of figures 5 and 6: the curves, with a cross-entropy row beside them if there is one."""
     figured, baseline = _swept(found)
-    if found.config.rows[REFERENCE].method == GOE:
+    if found.config.method(REFERENCE).goe:
         return goe_sweeps(found, figured, baseline)
     settings = {
         "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
@@ -72,7 +73,7 @@ def costs(config: Config) -> Spec | None:
     inputs, seed = {}, config.seeds[0]
     for name, row in config.rows.items():
         decoded = list(row.outliers) == ["images"]
-        if row.method not in ("bood", "dreamood") or row.variant or not decoded:
+        if row.method not in PRICED or row.variant or not decoded:
             continue
         own = config.for_row(name)
         made = (
@@ -158,7 +159,11 @@ def products(config: Config) -> dict[str, Spec]:
     settings = {"notes": notes(config, config.rows)}
     found = {
         "metrics": figured,
-        "tables": Spec("tables", readable(config.id), settings, {"metrics": figured}),
+        **{
+            kind: Spec(kind, readable(config.id), settings, {"metrics": figured})
+            for kind, product in PRODUCTS.items()
+            if product.from_metrics
+        },
         "costs": costs(config),
         **_varied(config, ""),
         "goe_tables": goe_tables(config, figured),
@@ -184,7 +189,7 @@ def kind_of_outliers(config: Config, row: str) -> str:
 
 def goe_tables(config: Config, metrics: Spec) -> Spec | None:
     """Spec of tables 1 and 3, or of table 2 for texts; None without a row that saw outliers."""
-    if all(row.method != GOE for row in config.rows.values()):
+    if not any(config.method(name).goe for name in config.rows):
         return None
     outliers = {
         f"{row.method}|{row.variant}": kind_of_outliers(config, name)
@@ -203,7 +208,7 @@ def goe_sweeps(found: Study, metrics: Spec, baseline: str | None) -> Spec:
         "figures": {key: FIGURES[key] for key in found.sweeps if key in FIGURES},
         "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
         "defaults": found.defaults,
-        "method": GOE,
+        "method": config.rows[REFERENCE].method,
         "baseline": None,
         "notes": goe_notes(config.for_row(REFERENCE)),
     }
@@ -219,7 +224,7 @@ def goe_epochs(config: Config) -> Spec | None:
     rows, made = [], []
     for name, row in config.rows.items():
         own = config.for_row(name)
-        if row.method != GOE or not own.detector.snapshots:
+        if not (config.method(name).goe and own.detector.snapshots):
             continue
         for seed in config.seeds:
             detector = detectors.detector(config, name, seed)

@@ -67,7 +67,7 @@ def scores(config: Config, row: str, seed: int, score: str) -> Spec:
     found = outputs(config, row, seed, training=False)
     inputs: dict = {"outputs": found}
     settings: dict = {"score": score, "id": config.id}
-    if hasattr(own.scoring, score):
+    if entry.settings:
         settings |= getattr(own.scoring, score).model_dump()
     if entry.validated:
         settings["validation"] = config.validation

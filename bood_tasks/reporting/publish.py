@@ -13,7 +13,7 @@ from pathlib import Path
 from bood_tasks.artifacts.manifest import damaged_files, payload_files, write_json
 from bood_tasks.artifacts.outside import require_writable
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.products import PLACES
+from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.jobs.job import run
 
 
@@ -48,7 +48,7 @@ def publish(artifact: Artifact, record: Path, *, kind: str) -> list[Path]:
     damage = damaged_files(artifact.folder, artifact.files, rehash=True)
     if damage:
         raise ValueError(f"{artifact.folder}: {damage[0]}; run `bood verify --repair`")
-    results, place = record.parent.parent, Path(PLACES[kind])
+    results, place = record.parent.parent, Path(PRODUCTS[kind].folder)
     require_writable(record.parent)
     require_writable(results / place)
 
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--in", dest="manifest", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path, help="results/.published/<record>")
-    parser.add_argument("--kind", required=True, choices=list(PLACES))
+    parser.add_argument("--kind", required=True, choices=list(PRODUCTS))
     arguments = parser.parse_args(argv)
     for path in publish(Artifact(arguments.manifest), arguments.out, kind=arguments.kind):
         print(path)

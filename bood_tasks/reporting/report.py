@@ -11,7 +11,7 @@ import jinja2
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, duration, measured, size
-from bood_tasks.catalogue.products import ALBUMS, PAPER
+from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables import goe_tables
@@ -28,9 +28,6 @@ TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
 FOLDED = "contact_"  # a sheet per class would bury the rest
-
-
-ALBUMS += ("goe_epochs",)
 
 
 UNKNOWN = "?"
@@ -242,10 +239,19 @@ def render(
     )  # fmt: skip
 
 
+def _holding(what: str, inputs: Mapping) -> list[Artifact]:
+    """Return those inputs that are products which hold tables or figures."""
+    return [
+        inputs[kind]
+        for kind, product in PRODUCTS.items()
+        if product.holds == what and kind in inputs
+    ]
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     given, pictures, warnings = job.inputs, [], []
-    for album in (given[role] for role in ALBUMS if role in given):
+    for album in _holding("figures", given):
         captions = album.json("captions.json")
         warnings += captions["warnings"]
         pictures += [
@@ -257,7 +263,7 @@ def main(argv: list[str] | None = None) -> None:
         read_rows(given["metrics"].folder / "metrics.csv"),
         given["tables"].settings["notes"],
         pixels=given["pixel_statistics"].json("pixel_statistics.json"),
-        sheets=paper_sheets(given[role] for role in PAPER if role in given),
+        sheets=paper_sheets(_holding("tables", given)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(
             (

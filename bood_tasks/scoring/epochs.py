@@ -15,9 +15,8 @@ from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.scoring.outputs import run_outputs, splits
-from bood_tasks.scoring.posthoc import table
 from bood_tasks.scoring.roc import compare
-from bood_tasks.scoring.scores import as_outputs
+from bood_tasks.scoring.scores import of_outputs
 
 VERSION = 1
 COLUMNS = (
@@ -47,10 +46,9 @@ def main(argv: list[str] | None = None) -> None:
                     model, rows_of(data, "test"), batch_size=inference_batch(), device=device,
                     crop=settings["crop"],
                 )  # fmt: skip
-                given = as_outputs({key: torch.from_numpy(x) for key, x in outputs.items()})
+                given = {key: torch.from_numpy(x) for key, x in outputs.items()}
                 scored[name] = {
-                    score: table.SCORES[score].score(given, {}).numpy()
-                    for score in settings["scores"]
+                    score: of_outputs(score, given, {}).numpy() for score in settings["scores"]
                 }
             for score in settings["scores"]:
                 inside = scored[settings["id"]][score]

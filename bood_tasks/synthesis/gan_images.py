@@ -10,18 +10,23 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.generators.biggan.biggan import Generator
 from bood_tasks.generators.biggan.gan_generator import load_generator
 from bood_tasks.generators.biggan.layouts import FILE
-from bood_tasks.generators.text_to_image.diffusion import to_uint8
-from bood_tasks.jobs import seeds
+from bood_tasks.generators.pixels import to_uint8
 from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
+from bood_tasks.synthesis.shards import (
+    Batches,
+    describe_outliers,
+    each_shard,
+    fitting_batch,
+    item_noise,
+    write_pictures,
+)
 
 VERSION = 1
 ROWS_PER_BLOCK = 500
@@ -33,19 +38,6 @@ def deviation(scale: float, meaning: str) -> float:
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"gan_images.scale must be finite and at least 0, got {scale}")
     return scale if meaning == "std" else math.sqrt(scale)
-
-
-def latents(items: Int64[np.ndarray, " b"], size: int, seed: int) -> Float[Tensor, "b d"]:
-    """Return standard-normal z, each from its own stream, made on the CPU."""
-    return torch.stack(
-        [
-            torch.randn(
-                size,
-                generator=torch.Generator().manual_seed(seeds.stream(seed, "gan_images", int(i))),
-            )
-            for i in items
-        ]
-    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -70,7 +62,8 @@ def write_shard(job: Job, generator: Generator, device: str) -> None:
 
     @torch.inference_mode()
     def draw(rows: np.ndarray) -> UInt8[Tensor, "b h w 3"]:
-        z = (scale * latents(items[rows], shape.latent, settings["seed"])).to(device, dtype)
+        z = item_noise([shape.latent], settings["seed"], "gan_images", items[rows].tolist())
+        z = (scale * z).to(device, dtype)
         made = generator(z, torch.from_numpy(labels[rows]).to(device))
         return to_uint8(made.float(), settings["saved_size"], settings["kernel"])
 
@@ -90,11 +83,6 @@ def write_shard(job: Job, generator: Generator, device: str) -> None:
         )
         draft.save("labels", labels)
         draft.save("item", items)
-        shared = {
-            "source": "gan",
-            "seed": settings["seed"],
-            "classes": job.inputs["gan_generator"].json(FILE)["classes"],
-            "parameters": {name: settings[name] for name in ("scale", "meaning")},
-        }
-        write_json(draft.folder / "outliers.json", shared)
+        classes = job.inputs["gan_generator"].json(FILE)["classes"]
+        describe_outliers(draft, "gan", settings, ("scale", "meaning"), classes)
         draft.finish(rows={"images": count}, facts=facts)

@@ -11,11 +11,13 @@ from selenium import webdriver
 from bood_tasks.reporting.figures import figures, gallery
 from bood_tasks.reporting.tables import published
 from bood_tasks.reporting.tables.published import KEY
-from tests import fake_artifacts, test_figures
+from tests import fake_artifacts
+from tests.reporting import test_figures
 from tests.reporting.test_paper_tables import FAR, run_of
 from tests.reporting.test_report import made_page, papers
 from tests.reporting.test_tables import SETTINGS
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("browser")]
 WIDTHS = {"phone": 360, "desktop": 1280}
 # Without a sandbox as root; silent, so that what goes to the network is the page's doing.
 ARGUMENTS = (

@@ -18,6 +18,7 @@ import yaml
 from bood_tasks.config.load import effective_config
 from tests.workflow.conftest import job_at_work, specs_in
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PROFILE = ROOT / "profiles/slurm"
@@ -243,14 +244,3 @@ def test_packed_shards_run_one_after_the_other_on_one_device(cluster, workdir):
     runs = [json.loads((workdir / s.manifest).with_name("run.json").read_text()) for s in specs]
     assert {run["visible_devices"] for run in runs} <= {"0", "1", "2", "3"}
     assert overlapping(runs)[1] == 1
-
-
-def test_jobs_without_a_gpu_are_those_that_the_profile_sends_to_the_cpu_partition():
-    variables = yaml.safe_load((PROFILE / "config.yaml").read_text())["__variables__"]
-    rules = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
-    found = {
-        re.search(r"^rule (\w+):", text, re.MULTILINE).group(1): "gpu=1" in text
-        for text in rules
-        if re.search(r"^rule ", text, re.MULTILINE) and "rule publish" not in text
-    }
-    assert set(variables["cpu_rules"]) == {name for name, gpu in found.items() if not gpu}

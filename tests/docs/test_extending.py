@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/extending.md"
 COPIED = ("bood_tasks", "workflow", "profiles", "Snakefile", "config.yaml")

@@ -87,7 +87,7 @@ def test_links_lead_somewhere(page):
 @pages()
 def test_paths_are_there(page):
     """`<room>` stands for any of several names, `{a,b}` for each; a recipe marks its own as new."""
-    text, new = text_of(page), re.findall(r"`([^`]+)` \(new\)", text_of(page))
+    text, new = text_of(page), re.findall(r"^# (\S+) \(new\)", text_of(page), re.MULTILINE)
     pattern = rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./<>{{}},*-]*[\w/>}}*]"
     for path in set(re.findall(pattern, text)) - set(new):
         for each in alternatives(re.sub(r"<\w+>", "*", path)):

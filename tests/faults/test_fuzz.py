@@ -24,6 +24,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan import plan as planning
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 # With a row of every method that has settings of its own, and every score.
@@ -393,8 +394,8 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uin
 def whole(tmp_path_factory) -> Artifact:
     """Small and large chunks, a sharded array, a text and a JSON file."""
     root = tmp_path_factory.mktemp("whole")
-    spec = fake_artifacts.identity("toy", {"k": 1})
-    manifest = root / "artifacts/toy/fake" / digest_of(spec) / "manifest.json"
+    spec = fake_artifacts.identity("dataset", {"k": 1})
+    manifest = root / "artifacts/dataset/fake" / digest_of(spec) / "manifest.json"
     with Draft(manifest, spec) as draft:
         for name, values in ARRAYS.items():
             draft.save(name, values)

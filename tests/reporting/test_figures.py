@@ -7,13 +7,14 @@ from bood_tasks.reporting.figures import distributions as plots
 from bood_tasks.reporting.figures import figures, gallery, mosaics, style
 from bood_tasks.reporting.figures import mosaics as sheets
 from bood_tasks.synthesis.crossing import walk
+from bood_tasks.synthesis.stepping import Stepping
 from tests import fake_artifacts
 
 CLASSES = ["cat", "big dog"]
 SIZE, COLUMNS = 8, 3
 FEATURES = np.random.default_rng(2).normal(size=(10, 4)).astype("float32")
 FEATURES[2:4] = [1, 0.9, 0.2, 0], [0.9, 1, 0, 0.2]  # each a step from the other class's side
-STEPPING = {"step_size": 0.2, "temperature": 0.5}
+STEPPING = {"step_size": 0.2, "max_steps": 9, "temperature": 0.5, "feature_space": "raw"}
 ROWS = [
     {"method": "ce", "variant": "", "seed": 0, "score": "msp"},
     {"method": "ce", "variant": "", "seed": 0, "score": "energy"},
@@ -63,8 +64,9 @@ def inputs(root):
             root, "detector", files={"curve.csv": text}, settings={"place": place}
         )
 
-    ends = [walk(torch.from_numpy(FEATURES[row : row + 1]), label, torch.eye(2, 4), count=3,
-                 **STEPPING)[-1].numpy() for label, row in enumerate((2, 3))]  # fmt: skip
+    ends = [walk(torch.from_numpy(FEATURES[row : row + 1]), label, torch.eye(2, 4),
+                 Stepping(**STEPPING), count=3)[-1].numpy()
+            for label, row in enumerate((2, 3))]  # fmt: skip
     counts = {name: 2 for name in CLASSES}
     steps = np.array([0, 1, 1, 2, 3, 0, 2, 2, 2, 100], "int32")
     return {
@@ -109,8 +111,7 @@ def inputs(root):
             root, "ood_features",
             arrays={"labels": np.array([0, 1]), "rows": np.array([2, 3]), "steps": np.array([1, 1]),
                     "vectors": np.stack(ends)},
-            settings={"perturb": "adversarial", "extra_steps": 2, "feature_space": "raw",
-                      **STEPPING},
+            settings={"perturb": "adversarial", "extra_steps": 2, **STEPPING},
             files={"ood_features.json": {
                 "selected": counts, "cut": counts, "tie_mass": {name: 3 for name in CLASSES},
                 "dropped_misclassified": {"cat": 1, "big dog": 1},

@@ -194,7 +194,7 @@ def made_page(root, **more):
         "gallery": album(base, "gallery", "picture", ["c"]),
         "figures": album(base, "figures", "curve"),
         "pixel_statistics": fake_artifacts.make(
-            base, "pixels", files={"pixel_statistics.json": PIXELS}
+            base, "pixel_statistics", files={"pixel_statistics.json": PIXELS}
         ),
     } | more  # fmt: skip
     settings = {"config": {"id": "cats"}, "provenance": PROVENANCE}

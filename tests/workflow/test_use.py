@@ -9,7 +9,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/deploy.md"
 NAME = "artifacts/scores/energy_regulariser-boundary-adversarial-seed0-energy"

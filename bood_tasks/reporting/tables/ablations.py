@@ -6,6 +6,7 @@ variant, per seed.
 
 import shutil
 
+from bood_tasks.catalogue.products import table_numbers
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.footnotes import footnotes
 from bood_tasks.reporting.tables.paper_tables import save_quality
@@ -14,7 +15,6 @@ from bood_tasks.reporting.tables.summary import aggregate
 from bood_tasks.scoring.metrics import read_rows
 
 VERSION = 1
-PAPER = ("3", "6", "8")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -23,6 +23,6 @@ def main(argv: list[str] | None = None) -> None:
     rows, choices = aggregate(read_rows(figures)), list(footnotes(job.settings["notes"]).values())
     with job.draft() as draft:
         shutil.copyfile(figures, draft.folder / "ablations.csv")
-        for table in PAPER:
+        for table in table_numbers("ablations"):
             save_quality(draft.folder, compare(rows, table), choices)
-        draft.finish(rows={"tables": len(PAPER)})
+        draft.finish(rows={"tables": len(table_numbers("ablations"))})

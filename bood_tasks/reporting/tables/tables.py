@@ -6,6 +6,7 @@ the numbers as footnotes. Tables 1, 2 and 7 set the same figures beside the pape
 
 from collections.abc import Callable, Mapping
 
+from bood_tasks.catalogue.products import table_numbers
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.footnotes import footnotes
@@ -22,7 +23,6 @@ from bood_tasks.reporting.tables.summary import (
 from bood_tasks.scoring.metrics import read_rows
 
 VERSION = 3
-PAPER = ("1", "2", "7")  # tables of the main rows
 
 
 def _escape(text: str) -> str:
@@ -114,6 +114,6 @@ def main(argv: list[str] | None = None) -> None:
         save_summary(rows, draft.folder / "summary.csv")
         text = markdown(rows, notes)
         (draft.folder / "summary.md").write_text(text, encoding="utf-8")
-        for table in PAPER:
+        for table in table_numbers("tables"):
             save_quality(draft.folder, compare(rows, table), list(footnotes(notes).values()))
         draft.finish(rows={"summary": len(rows)})
