@@ -89,6 +89,7 @@ soak: environment
 .PHONY: docs
 docs: environment
 	$(BIN)/mkdocs build --strict --quiet
+test-all: docs
 
 # The conda environment holds the same pins: Snakemake copies the file away before it is read.
 envs/environment.yaml: envs/requirements.txt
