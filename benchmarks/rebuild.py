@@ -27,7 +27,7 @@ from bood_tasks.artifacts.spec import Spec
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.config.load import effective_config
 from bood_tasks.plan import plan
-from bood_tasks.reporting.tables.costs import compare_cost, cost_sheet
+from bood_tasks.reporting.tables.costs import compare_cost, cost_layout
 from bood_tasks.reporting.tables.paper_tables import save
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def fake_costs(folder: Path, spec: Spec) -> None:
     with Draft(folder / spec.manifest, spec.identity()) as draft:
         for table in ("4", "5"):
             rows = compare_cost({method: {} for method in spec.inputs}, table)
-            save(draft.folder, rows, cost_sheet(rows))
+            save(draft.folder, f"table{table}", rows, cost_layout(rows))
         draft.finish()
 
 

@@ -41,13 +41,13 @@ def tree_of(node: object) -> object:
 
 
 def _named_at_run_time(text: ast.JoinedStr, package: Path) -> set[str]:
-    """Return the modules that f"package.room.folder.{name}" may mean, as of `import_module`.
+    """Return the modules that f"package.folder.{name}" may mean, as of `import_module`.
 
     A module with a VERSION is left out: its number stands in the identity of what it makes.
     """
     first = text.values[0]
     start = first.value if isinstance(first, ast.Constant) else ""
-    if not start.startswith(f"{package.name}.") or start.count(".") < 3 or start[-1] != ".":
+    if not start.startswith(f"{package.name}.") or start.count(".") < 2 or start[-1] != ".":
         return set()
     return {
         start + path.stem

@@ -1,4 +1,4 @@
-"""The console command `bood`: list, re-hash and sum up artifacts, check and explain settings.
+"""The console command `bood`: look after artifacts, check settings, use a trained detector.
 
 The Snakefile imports this module, so zarr (by `store`) and rich are imported where they are used.
 """
@@ -64,91 +64,133 @@ def schema() -> str:
 
 def _take_overlays(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--configfile", nargs="+", type=Path, default=[], help="overlays, as Snakemake's"
+        "--configfile",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="overlays on config.yaml, as Snakemake's",
+    )
+
+
+def _take_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        default=[DEFAULT],
+        help="the base, and overlays on it, merged as Snakemake does",
+    )
+
+
+def _take_artifacts(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "paths", nargs="*", type=Path, default=[ROOT], help="artifacts, and folders of artifacts"
     )
 
 
 def _take_detector(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--detector", type=Path, required=True, help="folder of a scores or detector artifact"
+        "--detector",
+        type=Path,
+        required=True,
+        help="folder of an artifact of stage scores or detector",
     )
-    command.add_argument("--score", help="of a detector with several: which one")
-    command.add_argument("--method", type=Path, help="file of the detector's method, if your own")
+    command.add_argument("--score", help="which score, if the detector has several")
+    command.add_argument("--method", type=Path, help="Python file of the method, if it is your own")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `bood` and its subcommands."""
+    bood = argparse.ArgumentParser(
         prog="bood",
         description=__doc__.splitlines()[0],
         fromfile_prefix_chars="@",
-        epilog="@FILE: read arguments",
+        epilog="`@FILE` reads further arguments from a file, one per line.",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = bood.add_subparsers(dest="command", required=True)
 
-    command = commands.add_parser("ls", help="list artifacts")
-    command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+    command = commands.add_parser("ls", help="list artifacts with their size and time")
+    _take_artifacts(command)
 
-    command = commands.add_parser("verify", help="re-hash artifacts, name damaged files")
-    command.add_argument("--jobs", type=int, default=os.cpu_count(), help="files read at once")
-    command.add_argument("--repair", action="store_true", help="remake what is damaged")
+    command = commands.add_parser("verify", help="hash artifacts again and name damaged files")
+    command.add_argument("--jobs", type=int, help="files read at once; without it, one per CPU")
+    command.add_argument("--repair", action="store_true", help="make damaged artifacts again")
     _take_overlays(command)
-    command.add_argument("--snakemake", default="", help="further arguments for --repair, one text")
-    command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+    command.add_argument(
+        "--snakemake", default="", help="Snakemake's arguments for --repair, as one text"
+    )
+    _take_artifacts(command)
 
     command = commands.add_parser("gc", help="list artifacts that no configuration reaches")
-    command.add_argument("--delete", action="store_true", help="and remove them")
+    command.add_argument("--delete", action="store_true", help="remove them, too")
     command.add_argument(
         "overlays",
         nargs="*",
-        help="keep what these reach, too: overlays on config.yaml, a.yaml+b.yaml for both at once",
+        default=[],
+        help="overlays whose artifacts are kept, too; a.yaml+b.yaml stands for both at once",
     )
 
     for name, text in (
-        ("doctor", "is this machine fit for a run?"),
-        ("fetch", "fetch weights and data that a run needs, before nodes without a network run it"),
+        ("doctor", "check whether this machine is fit for a run"),
+        ("fetch", "fetch the weights and data of a run, for nodes without a network"),
     ):
         _take_overlays(commands.add_parser(name, help=text))
 
-    command = commands.add_parser("summary", help="time of each stage, and the outputs")
-    command.add_argument("--results", type=Path, default=RESULTS)
-    command.add_argument("paths", nargs="*", type=Path, default=[ROOT])
+    command = commands.add_parser(
+        "summary", help="print the time of each stage, and the files in results/"
+    )
+    command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    _take_artifacts(command)
 
-    command = commands.add_parser("config", help="check settings and print them with defaults")
-    command.add_argument("files", nargs="*", type=Path, default=[DEFAULT], help="later ones win")
+    command = commands.add_parser(
+        "config", help="check a configuration and print it with all defaults"
+    )
+    _take_files(command)
 
-    for name, text in (("plan", "what a configuration will cost"), ("cost", "what it did cost")):
+    for name, text in (
+        ("plan", "estimate what a configuration will cost"),
+        ("cost", "print what the artifacts of a configuration did cost"),
+    ):
         command = commands.add_parser(name, help=text)
-        command.add_argument(
-            "files", nargs="*", type=Path, default=[DEFAULT], help="later ones win"
-        )
+        _take_files(command)
         _take_overlays(command)
         if name == "plan":
-            devices = ("h200", "h100", "a100", "cpu")
-            command.add_argument("--device", choices=devices, default="h200")
+            command.add_argument(
+                "--device",
+                choices=("h200", "h100", "a100", "cpu"),
+                default="h200",
+                help="device that the hours are estimated for",
+            )
 
-    command = commands.add_parser("score", help="is a picture ID or OOD? a trained detector's say")
+    command = commands.add_parser("score", help="score pictures with a trained detector")
     _take_detector(command)
-    command.add_argument("--tpr", type=float, default=0.95, help="share of ID pictures to accept")
-    command.add_argument("--out", type=Path, default=Path("scores.csv"))
-    command.add_argument("images", nargs="+", type=Path, help="pictures, and folders of such")
+    command.add_argument(
+        "--tpr", type=float, default=0.95, help="share of ID pictures that are accepted"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("scores.csv"), help="file that is written"
+    )
+    command.add_argument("images", nargs="+", type=Path, help="pictures, and folders of pictures")
 
-    command = commands.add_parser("export", help="write a trained detector as one ONNX file")
+    command = commands.add_parser("export", help="write a trained detector as an ONNX file")
     _take_detector(command)
-    command.add_argument("--out", type=Path, required=True, help="model.onnx")
+    command.add_argument(
+        "--out", type=Path, required=True, help="file that is written, e.g. model.onnx"
+    )
 
     commands.add_parser("schema", help="print the JSON schema of the settings")
-    return parser
+    return bood
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command; exit 1 for damage or a mistake, with its message."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         match arguments.command:
             case "ls":
                 ls(arguments.paths)
             case "verify":
-                damaged = verify(arguments.paths, max(1, arguments.jobs))
+                damaged = verify(arguments.paths, max(1, arguments.jobs or os.cpu_count()))
                 if damaged and arguments.repair:
                     files = arguments.configfile
                     config = with_overlays(files)

@@ -3,7 +3,7 @@
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.scores import SCORES, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
-from bood_tasks.config.detectors import Queued
+from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
@@ -130,7 +130,7 @@ def check_row(config: Config, name: str) -> None:
     """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
     found, rows = config.for_row(name), {name}
     for source in config.rows[name].outliers:
-        config.for_source(name, source)
+        _check_filter(config, config.for_source(name, source).outlier_filter)
     texts = is_text(config.datasets[config.id])
     if (found.detector.network == "gru") != texts:
         raise ValueError(
@@ -167,6 +167,21 @@ def check_row(config: Config, name: str) -> None:
             )
         rows.add(start)
         found = config.for_row(start)
+
+
+def _check_filter(config: Config, own: OutlierFilter) -> None:
+    """Raise ValueError if outliers are judged by a row that is not there or needs outliers."""
+    if own.max_confidence is None:
+        return
+    if own.row not in config.rows:
+        raise ValueError(
+            f"outlier_filter.row must name a row, got {own.row!r}{closest(own.row, config.rows)}"
+        )
+    if config.rows[own.row].outliers or config.for_row(own.row).detector.start:
+        raise ValueError(
+            f"outlier_filter.row must name a row without outliers that starts from no other row, "
+            f"got {own.row!r}; add a row of method ce and name it"
+        )
 
 
 def _require_full_queue(own: Queued, place: str, *, epochs: int, pictures: int) -> None:

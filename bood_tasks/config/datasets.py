@@ -15,66 +15,102 @@ TEXT_KINDS = ("tsv", "lines", "texts", "random_tokens", *PUBLISHED_TEXTS)
 
 
 class NpzDataset(Section):
-    """Images [n, h, w] in an .npz file; the shipped files are named `embedded:<file>`."""
+    """Pictures [n, h, w] in an .npz file."""
 
-    kind: Literal["npz"]
-    file: str
-    train: Pair | None = Field(None, description="keys of training images and labels")
-    test: Pair = Field(description="keys of test images and labels")
-    classes: dict[str, Natural] | None = Field(
-        None, description="class name: label in the file; other labels are left out"
+    kind: Literal["npz"] = Field(description="Pictures of an .npz file.")
+    file: str = Field(
+        description="Path of the .npz file; `embedded:<file>` names one that ships with the "
+        "project."
     )
-    train_per_class: Count | None = Field(None, description="use the first so many; null = all")
-    validation_per_class: Natural = Field(200, description="held out from the end of training")
+    train: Pair | None = Field(
+        None,
+        description="The two keys of the training images and labels; null = the set is for "
+        "testing only.",
+    )
+    test: Pair = Field(description="The two keys of the test images and labels.")
+    classes: dict[str, Natural] | None = Field(
+        None,
+        description="Class name: its label in the file. Pictures with other labels are left "
+        "out; null = all labels.",
+    )
+    train_per_class: Count | None = Field(
+        None, description="Number of training pictures of each class, the first ones; null = all."
+    )
+    validation_per_class: Natural = Field(
+        200,
+        description="Number of pictures of each class held out for validation, from the end "
+        "of the training pictures.",
+    )
 
 
 class FolderDataset(Section):
-    """A folder of images: `class_name/*.png|jpg|webp`, or flat for an OOD set."""
+    """A folder of pictures: `class_name/*.png|jpg|webp`, or pictures alone for an OOD set."""
 
-    kind: Literal["folder"]
-    path: str
-    validation: Share = Field(0.1, description="share of each class held out for validation")
-    test: Share = Field(0.2, description="share of each class held out for testing")
-    max_unreadable: Natural = Field(0, description="damaged pictures that may be left out")
+    kind: Literal["folder"] = Field(description="Pictures in a folder of your own.")
+    path: str = Field(
+        description="The folder, with one sub-folder per class, or with pictures alone for an "
+        "OOD set."
+    )
+    validation: Share = Field(
+        0.1, description="Share of each class held out for validation, in (0, 1]."
+    )
+    test: Share = Field(0.2, description="Share of each class held out for testing, in (0, 1].")
+    max_unreadable: Natural = Field(
+        0, description="Number of damaged pictures that may be left out before the set is refused."
+    )
 
 
 class PublishedDataset(Section):
     """A published data set in its usual layout on disk, below `run.data` unless `path` is given."""
 
-    kind: Literal[tuple(CATALOGUE)]
-    path: str | None = Field(None, description="folder; null = <run.data>/<kind>")
-    train_per_class: Count | None = Field(None, description="use the first so many; null = all")
-    validation_per_class: Natural = Field(0, description="held out from the end of training")
-    max_unreadable: Natural = Field(0, description="damaged pictures that may be left out")
+    kind: Literal[tuple(CATALOGUE)] = Field(description="Name of the published data set.")
+    path: str | None = Field(
+        None, description="Folder of the data set; null = `<run.data>/<kind>`."
+    )
+    train_per_class: Count | None = Field(
+        None, description="Number of training pictures of each class, the first ones; null = all."
+    )
+    validation_per_class: Natural = Field(
+        0,
+        description="Number of pictures of each class held out for validation, from the end "
+        "of the training pictures.",
+    )
+    max_unreadable: Natural = Field(
+        0, description="Number of damaged pictures that may be left out before the set is refused."
+    )
 
 
 class DigitsDataset(Section):
-    """scikit-learn's 8 x 8 handwritten digits, up-sampled."""
+    """Handwritten digits of scikit-learn, 8 x 8 pixels, enlarged."""
 
-    kind: Literal["digits"]
+    kind: Literal["digits"] = Field(description="Handwritten digits of scikit-learn.")
 
 
 class NoiseDataset(Section):
-    """Noise images: independent pixels."""
+    """Pictures of noise, every pixel drawn on its own."""
 
-    kind: Literal["noise"]
-    distribution: Literal["uniform", "gaussian"] = "uniform"
-    count: Count = 1600
+    kind: Literal["noise"] = Field(description="Pictures of noise.")
+    distribution: Literal["uniform", "gaussian"] = Field(
+        "uniform", description="Distribution of each pixel's value."
+    )
+    count: Count = Field(1600, description="Number of pictures.")
 
 
 class CorruptedDataset(Section):
     """Validation outliers made from an ID data set's validation split, never from test data."""
 
-    kind: Literal["corrupted"]
-    of: Name
+    kind: Literal["corrupted"] = Field(description="Validation outliers made from ID pictures.")
+    of: Name = Field(description="Name of the data set whose validation pictures are corrupted.")
 
 
 class ResampledDataset(Section):
-    """Control: an ID data set's test images, down-sampled to `size` and back up."""
+    """A control: the test pictures of an ID data set, resized down and up again."""
 
-    kind: Literal["resampled"]
-    of: Name
-    size: Count = 8
+    kind: Literal["resampled"] = Field(
+        description="A control: test pictures resized down and up again."
+    )
+    of: Name = Field(description="Name of the data set whose test pictures are resampled.")
+    size: Count = Field(8, description="Pixels per side in between: the smaller, the blurrier.")
 
 
 def has_training(item: BaseModel) -> bool:
@@ -101,33 +137,44 @@ def per_class(dataset: Any) -> int | None:
 
 
 class Vocabulary(Section):
-    """The words that text classifier and language model know, from the ID training texts."""
+    """Words that text classifier and language model know, from the ID training texts."""
 
-    size: Annotated[int, Field(ge=4)] = 8000
-    min_count: Count = 2
+    size: Annotated[int, Field(ge=4)] = Field(
+        8000,
+        description="Largest number of words in the vocabulary, the three special ones included.",
+    )
+    min_count: Count = Field(
+        2, description="How often a word must occur in the ID training texts to be known."
+    )
 
 
 class Tokens(Section):
     """How texts reach the classifier: cut to one length, since length alone tells sets apart."""
 
-    words: Count = Field(8, description="words kept of a text")
-    min_words: Count = Field(8, description="shorter texts are left out; words = no padding")
+    words: Count = Field(8, description="Number of words kept of each text; longer texts are cut.")
+    min_words: Count = Field(
+        8,
+        description="Texts with fewer words are left out; the same number as `words` means no "
+        "padding.",
+    )
 
 
 class Image(Section):
-    """How every data set and every generated image reaches the classifier's resolution."""
+    """How every data set and every generated picture reaches the classifier's resolution."""
 
-    size: Count = Field(32, description="pixels a side")
+    size: Count = Field(32, description="Pixels per side of every picture that a classifier sees.")
     fit: Literal["pad", "resize"] = Field(
-        "pad", description="pad: smaller pictures keep their pixels on a black border"
+        "pad",
+        description="How a smaller picture reaches that size: pad = it keeps its pixels on a "
+        "black border, resize = it is enlarged.",
     )
     kernel: Literal["bilinear", "bicubic", "lanczos", "box"] = Field(
-        "bilinear", description="of every resize, antialiased"
+        "bilinear", description="Interpolation of every resize, antialiased."
     )
     crop: Count | None = Field(
         None,
-        description="pixels a side that networks see: random in training, else the centre; "
-        "null = size",
+        description="Pixels per side of the part that networks see, random in training and "
+        "the centre otherwise; null = the whole picture.",
     )
 
     @model_validator(mode="after")
@@ -140,19 +187,32 @@ class Image(Section):
 class TsvCorpus(Section):
     """Texts in a column of a .tsv or .tsv.gz file with a header line; equal texts share a split."""
 
-    kind: Literal["tsv"]
-    file: str
-    text: str = Field(description="column of the texts")
-    label: str | None = Field(None, description="column of the classes")
+    kind: Literal["tsv"] = Field(description="Texts in a column of a .tsv file.")
+    file: str = Field(
+        description="Path of the .tsv or .tsv.gz file; `embedded:<file>` names one that ships "
+        "with the project."
+    )
+    text: str = Field(description="Name of the column that holds the texts.")
+    label: str | None = Field(
+        None, description="Name of the column that holds the classes; null = there is none."
+    )
     classes: dict[str, str] | None = Field(
-        None, description="class name: value of the label column; other rows are left out"
+        None,
+        description="Class name: its value in the label column. Other lines are left out; "
+        "null = no classes.",
     )
     other: list[str] | None = Field(
-        None, description="without classes: values of the label column whose rows are taken"
+        None,
+        description="Values of the label column whose lines are taken where there are no "
+        "classes; null = all.",
     )
-    min_words: Count = Field(1, description="shorter texts are left out")
-    validation: TestShare = Field(0.1, description="share of the texts held out for validation")
-    test: TestShare = Field(0.2, description="share held out for testing; 1 for an OOD set")
+    min_words: Count = Field(1, description="Texts with fewer words are left out.")
+    validation: TestShare = Field(
+        0.1, description="Share of the texts held out for validation, in [0, 1]; 0 for an OOD set."
+    )
+    test: TestShare = Field(
+        0.2, description="Share of the texts held out for testing, in [0, 1]; 1 for an OOD set."
+    )
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "TsvCorpus":
@@ -171,35 +231,44 @@ class TsvCorpus(Section):
 
 
 class LinesCorpus(Section):
-    """A .txt or .txt.gz file with one text a line, all for testing."""
+    """A .txt or .txt.gz file with one text per line, all for testing."""
 
-    kind: Literal["lines"]
-    file: str
+    kind: Literal["lines"] = Field(description="Texts in a file, one per line.")
+    file: str = Field(
+        description="Path of the .txt or .txt.gz file; `embedded:<file>` names one that ships "
+        "with the project."
+    )
 
 
 class TextsCorpus(Section):
-    """A folder of texts: `class_name/*.txt`, or flat for an OOD set."""
+    """A folder of texts: `class_name/*.txt`, or texts alone for an OOD set."""
 
-    kind: Literal["texts"]
-    path: str
-    validation: Share = Field(0.1, description="share of each class held out for validation")
-    test: Share = Field(0.2, description="share of each class held out for testing")
+    kind: Literal["texts"] = Field(description="Texts in a folder of your own.")
+    path: str = Field(
+        description="The folder, with one sub-folder per class, or with texts alone for an OOD set."
+    )
+    validation: Share = Field(
+        0.1, description="Share of each class held out for validation, in (0, 1]."
+    )
+    test: Share = Field(0.2, description="Share of each class held out for testing, in (0, 1].")
 
 
 class PublishedCorpus(Section):
-    """A published corpus in its usual layout, below `run.data` unless `path` is given."""
+    """A published corpus in its usual layout on disk, below `run.data` unless `path` is given."""
 
-    kind: Literal[PUBLISHED_TEXTS]
-    path: str | None = Field(None, description="folder; null = <run.data>/<kind>")
-    validation: TestShare = Field(0.1, description="share of the training texts held out")
+    kind: Literal[PUBLISHED_TEXTS] = Field(description="Name of the published corpus.")
+    path: str | None = Field(None, description="Folder of the corpus; null = `<run.data>/<kind>`.")
+    validation: TestShare = Field(
+        0.1, description="Share of the training texts held out for validation, in [0, 1]."
+    )
 
 
 class RandomTokens(Section):
-    """Noise texts: every word drawn uniformly from the vocabulary."""
+    """Texts of noise: every word drawn uniformly from the vocabulary."""
 
-    kind: Literal["random_tokens"]
-    count: Count = Field(5000, description="texts; the paper's 80,000")
-    seed: Natural = 0
+    kind: Literal["random_tokens"] = Field(description="Texts of random words.")
+    count: Count = Field(5000, description="Number of texts; GOE has 80,000.")
+    seed: Natural = Field(0, description="Seed of the words drawn.")
 
 
 Dataset = Annotated[

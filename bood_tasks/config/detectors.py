@@ -18,92 +18,171 @@ from bood_tasks.config.training import Training
 
 
 class Gan(Section):
-    """Classifier, generator and discriminator trained jointly (Lee et al. 2018a)."""
+    """Settings of the method gan: classifier, generator and discriminator trained jointly (Lee et
+    al. 2018)."""
 
-    width: Count = Field(16, description="channels at full resolution; DCGAN's 64")
-    kl_weight: NonNegative = Field(1.0, description="beta, of the KL divergence to uniform")
+    width: Count = Field(
+        16,
+        description="Channels of the generator and discriminator at full resolution; DCGAN has 64.",
+    )
+    kl_weight: NonNegative = Field(
+        1.0,
+        description="Weight of the KL divergence to the uniform distribution (the paper's beta).",
+    )
 
 
 class Queued(Section):
     """Settings of a method that needs each class's last features before its outliers begin."""
 
-    queue: Count = Field(1000, description="last features or embeddings kept of each class")
-    start: Share = Field(0.4, description="share of training before the first outliers")
-
-
-class Vos(Queued):
-    """Virtual outliers from class-conditional Gaussians (Du et al. 2022)."""
-
-    candidates: Count = Field(10_000, description="drawn of each class at every step")
-    selected: Count = Field(1, description="of them, the least likely, are outliers")
-    weight: NonNegative = Field(0.1, description="beta, of the uncertainty term")
-
-
-class Npos(Queued):
-    """Outliers beside the embeddings of lowest density (Tao et al. 2023), on CIDER's embedding."""
-
-    embedding: Count = Field(128, description="its dimension")
-    temperature: Positive = 0.1
-    prototype_momentum: Share = Field(0.95, description="of the class prototypes, a batch")
-    dispersion_weight: NonNegative = Field(0.5, description="of DispLoss beside CompLoss")
-    neighbours: Count = Field(100, description="k, of the distance to the k-th neighbour")
-    boundary: Count = Field(50, description="outermost embeddings of each class")
-    points: Count = Field(2, description="of them, drawn at every step")
-    candidates: Count = Field(600, description="Gaussian steps from each")
-    sigma: Positive = Field(0.1, description="their standard deviation")
-    outlier_weight: NonNegative = Field(0.1, description="of the loss of phi")
-
-
-class OutlierExposure(Section):
-    """Cross-entropy, and cross-entropy to the uniform distribution on outliers (Hendrycks 2019)."""
-
-    loss_weight: NonNegative = Field(0.5, description="lambda")
-    weighting: Literal["batch", "balanced"] = Field(
-        "batch",
-        description="batch: one shuffled loader, mean over the whole batch, so the number of "
-        "outliers counts (GOE); balanced: as many outliers as ID rows a step, a mean of each",
+    queue: Count = Field(
+        1000, description="Number of features or embeddings kept of each class, the last ones seen."
+    )
+    start: Share = Field(
+        0.4, description="Share of the training that passes before the first outliers, in (0, 1]."
     )
 
 
-class OwnMethod(Section):
-    """A training method of one's own: a Python file whose METHOD is a bood_tasks.Method."""
+class Vos(Queued):
+    """Settings of the method vos: virtual outliers from class-conditional Gaussians (Du et al.
+    2022)."""
 
-    module: str = Field(description="path of the file")
-    outliers: str = Field("none", description="of its rows: none, images, or a data set's name")
-    scores: Annotated[list[ScoreName], Field(min_length=1)] = ["energy"]
-    settings: dict[str, Any] = Field({}, description="keyword arguments of the class")
+    candidates: Count = Field(
+        10_000, description="Number of virtual outliers drawn per class at every step."
+    )
+    selected: Count = Field(
+        1, description="Number of candidates per class that become outliers, the least likely ones."
+    )
+    weight: NonNegative = Field(
+        0.1, description="Weight of the uncertainty loss (the paper's beta)."
+    )
+
+
+class Npos(Queued):
+    """Settings of the method npos: outliers beside the embeddings of lowest density (Tao et al.
+    2023)."""
+
+    embedding: Count = Field(128, description="Dimension of CIDER's embedding.")
+    temperature: Positive = Field(
+        0.1, description="Temperature of the compactness and dispersion losses."
+    )
+    prototype_momentum: Share = Field(
+        0.95, description="Momentum of the class prototypes' moving average, in (0, 1]."
+    )
+    dispersion_weight: NonNegative = Field(
+        0.5, description="Weight of the dispersion loss beside the compactness loss."
+    )
+    neighbours: Count = Field(
+        100,
+        description="The k of the distance to the k-th neighbour, by which the outermost are "
+        "found.",
+    )
+    boundary: Count = Field(50, description="Number of outermost embeddings of each class.")
+    points: Count = Field(
+        2,
+        description="Number of outermost embeddings per class from which outliers are drawn "
+        "at every step.",
+    )
+    candidates: Count = Field(
+        600, description="Number of Gaussian steps from each of these points."
+    )
+    sigma: Positive = Field(0.1, description="Standard deviation of the Gaussian steps.")
+    outlier_weight: NonNegative = Field(
+        0.1, description="Weight of the loss that tells ID embeddings and outliers apart."
+    )
+
+
+class OutlierExposure(Section):
+    """Settings of the method oe: cross-entropy to the uniform distribution on outliers (Hendrycks
+    2019)."""
+
+    loss_weight: NonNegative = Field(
+        0.5, description="Weight of the outliers' loss (the paper's lambda)."
+    )
+    weighting: Literal["batch", "balanced"] = Field(
+        "batch",
+        description="How ID pictures and outliers weigh: batch = they are shuffled together "
+        "and the loss is a mean over the batch, so the number of outliers counts "
+        "(GOE); balanced = every step has as many outliers as ID pictures, and a "
+        "mean of each.",
+    )
+
+
+class OutlierFilter(Section):
+    """Which generated outliers no detector sees: those that an ID classifier is sure of."""
+
+    max_confidence: Share | None = Field(
+        None,
+        description="drop outliers whose largest softmax probability is above; null = keep all",
+    )
+    row: Name = Field("ce", description="the row, one without outliers, whose detector judges them")
+
+
+class OwnMethod(Section):
+    """A training method of your own, in a Python file."""
+
+    module: str = Field(
+        description="Path of the Python file, whose METHOD is a class derived from `Method`."
+    )
+    outliers: str = Field(
+        "none",
+        description="Outliers of a row of this method that names none: none, images, or a "
+        "data set.",
+    )
+    scores: Annotated[list[ScoreName], Field(min_length=1)] = Field(
+        ["energy"], description="Scores of a row of this method that names none."
+    )
+    settings: dict[str, Any] = Field({}, description="Keyword arguments of the class.")
 
 
 class Gru(Section):
     """The text classifier: embedding, GRU, linear layer (Hendrycks & Gimpel 2017)."""
 
-    embedding: Count = 50
-    hidden: Count = 128
-    layers: Count = 2
+    embedding: Count = Field(50, description="Dimension of the word embeddings.")
+    hidden: Count = Field(128, description="Number of units of each recurrent layer.")
+    layers: Count = Field(2, description="Number of recurrent layers.")
 
 
 class Detector(Training):
-    """How the rows' classifiers are trained; `ood_weight`, `reduction` and `phi` are equation 7's:
-    CE + beta * OOD term, both kinds of row in one forward pass."""
+    """Training of the rows' classifiers by equation 7: cross-entropy and a term of the outliers."""
 
     network: Literal["resnet", "wideresnet", "vit_b16", "resnet101", "gru"] = Field(
-        "resnet", description="vit_b16 and resnet101 take local weights: `pretrained`"
+        "resnet",
+        description="Architecture of the classifier; vit_b16 and resnet101 start from local "
+        "weights (`detector.pretrained`), gru is for texts.",
     )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.3, description="of a WideResNet")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="Share of activations dropped in a WideResNet, in [0, 1)."
+    )
     gru: Gru = Gru()
-    epochs: Natural = Field(8, description="0: a pretrained network as it is")
-    pretrained: str | None = Field(
-        None, description="file or folder of local weights to start from; null = none"
+    epochs: Natural = Field(
+        8,
+        description="Passes over the ID training data; 0 = a pretrained network is used as it is.",
     )
-    new_head: bool = Field(False, description="the pretrained last layer is replaced")
-    snapshots: bool = Field(False, description="keep the weights of every epoch (GOE's figure 4)")
-    ood_weight: NonNegative = Field(2.5, description="beta")
-    reduction: Literal["mean", "sum"] = "mean"
+    pretrained: str | None = Field(
+        None, description="File or folder of local weights to start from; null = none."
+    )
+    new_head: bool = Field(
+        False,
+        description="Whether the last layer of the pretrained network is replaced by an "
+        "untrained one.",
+    )
+    snapshots: bool = Field(
+        False, description="Whether the weights after every epoch are kept, for GOE's figure 4."
+    )
+    ood_weight: NonNegative = Field(
+        2.5, description="Weight of the outliers' term in equation 7 (the paper's beta)."
+    )
+    reduction: Literal["mean", "sum"] = Field(
+        "mean", description="How the outliers' term is reduced over a batch."
+    )
     phi: Literal["mlp", "linear", "increasing"] = Field(
-        "mlp", description="what reads the energy; only `increasing` cannot turn it round"
+        "mlp",
+        description="Function that reads the energy in the outliers' term; `increasing` is "
+        "the only one that cannot turn the energy round.",
     )
     start: Name | None = Field(
-        None, description="the row whose trained classifier it starts from; null = random weights"
+        None,
+        description="Row whose trained classifier the training starts from; null = random weights.",
     )
     gan: Gan = Gan()
     vos: Vos = Vos()

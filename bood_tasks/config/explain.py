@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 def closest(word: str, known: Iterable[str]) -> str:
     """Return a hint: the nearest known name, else all of them."""
     near = difflib.get_close_matches(str(word), sorted(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+    names = ", ".join(sorted(known)) or "none"
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {names}"
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -55,7 +56,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
         place = ".".join([*([prefix] if prefix else []), *map(str, shown)])
         got, kind = item["input"], item["type"]
         message = item["msg"].removeprefix("Value error, ")
-        message = re.sub("^(Input|String|List|Dictionary) should ", "must ", message)
+        message = re.sub("^(Input|String|List|Dictionary|Value) should ", "must ", message)
         if kind == "extra_forbidden":
             hint = closest(str(location[-1]), _known_keys(model, location[:-1]))
             lines.append(f"{place} is no setting{hint}")

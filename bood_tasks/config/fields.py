@@ -23,6 +23,14 @@ def _one_placeholder(prompt: str) -> str:
     return prompt
 
 
+def distinct(names: list[str]) -> list[str]:
+    """Raise ValueError for a name that stands twice."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"must hold each name once, got {twice[0]!r} {len(twice)} times")
+    return names
+
+
 Whole = Annotated[int, BeforeValidator(_integral)]
 Count = Annotated[Whole, Field(ge=1)]
 Natural = Annotated[Whole, Field(ge=0)]
@@ -32,6 +40,7 @@ Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share
 Percentile = Annotated[float, Field(gt=0, lt=100)]
 Magnitudes = Annotated[list[NonNegative], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Names = Annotated[list[Name], AfterValidator(distinct)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 ScoreName = Literal[tuple(SCORES)]
@@ -46,13 +55,22 @@ class Section(BaseModel):
 
 
 def merged(base: dict, overlay: dict) -> dict:
-    """Return two configurations as one, as Snakemake's --configfile does: nested keys merge.
+    """Return two configurations as one, as Snakemake's `update_config` does: nested keys merge.
+
+    An empty mapping in the overlay changes nothing, not even a null or a list.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
+    >>> merged({"a": None, "b": [1, 2]}, {"a": {}, "b": [3]})
+    {'a': None, 'b': [3]}
     """
     both = dict(base)
     for key, value in overlay.items():
-        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
-        both[key] = merged(both[key], value) if nested else value
+        below = both.get(key, {})
+        if not isinstance(value, dict):
+            both[key] = value
+        elif isinstance(below, dict):
+            both[key] = merged(below, value)
+        elif value:
+            both[key] = value
     return both

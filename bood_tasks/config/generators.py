@@ -10,28 +10,54 @@ from bood_tasks.config.fields import Count, Natural, NonNegative, Positive, Revi
 class GanTraining(Section):
     """How `source: train` makes a class-conditional BigGAN from the ID training pictures."""
 
-    channels: Count = Field(24, description="BigGAN's ch; the authors' CIFAR model has 64")
-    latent: Count = Field(64, description="dimensions of z")
-    shared: Natural = Field(32, description="of the class embedding; 0: one for each norm layer")
-    attention: Natural = Field(16, description="pixels a side with self-attention; 0 = none")
-    steps: Count = Field(4000, description="of the generator")
-    batch_size: Count = 64
-    d_steps: Count = Field(2, description="of the discriminator for each of the generator's")
-    lr_g: Positive = 2e-4
-    lr_d: Positive = 2e-4
-    ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the weights, a step")
-    orthogonal: NonNegative = Field(1e-4, description="orthogonal regularisation of the generator")
-    flip: bool = False
-    precision: Literal["fp32", "bf16"] = "fp32"
-    stored: Literal["float32", "float16"] = "float32"
-    seed: Natural = 0
+    channels: Count = Field(
+        24, description="Channel multiplier (BigGAN's ch); the authors' CIFAR model has 64."
+    )
+    latent: Count = Field(64, description="Dimension of the latent vector z.")
+    shared: Natural = Field(
+        32,
+        description="Dimension of the class embedding shared by all norm layers; 0 = an "
+        "embedding for each layer.",
+    )
+    attention: Natural = Field(
+        16, description="Resolution in pixels per side that has self-attention; 0 = none."
+    )
+    steps: Count = Field(4000, description="Number of training steps of the generator.")
+    batch_size: Count = Field(64, description="Pictures per step.")
+    d_steps: Count = Field(
+        2, description="Training steps of the discriminator for each one of the generator."
+    )
+    lr_g: Positive = Field(2e-4, description="Learning rate of the generator.")
+    lr_d: Positive = Field(2e-4, description="Learning rate of the discriminator.")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999,
+        description="Decay per step of the moving average of the generator's weights, in [0, 1).",
+    )
+    orthogonal: NonNegative = Field(
+        1e-4, description="Weight of the generator's orthogonal regularisation."
+    )
+    flip: bool = Field(
+        False, description="Whether training pictures are flipped left to right at random."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Number format of the passes in training."
+    )
+    stored: Literal["float32", "float16"] = Field(
+        "float32", description="Number format of the weights on disk."
+    )
+    seed: Natural = Field(0, description="Seed of the training.")
 
 
 class Weights(Section):
-    """Of a generator: trained here, or at hand."""
+    """Where a generator's weights come from: trained here, or a local path."""
 
-    source: Literal["train", "local"] = "train"
-    path: str | None = Field(None, description="file or folder, for `local`")
+    source: Literal["train", "local"] = Field(
+        "train",
+        description="Where the weights come from: train = trained here, local = read from `path`.",
+    )
+    path: str | None = Field(
+        None, description="File or folder of the weights where `source` is local; null = none."
+    )
 
     @model_validator(mode="after")
     def _has_path(self) -> "Weights":
@@ -41,13 +67,17 @@ class Weights(Section):
 
 
 class GanGenerator(Weights):
-    """The class-conditional generator: trained here, or one's own or released weights."""
+    """The class-conditional BigGAN: trained here, or local weights of your own or released ones."""
 
     layout: Literal["own", "biggan-pytorch", "pytorch-pretrained-biggan"] = Field(
-        "own", description="of `path`: own = a folder that this stage left"
+        "own",
+        description="Layout of the weights at `path`; own = a folder written by the stage "
+        "gan_generator.",
     )
     attention: Natural = Field(
-        0, description="pixels a side with self-attention in a biggan-pytorch checkpoint; 0 = none"
+        0,
+        description="Resolution in pixels per side that has self-attention in a biggan- "
+        "pytorch checkpoint; 0 = none.",
     )
     train: GanTraining = GanTraining()
 
@@ -55,25 +85,35 @@ class GanGenerator(Weights):
 class LanguageModelTraining(Section):
     """How `source: train` makes the language model from the ID training texts."""
 
-    layers: Count = 2
-    width: Count = 128
-    heads: Count = 4
-    hidden: Count = Field(512, description="of the feed-forward layers")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    context: Count = Field(35, description="words of one training row")
-    epochs: Count = 10
-    batch_size: Count = 32
-    lr: Positive = 1e-3
-    tied: bool = Field(True, description="one matrix for words read and words written")
-    precision: Literal["fp32", "bf16"] = "fp32"
-    stored: Literal["float32", "float16"] = "float32"
-    seed: Natural = 0
+    layers: Count = Field(2, description="Number of transformer layers.")
+    width: Count = Field(128, description="Dimension of the word vectors.")
+    heads: Count = Field(4, description="Number of attention heads.")
+    hidden: Count = Field(512, description="Number of units of the feed-forward layers.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="Share of activations dropped, in [0, 1)."
+    )
+    context: Count = Field(35, description="Number of words in one training sequence.")
+    epochs: Count = Field(10, description="Passes over the ID training texts.")
+    batch_size: Count = Field(32, description="Sequences per step.")
+    lr: Positive = Field(1e-3, description="Learning rate at the start.")
+    tied: bool = Field(
+        True, description="Whether one matrix serves the words read and the words written."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Number format of the passes in training."
+    )
+    stored: Literal["float32", "float16"] = Field(
+        "float32", description="Number format of the weights on disk."
+    )
+    seed: Natural = Field(0, description="Seed of the training.")
 
 
 class LanguageModel(Weights):
     """The causal transformer that outlier texts are sampled from."""
 
-    path: str | None = Field(None, description="folder, for `local`")
+    path: str | None = Field(
+        None, description="Folder of the weights where `source` is local; null = none."
+    )
     train: LanguageModelTraining = LanguageModelTraining()
 
 
@@ -81,27 +121,48 @@ class GeneratorTraining(Section):
     """How `source: train` makes a text-to-image generator (see docs/generator.md)."""
 
     init_from: str | None = Field(
-        None, description="a diffusers folder to fine-tune; null trains a small model from scratch"
+        None,
+        description="Diffusers folder to fine-tune; null = a small model is trained from scratch.",
     )
-    world_per_word: Natural = Field(200, description="drawn pictures a word beside the ID data")
-    id_share: Share = Field(0.2, description="ID pictures in every batch")
-    vae_steps: Natural = 2400
-    unet_steps: Count = 4000
-    batch_size: Count = 64
-    lr: Positive = 1.5e-3
+    world_per_word: Natural = Field(
+        200, description="Number of pictures drawn for each word beside the ID pictures."
+    )
+    id_share: Share = Field(0.2, description="Share of ID pictures in every batch, in (0, 1].")
+    vae_steps: Natural = Field(
+        2400, description="Number of training steps of the VAE; 0 = it stays as it is."
+    )
+    unet_steps: Count = Field(
+        4000, description="Number of training steps of U-Net and text encoder."
+    )
+    batch_size: Count = Field(64, description="Pictures per step.")
+    lr: Positive = Field(1.5e-3, description="Learning rate at the start.")
     caption_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.1, description="share of empty captions, for classifier-free guidance"
+        0.1,
+        description="Share of captions replaced by the empty one, in [0, 1), for classifier- "
+        "free guidance.",
     )
-    seed: Natural = 0
+    seed: Natural = Field(0, description="Seed of the training.")
 
 
 class Generator(Section):
     """The text-to-image pipeline that decodes outlier embeddings."""
 
-    source: Literal["local", "hub", "train"] = "local"
-    path: str = Field("embedded:generator", description="a diffusers folder, for `local`")
-    repo: str = Field("CompVis/stable-diffusion-v1-4", description="its name on the hub, for `hub`")
+    source: Literal["local", "hub", "train"] = Field(
+        "local",
+        description="Where the weights come from: local = a folder, hub = fetched from the "
+        "Hugging Face hub, train = trained here.",
+    )
+    path: str = Field(
+        "embedded:generator",
+        description="Diffusers folder where `source` is local; `embedded:generator` ships "
+        "with the project.",
+    )
+    repo: str = Field(
+        "CompVis/stable-diffusion-v1-4",
+        description="Name of the repository on the hub where `source` is hub.",
+    )
     revision: Revision = Field(
-        "133a221b8aa7292a167afc5127cb63fb5005638b", description="the commit fetched, for `hub`"
+        "133a221b8aa7292a167afc5127cb63fb5005638b",
+        description="Commit of the repository, 40 hexadecimal digits, where `source` is hub.",
     )
     train: GeneratorTraining = GeneratorTraining()

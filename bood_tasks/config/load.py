@@ -1,5 +1,6 @@
-"""Configuration files laid over each other, as Snakemake's --configfile does."""
+"""Read configuration files, lay them over each other as Snakemake does, and validate the result."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from bood_tasks.config.checks import check
 from bood_tasks.config.datasets import is_text
-from bood_tasks.config.explain import explain, in_section
+from bood_tasks.config.explain import closest, explain, in_section
 from bood_tasks.config.fields import merged
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import study
@@ -23,13 +24,48 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-
-
-OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "text")
+OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message says which key and how to mend it."""
+
+
+def _chosen(defined: dict[str, Any], names: list[str] | None, kind: str, where: str) -> dict:
+    """Return what a list of `only` names, in its order; all of it for none.
+
+    Raises ValueError for a name that is not defined.
+    """
+    for name in set(names or ()) - set(defined):
+        raise ValueError(
+            f"only.{kind} must name what {where} defines, got {name!r}{closest(name, defined)}"
+        )
+    return defined if names is None else {name: defined[name] for name in names}
+
+
+def _only(config: Config) -> Config:
+    """Return the configuration with the rows, variants and sweeps that `only` chooses.
+
+    Raises ValueError for an unknown name, and for a row left out that another one needs.
+    """
+    only, varied = config.only, config.ablations
+    rows = _chosen(config.rows, only.rows, "rows", "rows")
+    variants = _chosen(
+        varied.variants if varied else {}, only.variants, "variants", "ablations.variants"
+    )
+    sweeps = _chosen(varied.sweeps if varied else {}, only.sweeps, "sweeps", "ablations.sweeps")
+    if only.variants == only.sweeps == []:
+        varied = None
+    needed = {"ablations.row": varied.row} if varied else {}
+    for name, row in rows.items():
+        start = row.set.get("detector", {}).get("start", config.detector.start)
+        needed[f"detector.start of row {name}"] = start
+    for setting, name in needed.items():
+        if name in [row for row in config.rows if row not in rows]:
+            raise ValueError(f"only.rows must hold {name}, which {setting} names, got {[*rows]}")
+    if varied:
+        varied = varied.model_copy(update={"variants": variants, "sweeps": sweeps})
+    return config.model_copy(update={"rows": rows, "ablations": varied})
 
 
 def _validated(raw: dict[str, Any], prefix: str = "") -> Config:
@@ -42,6 +78,7 @@ def _validated(raw: dict[str, Any], prefix: str = "") -> Config:
     except ValidationError as error:
         raise ValueError("\n".join(explain(error, Config, prefix))) from None
     try:
+        config = _only(config)
         check(config)
         if config.ablations:
             study(config)
@@ -74,18 +111,41 @@ def load(raw: dict[str, Any]) -> Config:
     return config
 
 
-def effective_config(files: list[Path]) -> Config:
-    """Return the configuration that the files make, each an overlay on those before.
+def _read(path: Path) -> dict[str, Any]:
+    """Return the mapping that a file holds: JSON, else YAML, as Snakemake reads it.
 
-    Raises ConfigError for settings, ValueError for YAML that cannot be used.
+    Raises ValueError, naming the file.
     """
-    raw: dict = {}
-    for path in files:
+    try:
+        text = path.read_text(encoding="utf-8")
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except UNREADABLE as error:
-            raise ValueError(f"{path} is no YAML: {error!r}") from None
-        if not isinstance(content, dict | None):
-            raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
-        raw = merged(raw, content or {})
-    return load(raw)
+            content = json.loads(text)
+        except ValueError:
+            content = yaml.safe_load(text)
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is no YAML: {error!r}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
+    return content
+
+
+def laid_over(base: Path, overlays: list[Path]) -> dict[str, Any]:
+    """Return the mapping that Snakemake makes of its `configfile:` and of the `--configfile`s.
+
+    The overlays are merged with each other first, and the result is laid over the base. Their keys
+    come first, too: Snakemake starts from the overlays, merges the base into them, and then lays
+    the overlays over both. Raises ValueError for a file that cannot be used.
+    """
+    overlay: dict[str, Any] = {}
+    for path in overlays:
+        overlay = merged(overlay, _read(path))
+    return merged(merged(overlay, _read(base)), overlay)
+
+
+def effective_config(files: list[Path]) -> Config:
+    """Return the configuration that a base file makes with the overlays that follow it.
+
+    Raises ConfigError for settings, ValueError for files that cannot be used.
+    """
+    base, *overlays = files
+    return load(laid_over(base, overlays))

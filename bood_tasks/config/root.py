@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from bood_tasks.catalogue.methods import METHODS, MethodEntry
 from bood_tasks.config.datasets import (
@@ -11,11 +11,11 @@ from bood_tasks.config.datasets import (
     Tokens,
     Vocabulary,
 )
-from bood_tasks.config.detectors import Detector, OwnMethod
+from bood_tasks.config.detectors import Detector, OutlierFilter, OwnMethod
 from bood_tasks.config.explain import explain
 from bood_tasks.config.fields import Count, Name, Natural, Overrides, ScoreName, Section, merged
 from bood_tasks.config.generators import GanGenerator, Generator, LanguageModel
-from bood_tasks.config.reporting import Ablations
+from bood_tasks.config.reporting import Ablations, Only
 from bood_tasks.config.scoring import Metrics, Scoring
 from bood_tasks.config.synthesis import (
     Anchors,
@@ -31,58 +31,91 @@ from bood_tasks.config.synthesis import (
 
 OVERRIDDEN = (  # sections that a row may change
     "distances", "ood_features", "images", "gan_generator", "gan_images", "language_model", "texts",
-    "detector", "encoder", "scoring",
+    "detector", "encoder", "scoring", "outlier_filter",
 )  # fmt: skip
 
 
 class Row(Section):
-    """One row of the table: a trained detector and the scores read from it.
+    """One row of the tables: a trained detector and the scores read from it."""
 
-    `set` overrides settings of the stages for this row alone, e.g. `{distances: {step_size: 1}}`.
-    """
-
-    method: Name = Field(description="of the registry, or one of `methods`")
-    variant: str = Field("", description="empty for the method as published")
+    method: Name = Field(
+        description="Method that trains the detector: one of the catalogue, or one of `methods`."
+    )
+    variant: str = Field(
+        "",
+        description="Label that tells rows of one method apart; empty = the method as published.",
+    )
     outliers: Outliers | None = Field(
         None,
-        description="none, or one or more of images, gan, texts, a data set and `sources`: a name, "
-        "or {name: share of the outliers shown}; null = the method's",
+        description="Outliers shown in training: none, or images, gan, texts, a data set or "
+        "one of `sources`; or {name: share of the outliers shown}; null = the "
+        "method's.",
     )
     scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
-        None, description="null = the method's"
+        None, description="Scores that are read from the detector; null = the method's."
     )
-    set: Overrides = {}
+    set: Overrides = Field(
+        {}, description="Overrides {section: {setting: value}} for this row alone."
+    )
 
 
 class Run(Section):
     """Settings that cannot change a number beyond rounding; no artifact depends on them."""
 
-    inference_batch: Count = Field(250, description="pictures a classifier sees at once")
+    inference_batch: Count = Field(
+        250, description="Number of pictures that a classifier sees at once."
+    )
     image_batch: Literal["auto"] | Count = Field(
-        "auto", description="pictures generated at once; auto = what the device's memory allows"
+        "auto",
+        description="Number of pictures generated at once; auto = what the device's memory allows.",
     )
     compile: Literal["auto"] | bool = Field(
-        "auto", description="torch.compile for generation and training; auto = on GPUs"
+        "auto", description="Whether generation and training use torch.compile; auto = on GPUs."
     )
-    attention: Literal["sdpa", "sliced"] = Field("sdpa", description="sliced: slow, little memory")
-    vae_slicing: bool = Field(False, description="decode latents one by one: little memory")
+    attention: Literal["sdpa", "sliced"] = Field(
+        "sdpa",
+        description="Implementation of attention: sdpa is fast, sliced is slow and needs "
+        "little memory.",
+    )
+    vae_slicing: bool = Field(
+        False, description="Whether latents are decoded one by one, which needs little memory."
+    )
     pack: Count = Field(
-        1, description="image shards that one job makes at most: those after its own, not yet begun"
+        1,
+        description="Largest number of shards that one job makes: its own, and those after it "
+        "that no job has begun.",
     )
-    workers: Count = Field(4, description="threads or processes that read and write beside a job")
-    data: str = Field("data", description="folder of the published data sets")
-    download: bool = Field(False, description="fetch missing published data sets where possible")
+    workers: Count = Field(4, description="Threads or processes that read and write beside a job.")
+    data: str = Field("data", description="Folder of the published data sets.")
+    download: bool = Field(
+        False, description="Whether missing published data sets are fetched where that is possible."
+    )
 
 
 class Config(Section):
     """The whole configuration."""
 
-    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
-    id: Name
-    test: Annotated[list[Name], Field(min_length=1)]
-    validation: list[Name] = []
-    control: list[Name] = []
-    datasets: dict[Name, Dataset]
+    seeds: Annotated[list[Natural], Field(min_length=1)] = Field(
+        [0], description="Seeds of the runs; the tables show their mean."
+    )
+    id: Name = Field(
+        description="Name of the in-distribution data set: what the classifiers are trained on."
+    )
+    test: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="Names of the OOD test sets: the columns of the tables."
+    )
+    validation: list[Name] = Field(
+        [],
+        description="Names of the OOD validation sets, on which settings may be chosen; [] = none.",
+    )
+    control: list[Name] = Field(
+        [],
+        description="Names of control sets, made of ID pictures, which a detector should "
+        "accept; [] = none.",
+    )
+    datasets: dict[Name, Dataset] = Field(
+        description="Name: data set. What `id`, `test`, `validation`, `control` and rows can name."
+    )
     image: Image = Image()
     generator: Generator = Generator()
     anchors: Anchors = Anchors()
@@ -96,27 +129,33 @@ class Config(Section):
     tokens: Tokens = Tokens()
     language_model: LanguageModel = LanguageModel()
     texts: Texts = Texts()
-    sources: dict[Name, Source] = Field({}, description="further outlier sources")
+    sources: dict[Name, Source] = Field(
+        {},
+        description="Name: further outlier source. What rows can name beside images, gan, "
+        "texts and data sets.",
+    )
+    outlier_filter: OutlierFilter = OutlierFilter()
     detector: Detector = Detector()
     scoring: Scoring = Scoring()
     metrics: Metrics = Metrics()
-    methods: dict[Name, OwnMethod] = Field({}, description="methods of one's own")
-    rows: Annotated[dict[Name, Row], Field(min_length=1)]
-    ablations: Ablations | None = Field(None, description="variants of one row; null = none")
+    methods: dict[Name, OwnMethod] = Field(
+        {},
+        description="Name: training method of your own. What rows can name beside the catalogue's.",
+    )
+    rows: Annotated[dict[Name, Row], Field(min_length=1)] = Field(
+        description="Name: row of the tables."
+    )
+    ablations: Ablations | None = Field(
+        None, description="Variants and sweeps of one row; null = none."
+    )
+    only: Only = Only()
     text: dict[str, Any] | None = Field(
         None,
-        description="the same for texts in the same run: id, test, rows and whatever else differs",
+        description="The same run for texts: id, test, rows, and whatever else differs from "
+        "the pictures; null = none.",
     )
     run: Run = Run()
     _of_texts: "Config | None" = PrivateAttr(None)
-
-    @field_validator("rows", "datasets", mode="before")
-    @classmethod
-    def _null_removes(cls, given: Any) -> Any:
-        """Let an overlay take a row or a data set of the default away."""
-        if not isinstance(given, dict):
-            return given
-        return {name: item for name, item in given.items() if item is not None}
 
     def method(self, name: str) -> MethodEntry:
         """Return a row's method, of the registry or one of one's own."""

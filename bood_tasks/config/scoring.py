@@ -8,53 +8,63 @@ from bood_tasks.config.fields import Count, Magnitudes, Percentile, Positive, Se
 
 
 class Odin(Section):
-    """ODIN: softmax at a temperature, of pictures moved along the gradient's sign."""
+    """ODIN: softmax at a temperature, of pictures moved along the sign of the gradient."""
 
-    temperature: Positive = 1000.0
+    temperature: Positive = Field(1000.0, description="Temperature of the softmax.")
     magnitudes: Magnitudes = Field(
         [0.0, 0.0025, 0.005, 0.01, 0.02, 0.04],
-        description="steps tried, in units of the network's input; the one with the lowest FPR95 "
-        "on the validation sets is taken",
+        description="Step lengths tried, in units of the network's input; the one with the "
+        "lowest FPR95 on the validation sets is taken.",
     )
 
 
 class GodinScore(Section):
-    """GODIN's score: the largest numerator, of pictures moved along the gradient's sign."""
+    """GODIN's score: the largest numerator, of pictures moved along the sign of the gradient."""
 
     magnitudes: Magnitudes = Field(
         [0.0, 0.0025, 0.005, 0.01, 0.02, 0.04],
-        description="steps tried; the one with the largest mean score on ID validation is taken",
+        description="Step lengths tried, in units of the network's input; the one with the "
+        "largest mean score on ID validation pictures is taken.",
     )
 
 
 class Knn(Section):
     """Distance to the k-th nearest training feature."""
 
-    neighbours: Count = Field(50, description="k")
+    neighbours: Count = Field(
+        50, description="The k of the distance to the k-th nearest training feature."
+    )
 
 
 class Vim(Section):
-    """Energy less the scaled norm of the features' residual."""
+    """Energy less the scaled norm of the feature's residual outside the principal space."""
 
     dimension: Count | None = Field(
-        None, description="of the principal space; null = the paper's rule"
+        None, description="Dimension of the principal space; null = the paper's rule."
     )
 
 
 class React(Section):
     """Energy of clipped features."""
 
-    percentile: Percentile = Field(90.0, description="of the training activations: the clip")
+    percentile: Percentile = Field(
+        90.0,
+        description="Percentile of the training activations at which features are clipped, in "
+        "(0, 100).",
+    )
 
 
 class Dice(Section):
-    """Energy by the largest contributions to the logits alone."""
+    """Energy by the weights that contribute most to the logits."""
 
-    sparsity: Percentile = Field(90.0, description="percent of the weights set to zero")
+    sparsity: Percentile = Field(
+        90.0, description="Percent of the last layer's weights that are set to zero, in (0, 100)."
+    )
 
 
 class Scoring(Section):
-    """The scores' settings. What is chosen is chosen on ID data or the validation sets."""
+    """Settings of the scores. What is fitted is fitted on ID data; what is chosen, on the
+    validation sets."""
 
     odin: Odin = Odin()
     godin: GodinScore = GodinScore()
@@ -65,8 +75,10 @@ class Scoring(Section):
 
 
 class Metrics(Section):
-    """How figures are read off the scores."""
+    """How FPR95 is read from the scores."""
 
     threshold: Literal["first", "nearest"] = Field(
-        "first", description="ROC point for FPR95: first with TPR >= .95, or the nearest"
+        "first",
+        description="Point of the ROC curve at which FPR95 is read: first = the first with a "
+        "true positive rate of at least 0.95, nearest = the one nearest to 0.95.",
     )

@@ -23,119 +23,214 @@ Outliers = Literal["none"] | dict[str, Positive] | str
 
 
 class GanImages(Section):
-    """Pictures of a generator run outside its training range (GOE). Item i has class i mod v."""
+    """Pictures of the GAN, run outside its training range (GOE). Picture i has class i mod the
+    number of classes."""
 
-    scale: NonNegative = Field(50.0, description="of the latents; 1 is the training range")
-    meaning: Literal["std", "variance"] = Field(
-        "std", description="of `scale`; the paper prints variance, its code took a deviation"
+    scale: NonNegative = Field(
+        50.0,
+        description="Scale of the latent vectors (GOE's sigma); 1 = the range of the training.",
     )
-    count: Count = Field(1600, description="pictures in all; the paper's 50,000")
-    shard: Count = Field(1000, description="pictures in one shard")
-    dtype: Dtype = "float32"
-    saved_size: Count | None = Field(None, description="pixels kept; null = as generated")
-    kernel: Literal["bilinear", "bicubic", "area"] = "bilinear"
+    meaning: Literal["std", "variance"] = Field(
+        "std",
+        description="Whether `scale` is the latents' standard deviation, as in GOE's code, or "
+        "their variance, as GOE prints.",
+    )
+    count: Count = Field(1600, description="Number of pictures; GOE has 50,000.")
+    shard: Count = Field(1000, description="Number of pictures per shard: what one job makes.")
+    dtype: Dtype = Field("float32", description="Number format in which the generator runs.")
+    saved_size: Count | None = Field(
+        None, description="Pixels per side of the pictures kept; null = as generated."
+    )
+    kernel: Literal["bilinear", "bicubic", "area"] = Field(
+        "bilinear", description="Interpolation of the resize to `saved_size`, antialiased."
+    )
 
 
 class Texts(Section):
     """Texts sampled from the language model at a temperature (GOE)."""
 
-    temperature: Positive = Field(2.0, description="T; 1 is the training range")
-    count: Count = Field(5000, description="texts in all; the paper's 100,000 words")
-    shard: Count = Field(5000, description="texts in one shard")
-    dtype: Dtype = "float32"
+    temperature: Positive = Field(
+        2.0, description="Temperature T at which words are sampled; 1 = the range of the training."
+    )
+    count: Count = Field(5000, description="Number of texts; GOE has 100,000 words.")
+    shard: Count = Field(5000, description="Number of texts per shard: what one job makes.")
+    dtype: Dtype = Field("float32", description="Number format in which the language model runs.")
 
 
 class Source(Section):
-    """A further outlier source: a kind with settings of its own."""
+    """A further outlier source: one of the kinds, with settings of its own."""
 
-    of: Literal[GENERATED]
-    set: Overrides = Field({}, description="as a row's, on top of the row's")
+    of: Literal[GENERATED] = Field(
+        description="Kind of the source: decoded outlier vectors, pictures of the GAN, or texts."
+    )
+    set: Overrides = Field(
+        {},
+        description="Overrides {section: {setting: value}} for this source, on top of the row's.",
+    )
 
 
 class Anchors(Section):
-    """Class anchors: rows of the text encoder's token-embedding table (method: section 1)."""
+    """Class anchors: rows of the text encoder's table of token embeddings."""
 
     aliases: Literal["none", "cifar100", "imagenet100"] = Field(
-        "none", description="shipped one-word aliases of a data set's class names"
+        "none", description="Shipped one-word aliases of a data set's class names."
     )
-    words: dict[str, str] = Field({}, description="class name: one-word alias; default the name")
+    words: dict[str, str] = Field(
+        {},
+        description="Class name: its one-word alias; a class that is not listed is named as it is.",
+    )
 
 
 class Encoder(Training):
-    """Equation 2: cross-entropy over cosines to the anchors, divided by t."""
+    """Training of the encoder by equation 2: cross-entropy over cosines to the class anchors."""
 
-    depth: Literal[18, 34, 50] = 18
-    temperature: Positive = 0.1
+    depth: Literal[18, 34, 50] = Field(18, description="Number of layers of the ResNet.")
+    temperature: Positive = Field(
+        0.1, description="Temperature t that divides the cosines in equation 2."
+    )
 
 
 class Distances(Section):
-    """Equation 3: sign-gradient steps until the prediction changes."""
+    """Distance of each feature to the decision boundary: sign-gradient steps of equation 3,
+    counted."""
 
-    step_size: Positive = Field(0.015, description="alpha")
-    max_steps: Count = Field(100, description="K")
-    feature_space: Literal["unit", "raw"] = "unit"
+    step_size: Positive = Field(
+        0.015,
+        description="Size of one sign-gradient step in every feature dimension (the paper's "
+        "alpha).",
+    )
+    max_steps: Count = Field(100, description="Largest number of steps counted (the paper's K).")
+    feature_space: Literal["unit", "raw"] = Field(
+        "unit",
+        description="Features that are stepped: scaled to norm 1, or as the encoder gives them.",
+    )
     rows: Literal["all", "nearest"] = Field(
-        "all", description="nearest: only rows that may be selected are stepped; same selection"
+        "all",
+        description="Features that are stepped: all, or only the nearest, those that may be "
+        "selected; the selection is the same.",
     )
 
 
 class DreamOod(Section):
     """DreamOOD's sampler (Du et al. 2023): Gaussian steps from a class's outermost features."""
 
-    neighbours: Count = Field(300, description="k, of the distance to the k-th neighbour")
-    boundary: Count = Field(50, description="outermost features of a class; ImageNet-100: 200")
-    candidates: Count = Field(1500, description="Gaussian candidates a feature")
-    sigma: Positive = Field(0.07, description="their standard deviation; ImageNet-100: 0.03")
-    vectors: Count = Field(1000, description="outlier vectors of each class")
+    neighbours: Count = Field(
+        300,
+        description="The k of the distance to the k-th neighbour, by which the outermost "
+        "features are found.",
+    )
+    boundary: Count = Field(
+        50,
+        description="Number of outermost features of each class; DreamOOD has 200 on ImageNet-100.",
+    )
+    candidates: Count = Field(
+        1500, description="Number of Gaussian candidates for each of these features."
+    )
+    sigma: Positive = Field(
+        0.07, description="Standard deviation of the candidates; DreamOOD has 0.03 on ImageNet-100."
+    )
+    vectors: Count = Field(1000, description="Number of outlier vectors of each class.")
     reference_bug: bool = Field(
-        False, description="pick candidates as the published code does, in effect at random"
+        False,
+        description="Whether candidates are picked as the published code does: in effect at "
+        "random.",
     )
 
 
 class OodFeatures(Section):
-    """Selection and perturbation (equations 4 and 5), or DreamOOD's sampler in their place."""
+    """Outlier vectors: features selected and perturbed by equations 4 and 5, or drawn by DreamOOD's
+    sampler."""
 
     sampler: Literal[tuple(SAMPLERS)] = Field(
-        "bood", description="how outlier vectors are made from the training features"
+        "bood", description="Sampler of the outlier vectors: BOOD's or DreamOOD's."
     )
     dreamood: DreamOod = DreamOod()
-    select: Literal["boundary", "random"] = "boundary"
-    rate: Share = Field(0.05, description="r, share of each class")
-    scope: Literal["per_class", "global"] = "per_class"
-    misclassified: Literal["keep", "drop"] = "drop"
-    perturb: Literal["adversarial", "gaussian", "centroid", "none"] = "adversarial"
-    extra_steps: Natural = Field(2, description="c, steps after crossing")
-    rescale: Literal["anchor", "anchor_no_renorm", "none"] = "anchor"
-    sigma: Positive = Field(0.03, description="for `gaussian`: standard deviation per dimension")
-    shift: Positive = Field(0.5, description="for `centroid`: step away, in units of ||z||")
+    select: Literal["boundary", "random"] = Field(
+        "boundary",
+        description="Features that are perturbed: those nearest to the decision boundary, or "
+        "random ones.",
+    )
+    rate: Share = Field(
+        0.05, description="Share of the features that are selected (the paper's r), in (0, 1]."
+    )
+    scope: Literal["per_class", "global"] = Field(
+        "per_class",
+        description="Whether the share is taken of each class or of all features together.",
+    )
+    misclassified: Literal["keep", "drop"] = Field(
+        "drop", description="Whether features that the encoder classifies wrongly may be selected."
+    )
+    perturb: Literal["adversarial", "gaussian", "centroid", "none"] = Field(
+        "adversarial",
+        description="How a selected feature is moved: across the boundary, by Gaussian noise, "
+        "away from its class's centre, or not at all.",
+    )
+    extra_steps: Natural = Field(
+        2, description="Number of steps after the boundary is crossed (the paper's c)."
+    )
+    rescale: Literal["anchor", "anchor_no_renorm", "none"] = Field(
+        "anchor",
+        description="Length of an outlier vector: anchor = it gets the length of its class's "
+        "anchor, anchor_no_renorm = it is multiplied by that length, none = it "
+        "keeps its own.",
+    )
+    sigma: Positive = Field(
+        0.03, description="Standard deviation per dimension where `perturb` is gaussian."
+    )
+    shift: Positive = Field(
+        0.5,
+        description="Length of the step away from the centre where `perturb` is centroid, in "
+        "units of the feature's norm.",
+    )
 
 
 class Images(Section):
-    """Decoding (equation 6)."""
+    """Pictures decoded from outlier vectors by the text-to-image generator (equation 6)."""
 
-    per_class: Count = 200
-    shard: Count = Field(100, description="images of every class in one shard")
-    prompt: Prompt = "A high-quality image of the {class}"
-    decode: Literal["outliers", "anchors", "words"] = Field(
-        "outliers", description="outlier vectors, the plain class anchors, or `words`"
+    per_class: Count = Field(200, description="Number of pictures of each class.")
+    shard: Count = Field(
+        100, description="Number of pictures of every class per shard: what one job makes."
     )
-    words: list[str] = Field([], description="for `decode: words`: their own embeddings")
-    scheduler: Literal["pndm", "ddim", "dpmsolver++", "unipc"] = "pndm"
-    steps: Count = 20
-    guidance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7.5
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    prompt: Prompt = Field(
+        "A high-quality image of the {class}",
+        description="Text given to the generator; {class} is where the outlier vector goes.",
+    )
+    decode: Literal["outliers", "anchors", "words"] = Field(
+        "outliers",
+        description="What stands at {class} in the prompt: outlier vectors, the class "
+        "anchors, or the embeddings of `words`.",
+    )
+    words: list[str] = Field(
+        [], description="Words whose embeddings are decoded where `decode` is words."
+    )
+    scheduler: Literal["pndm", "ddim", "dpmsolver++", "unipc"] = Field(
+        "pndm", description="Sampler of the diffusion."
+    )
+    steps: Count = Field(20, description="Number of denoising steps.")
+    guidance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        7.5, description="Scale of the classifier-free guidance, at least 1; 1 = none."
+    )
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="Number format in which the generator runs."
+    )
     latent_scale: NonNegative = Field(
-        1.0, description="of the initial noise; beyond 1 the pipeline runs outside its range (GOE)"
+        1.0,
+        description="Scale of the initial noise; above 1 the generator runs outside the range "
+        "of its training (GOE).",
     )
     stop_after: Count | None = Field(
-        None, description="decode after so many of the steps; null = after all"
+        None,
+        description="Number of denoising steps after which the latents are decoded; null = "
+        "after all.",
     )
     resolution: Count | None = Field(
-        None, description="pixels a side that are generated; null = what the pipeline was made for"
+        None, description="Pixels per side of the pictures generated; null = the generator's own."
     )
-    saved_size: Count | None = Field(None, description="pixels kept; null = as generated")
+    saved_size: Count | None = Field(
+        None, description="Pixels per side of the pictures kept; null = as generated."
+    )
     kernel: Literal["bilinear", "bicubic", "area"] = Field(
-        "bilinear", description="of the resize to saved_size, antialiased"
+        "bilinear", description="Interpolation of the resize to `saved_size`, antialiased."
     )
 
     @model_validator(mode="after")

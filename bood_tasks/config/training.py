@@ -8,33 +8,54 @@ from bood_tasks.config.fields import Count, Natural, NonNegative, Positive, Sect
 
 
 class Training(Section):
-    """What encoder and detector share."""
+    """Training of a classifier: what encoder and detector share."""
 
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the passes in training")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Number format of the passes in training."
+    )
     augment: Literal["shift", "resized_crop"] = Field(
-        "shift", description="crops of the padded picture, or of a random part, resized"
+        "shift",
+        description="Random crops in training: shift = of the padded picture, resized_crop = "
+        "of a random part, resized.",
     )
 
-    depth: Count = Field(18, description="ResNet-18, -34, -50; a WideResNet's 6 n + 4")
+    depth: Count = Field(
+        18, description="Number of layers: 18, 34 or 50 of a ResNet, 6 n + 4 of a WideResNet."
+    )
     width: Count = Field(
         16,
-        description="channels of the first stage, the papers' 64; a WideResNet's widening factor",
+        description="Channels of the first stage of a ResNet, 64 in the papers; widening "
+        "factor of a WideResNet.",
     )
     stem: Literal["cifar", "strided", "imagenet"] = Field(
-        "strided", description="3x3 stride 1, 3x3 stride 2, or 7x7 stride 2 with max-pooling"
+        "strided",
+        description="First layers: cifar = 3x3 with stride 1, strided = 3x3 with stride 2, "
+        "imagenet = 7x7 with stride 2 and max-pooling.",
     )
-    epochs: Count = 8
-    batch_size: Count = 128
-    lr: Positive = 0.1
-    weight_decay: NonNegative = 5e-4
-    crop_padding: Natural = 2
-    flip: bool = True
-    clip_norm: Positive = Field(1.0, description="largest norm of a step's whole gradient")
-    optimiser: Literal["sgd", "adam"] = "sgd"
+    epochs: Count = Field(8, description="Passes over the ID training data.")
+    batch_size: Count = Field(128, description="ID samples per step.")
+    lr: Positive = Field(0.1, description="Learning rate at the start.")
+    weight_decay: NonNegative = Field(5e-4, description="Weight of the L2 penalty on the weights.")
+    crop_padding: Natural = Field(
+        2, description="Pixels of border from which `augment: shift` crops."
+    )
+    flip: bool = Field(
+        True, description="Whether training pictures are flipped left to right at random."
+    )
+    clip_norm: Positive = Field(
+        1.0,
+        description="Largest norm of the whole gradient of a step; a larger one is scaled down.",
+    )
+    optimiser: Literal["sgd", "adam"] = Field(
+        "sgd", description="Rule by which the weights are updated."
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.9, description="of SGD, Nesterov's; 0 = none"
+        0.9, description="Nesterov momentum of SGD, in [0, 1); 0 = none."
     )
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine",
+        description="Course of the learning rate: cosine = it falls to zero, constant = it stays.",
+    )
     steps: Count | None = Field(
-        None, description="training ends after so many; null = after all epochs"
+        None, description="Number of steps after which the training ends; null = after all epochs."
     )

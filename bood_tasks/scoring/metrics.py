@@ -1,4 +1,4 @@
-"""Every figure of the results, one a row, from per-sample scores (method: section 9).
+"""Compute metrics.csv, one value per row, from per-sample scores (method: section 9).
 
 Scores are larger for samples that look more like ID. Test and control sets are compared with the
 ID test split, validation sets with the ID validation split. No averages here: tables make them.
@@ -7,7 +7,6 @@ ID test split, validation sets with the ID validation split. No averages here: t
 import csv
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from pathlib import Path
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.titles import BEST, LENGTH
@@ -15,10 +14,11 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.scoring.roc import compare
 
 VERSION = 3
-COLUMNS = (
-    "method", "variant", "score", "id_dataset", "ood_dataset", "split", "seed",
-    "metric", "convention", "value", "n_id", "n_ood",
-)  # fmt: skip
+COLUMNS = {  # texts tell values apart
+    "method": str, "variant": str, "score": str, "id_dataset": str, "ood_dataset": str,
+    "split": str, "seed": int, "metric": str, "convention": str, "value": float, "n_id": int,
+    "n_ood": int,
+}  # fmt: skip
 
 
 def _accuracies(scores: Artifact, label: dict, name: str) -> Iterable[dict]:
@@ -86,16 +86,6 @@ def control_rows(method: str, facts: Mapping[str, Mapping], settings: Mapping) -
                         "metric": metric, "convention": convention, "value": value,
                         "n_id": found["n_id"], "n_ood": found["n"],
                     }  # fmt: skip
-
-
-def read_rows(path: Path) -> list[dict]:
-    """Return metrics.csv's rows with numbers as numbers."""
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    for row in rows:
-        row |= {key: int(row[key]) for key in ("seed", "n_id", "n_ood")}
-        row["value"] = float(row["value"])
-    return rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ COMMANDS = [
     *(arguments for arguments, _ in GPU["TINY"].values()),
 ]
 IN_PROCESSES = [  # they start others
+    "imports.py --stages metrics --repeats 1",
     "gpu.py --tiny",
     "rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml",
 ]
@@ -84,5 +85,7 @@ def test_it_runs_in_processes(command):
     record = json.loads(done.stdout.splitlines()[-1])
     if script == "gpu.py":
         assert set(record["parts"]) == set(GPU["PARTS"])
+    elif script == "imports.py":
+        assert 0 < record["seconds"] < record["peer_seconds"]  # metrics needs no torch
     else:
         assert record["scores"] == 4

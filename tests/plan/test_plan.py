@@ -5,7 +5,7 @@ import yaml
 
 from bood_tasks.cli.cost import planned
 from bood_tasks.config.fields import merged
-from bood_tasks.config.load import load
+from bood_tasks.config.load import laid_over, load
 from bood_tasks.plan import detectors
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan import synthesis as stages
@@ -122,10 +122,8 @@ def stand_ins(given: dict) -> None:
 )
 def test_presets_are_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = yaml.safe_load((ROOT / "config.yaml").read_text())
-    if path.stem in BELOW:
-        given = merged(given, preset(BELOW[path.stem]))
-    given = merged(given, preset(path.stem))
+    below = [path.with_stem(BELOW[path.stem])] if path.stem in BELOW else []
+    given = laid_over(ROOT / "config.yaml", [*below, path])
     stand_ins(given)
     plan = planning.make(load(given))
     if path.stem.startswith("goe"):

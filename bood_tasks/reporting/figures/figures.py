@@ -8,9 +8,7 @@ from bood_tasks.artifacts.spec import readable
 from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.reporting.figures import distributions as plots
-from bood_tasks.reporting.figures import distributions as plots_paper
-from bood_tasks.reporting.figures import style
+from bood_tasks.reporting.figures import distributions, style
 from bood_tasks.reporting.figures.album import Album, runs_shown
 from bood_tasks.scoring import roc
 
@@ -51,7 +49,7 @@ def _draw_scores(album: Album, job: Job) -> None:
         for dataset, scored in curves.items():
             album.add(
                 f"scores_{readable(dataset, group)}",
-                plots.score_histograms(scored, dataset=dataset, id_name=name),
+                distributions.score_histograms(scored, dataset=dataset, id_name=name),
                 f"Scores: {name} against {dataset}",
                 f"Share of samples per score, seed {seed}, each row in units of its own: 0 accepts "
                 "95 % of ID, 1 is the ID median. The more of the hatched area lies right of the "
@@ -60,7 +58,7 @@ def _draw_scores(album: Album, job: Job) -> None:
             )
         album.add(
             readable("roc", group),
-            plots.roc_curves(curves),
+            distributions.roc_curves(curves),
             f"ROC: {name} against each test set",
             f"ID positive, seed {seed}. FPR95 is where a curve meets the dotted line.",
             formats=["png", "svg"],
@@ -80,7 +78,7 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
         }
     album.add(
         "pixel_control",
-        plots_paper.pixel_control(pixels, detectors),
+        distributions.pixel_control(pixels, detectors),
         "What pixels alone tell",
         "Bars: the best of four statistics of the pixels, chosen on the test set itself. Marks: "
         f"detectors, seed {rows[0]['seed']}. A mark inside its bar does not beat the pixels.",
