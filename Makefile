@@ -85,6 +85,12 @@ test-gpu: environment
 soak: environment
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)
 
+# The pages in docs/ as a site in build/site; a broken link or a page outside the nav is an error.
+.PHONY: docs
+docs: environment
+	$(BIN)/mkdocs build --strict --quiet
+test-all: docs
+
 # The conda environment holds the same pins: Snakemake copies the file away before it is read.
 envs/environment.yaml: envs/requirements.txt
 	@{ printf '%s\n' "# Made from requirements.txt by \`make $@\`; do not edit." channels: \

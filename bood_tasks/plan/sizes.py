@@ -171,7 +171,7 @@ class Sizes:
             case "distances":
                 each = MEAN_STEPS * settings["max_steps"] * 4 * ANCHOR_SIZE
                 return _times(items, each, self.classes(_id_data(spec)))
-            case "ood_features" if "vectors" in settings:
+            case "ood_features" if "candidates" in settings:
                 drawn = settings["candidates"] * -(-settings["vectors"] // CANDIDATES_AT_ONCE)
                 rows = self.splits(_id_data(spec))["train"]
                 return _times(2, drawn, rows, ANCHOR_SIZE)
