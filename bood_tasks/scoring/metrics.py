@@ -14,11 +14,14 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.scoring.roc import compare
 
 VERSION = 3
-COLUMNS = {  # texts tell values apart
+COLUMNS = {
     "method": str, "variant": str, "score": str, "id_dataset": str, "ood_dataset": str,
     "split": str, "seed": int, "metric": str, "convention": str, "value": float, "n_id": int,
     "n_ood": int,
 }  # fmt: skip
+KEYS = (  # what tells values apart, but for the seed
+    "method", "variant", "score", "id_dataset", "ood_dataset", "split", "metric", "convention",
+)  # fmt: skip
 
 
 def records(known: Mapping, values: Iterable[Sequence]) -> Iterator[dict]:
