@@ -10,6 +10,12 @@ from bood_tasks.plan import synthesis as stages
 from bood_tasks.plan.detectors import OWN_SETTINGS
 
 
+def _filtered(config: Config) -> dict:
+    """Return the outlier filter's settings, if there is one."""
+    item = config.outlier_filter
+    return {} if item.max_confidence is None else {"outlier_filter": item.model_dump()}
+
+
 def notes(config: Config, rows: Iterable[str]) -> dict:
     """Return the choices that decide the numbers, for the tables' footnotes."""
     used = {config.method(name).module for name in rows}
@@ -33,6 +39,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "detector": config.detector.model_dump(exclude=set(OWN_SETTINGS)),
         **{name: settings for name, settings in own.items() if name in used},
         **{name: settings for name, settings in scoring.items() if name in scored},
+        **_filtered(config),
         "rows": {name: config.rows[name].set for name in rows},
     }
 
@@ -64,6 +71,7 @@ def goe_notes(config: Config) -> dict:
         "seeds": config.seeds,
         "threshold": config.metrics.threshold,
         **found,
+        **_filtered(first),
         "detector": first.detector.model_dump(exclude=unused),
         "outlier_exposure": first.detector.outlier_exposure.model_dump(),
         "rows": {name: row.set for name, row in config.rows.items()},
