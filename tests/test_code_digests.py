@@ -42,6 +42,17 @@ def test_digest_covers_modules_imported_by_imported_ones(package):
     assert changed(package, "colour.py", "RED = 1", "RED = 2") == {"paint"}
 
 
+def test_digest_covers_modules_that_a_name_chooses_at_run_time(package):
+    """Those of the folder that have no VERSION of their own."""
+    for name, text in (("one", "A = 1"), ("own", "VERSION = 1")):
+        path = package / "room" / "kinds" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    text = f'KIND = import_module(f"{package.name}.room.kinds.{{name}}")'
+    tree = code_digests.ast.parse(text)
+    assert code_digests.imports_of(tree, package) == {"room.kinds.one"}
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
