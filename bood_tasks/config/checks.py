@@ -175,7 +175,8 @@ def _check_filter(config: Config, settings: OutlierFilter) -> None:
         return
     if settings.row not in config.rows:
         raise ValueError(
-            f"outlier_filter.row must name a row, got {settings.row!r}{closest(settings.row, config.rows)}"
+            f"outlier_filter.row must name a row, got {settings.row!r}"
+            f"{closest(settings.row, config.rows)}"
         )
     if config.rows[settings.row].outliers or config.for_row(settings.row).detector.start:
         raise ValueError(

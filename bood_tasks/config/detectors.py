@@ -113,8 +113,8 @@ class OutlierFilter(Section):
 
     max_confidence: Share | None = Field(
         None,
-        description="Largest softmax probability of an outlier that detectors still see, in (0, 1]; "
-        "null = all outliers are kept.",
+        description="Largest softmax probability of an outlier that detectors still see, in "
+        "(0, 1]; null = all outliers are kept.",
     )
     row: Name = Field(
         "ce", description="Name of the row, one without outliers, whose detector judges them."
