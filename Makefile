@@ -1,14 +1,21 @@
-# `make demo` is a first look, `make paper` the whole of BOOD on the embedded data; `make test` runs every check. Both first make .venv from
-# the pinned requirements in envs/; a stamp named after their content makes that a no-op later.
+# `make demo` is a first look, `make paper` the whole of BOOD on the embedded data. Each target first
+# makes .venv from the pinned requirements in envs/; a stamp named after their content makes that a
+# no-op later.
 
-# `make test-cluster` runs the workflow on a Slurm of its own; it needs root on Debian or Ubuntu,
-# once, for Slurm's packages. `make test-browser` loads the report page in Chromium; it needs root
-# on Debian, once, likewise.
+# `make test`, for every commit: format, lint, the quick tests of every room with the types and
+# shapes of all arrays checked as they run (jaxtyping, beartype), every benchmark at tiny size, the
+# smoke workflow once, and what reruns after a change. Six minutes on two idle cores.
 
-# `make soak` runs thousands of small jobs and disturbs them: an hour or two.
+# `make test-all`, what CI runs: `make test`, then the tests marked `long`: the papers' and GOE's
+# workflows in the small, kills, damage, full disks, fuzzed settings, exports of every score, Slurm
+# and Chromium; then a soak of 100 shards. Half an hour. Slurm and Chromium are installed once, which
+# needs root on Debian or Ubuntu.
 
-.PHONY: demo paper test test-browser test-cluster soak
-.PHONY: check-format check-workflow check-tests check-soak environment
+# `make test-cluster`, `make test-browser`, `make test-gpu`: these alone. Without a GPU the last one
+# skips its tests. `make soak` runs thousands of small jobs and disturbs them: an hour or two.
+
+.PHONY: demo paper test test-all test-gpu test-browser test-cluster soak
+.PHONY: check-format check-workflow check-tests check-long check-soak environment slurm chromium
 .DEFAULT_GOAL := demo
 
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
@@ -31,7 +38,9 @@ demo: environment
 paper: environment
 	$(BIN)/snakemake --cores all tables figures report
 
-test: check-format check-workflow check-tests check-soak
+test: check-format check-workflow check-tests
+
+test-all: test check-long check-soak
 
 check-format: environment
 	$(BIN)/ruff check
@@ -42,27 +51,45 @@ check-workflow: environment
 	$(BIN)/snakemake --lint
 
 check-tests: environment
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not long" -n $(WORKERS) --dist loadgroup
+
+# One worker more than cores: the tests on Slurm mostly wait.
+check-long: environment slurm chromium
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m long --cluster --browser \
+	-n $$(($(WORKERS) + 1)) --dist loadgroup
 
 check-soak: environment
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak --shards 100 --minutes 2 --pause 6
 
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
-test-cluster: environment
+slurm:
 	@command -v slurmctld >/dev/null || command -v /usr/sbin/slurmctld >/dev/null || { \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster --cluster -q
+
+test-cluster: environment slurm
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/cluster --cluster
 
 BROWSER_PACKAGES := chromium chromium-driver
 
-test-browser: environment
+chromium:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(BROWSER_PACKAGES); }
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/browser --browser -q
+
+test-browser: environment chromium
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/browser --browser
+
+test-gpu: environment
+	$(BIN)/pytest -q -m gpu -rs
 
 soak: environment
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)
+
+# The pages in docs/ as a site in build/site; a broken link or a page outside the nav is an error.
+.PHONY: docs
+docs: environment
+	$(BIN)/mkdocs build --strict --quiet
+test-all: docs
 
 # The conda environment holds the same pins: Snakemake copies the file away before it is read.
 envs/environment.yaml: envs/requirements.txt

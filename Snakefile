@@ -17,75 +17,23 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     name=r"[A-Za-z0-9.+=_-]+",
     digest=r"[0-9a-f]{16}",
-    kind="|".join(PLACES),
-
-
-localrules:
-    all,
-    metrics,
-    tables,
-    figures,
-    score_figures,
-    gallery,
-    report,
-    publish,
-    goe_tables,
-    goe_figures,
+    kind="|".join(PRODUCTS),
 
 
 rule all:
     default_target: True
     input:
-        [published(kind) for kind in PLAN.targets],
+        published(*PLAN.targets),
+    localrule: True
 
 
-rule metrics:
-    input:
-        published("metrics"),
-
-
-rule tables:
-    input:
-        [published(kind) for kind in present("tables", "ablations", "costs")],
-
-
-rule figures:
-    input:
-        [published(kind) for kind in present("figures", "sweeps", "gallery")],
-
-
-rule score_figures:
-    input:
-        published("figures"),
-
-
-rule gallery:
-    input:
-        published("gallery"),
-
-
-rule report:
-    input:
-        published("report"),
-
-
-rule goe_tables:
-    input:
-        [published(kind) for kind in present("goe_tables", "goe_text_tables")],
-
-
-rule goe_figures:
-    input:
-        [published(kind) for kind in present(*GOE_FIGURES)],
-
-
-for target, kind in PAPER.items():
+for target, kinds in targets().items():
 
     rule:
         name:
             target
         input:
-            published(kind),
+            published(*kinds),
         localrule: True
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from bood_tasks.synthesis.cosine import cosine_logits
 from bood_tasks.synthesis.pruning import nearest_steps
 from bood_tasks.synthesis.samplers.selection import select_rows
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 
 
 def make_features(
@@ -94,11 +94,7 @@ def main() -> None:
         part.to(options.device)
         for part in make_features(options.rows, options.dim, options.classes, options.norm)
     )
-    stepping = {
-        "step_size": options.step_size,
-        "max_steps": options.max_steps,
-        "temperature": options.temperature,
-    }
+    stepping = Stepping(options.step_size, options.max_steps, options.temperature, "raw")
 
     def timed(work):
         seconds = []
@@ -110,9 +106,9 @@ def main() -> None:
             seconds.append((time.perf_counter() - start, time.process_time() - busy))
         return result, *min(seconds)
 
-    count_steps(features[:256], labels[:256], anchors, feature_space="raw", **stepping)  # warm up
+    count_steps(features[:256], labels[:256], anchors, stepping)  # warm up
     (steps, crossed, margin), seconds, busy = timed(
-        lambda: count_steps(features, labels, anchors, feature_space="raw", **stepping)
+        lambda: count_steps(features, labels, anchors, stepping)
     )
     quartiles = torch.quantile(
         steps.double(), torch.linspace(0, 1, 5, device=steps.device).double()
@@ -126,7 +122,7 @@ def main() -> None:
 
     how = {"rate": options.rate, "scope": "per_class", "misclassified": "drop"}
     (*nearest, exact), pruned, _ = timed(
-        lambda: nearest_steps(features, labels, anchors, feature_space="raw", **stepping, **how)
+        lambda: nearest_steps(features, labels, anchors, stepping, **how)
     )
     names = [str(number) for number in range(options.classes)]
     chosen = [

@@ -18,15 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bood_tasks.generators.text_to_image.diffusion import (
-    compile_networks,
-    encode_prompt,
-    latent_shape,
-    load_pipeline,
-)
-from bood_tasks.generators.text_to_image.flops import SD14_UNET, SD14_VAE, evaluations, image_flops
-from bood_tasks.synthesis.images import decode_vectors, item_noise
-from bood_tasks.synthesis.shards import Batches, fitting_batch
+from bood_tasks.generators.text_to_image.diffusion import load_pipeline
+from bood_tasks.generators.text_to_image.stable_diffusion import StableDiffusion
+from bood_tasks.networks.flops import SD14_UNET, SD14_VAE
+from bood_tasks.synthesis.images import decode_vectors
+from bood_tasks.synthesis.shards import Batches, fitting_batch, item_noise
 
 SHIPPED = Path(__file__).parents[1] / "bood_tasks/embedded/generator"
 PROMPT = "A high-quality image of the {class}"
@@ -85,12 +81,13 @@ def measure(
         "kernel": "bilinear",
     }  # fmt: skip
     table = pipe.text_encoder.get_input_embeddings().weight.float().cpu()
-    shape, uncond = latent_shape(pipe), encode_prompt(pipe, "", None)
+    generator = StableDiffusion(pipe)
+    shape = generator.noise_shape(None)
 
     def decode_rows(rows: np.ndarray, **more):
-        noise = item_noise(shape, 0, ["x"] * len(rows), rows)
-        given = table[torch.from_numpy(rows % len(table))]
-        return decode_vectors(pipe, given, noise, settings, uncond=uncond, **more)
+        noise = item_noise(shape, 0, "images", ["x"] * len(rows), rows.tolist())
+        vectors = table[torch.from_numpy(rows % len(table))]
+        return decode_vectors(generator, vectors, noise, settings, **more)
 
     def wait() -> None:
         if device == "cuda":
@@ -115,7 +112,7 @@ def measure(
     size = min(size, images)
     began = time.perf_counter()
     if device == "cuda":
-        compile_networks(pipe)
+        generator.compile()
     batches = Batches(decode_rows, size, pad=device == "cuda")
     list(batches(0, size))
     wait()
@@ -124,10 +121,7 @@ def measure(
     made = [part.cpu() for part in batches(0, images)]
     ours = (time.perf_counter() - start) / images
     assert sum(len(part) for part in made) == images
-    flops = image_flops(
-        pipe.unet.config, pipe.vae.config, resolution=shape[1] * pipe.vae_scale_factor,
-        evaluations=evaluations("pndm", steps), guided=True,
-    )  # fmt: skip
+    flops = generator.flops(resolution=None, scheduler="pndm", steps=steps, guidance=7.5)
     return {
         "benchmark": "generation",
         "seconds": round(ours * images, 3),

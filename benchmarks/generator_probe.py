@@ -4,13 +4,11 @@ Decodes anchors, midpoints of two anchors, and anchors plus noise of several rel
 several guidances, and prints the median largest softmax of a small ID classifier on each; times
 decoding; writes contact sheets. All vectors are scaled back to the anchor norm, as BOOD does.
 
-    python benchmarks/generator_probe.py PIPELINE_FOLDER FASHION_NPZ OUT_FOLDER [OOD_FEATURES]
-
-OOD_FEATURES: an ood_features manifest made with the same generator; its vectors are probed too.
+    PYTHONPATH=. python benchmarks/generator_probe.py PIPELINE_FOLDER FASHION_NPZ OUT_FOLDER
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -32,8 +30,7 @@ from bood_tasks.generators.world import world
 PROMPT = "A high-quality image of the {class}"
 WORDS = {"tshirt": 0, "trouser": 1, "pullover": 2, "coat": 4}
 WORDS |= {"sandal": 5, "sneaker": 7, "bag": 8, "boot": 9}
-HELD_OUT = 200  # the last rows of each class are the validation split
-COUNT, STEPS = 80, 20
+HELD_OUT = 200  # the last of the 1,800 rows of each class are the validation split
 
 
 def train_classifier(x: torch.Tensor, y: torch.Tensor) -> nn.Module:
@@ -65,9 +62,23 @@ def contact_sheet(images: torch.Tensor, columns: int, path: Path) -> None:
     ).save(path)
 
 
-def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="of a generator's pipeline")
+    parser.add_argument("data", type=Path, help="Fashion-MNIST as an npz file")
+    parser.add_argument("out", type=Path, help="folder for the contact sheets")
+    parser.add_argument(
+        "--ood-features", type=Path,
+        help="an ood_features manifest made with the same generator; probe its vectors too",
+    )  # fmt: skip
+    parser.add_argument("--count", type=int, default=80, help="images of each kind, 16 a row")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--per-class", type=int, default=1600, help="pictures to train on")
+    options = parser.parse_args()
+    folder, out, count = options.folder, options.out, options.count
     torch.set_num_threads(1)
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     pipe = load_pipeline(folder)
     table = pipe.text_encoder.get_input_embeddings().weight
@@ -77,7 +88,7 @@ def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
     anchors = table[[ids[word] for word in WORDS]]
     norm = anchors.norm(dim=1).mean().item()
 
-    file = np.load(data)
+    file = np.load(options.data)
     rows = {
         label: np.flatnonzero(file["y_train"] == old) for label, old in enumerate(WORDS.values())
     }
@@ -88,15 +99,15 @@ def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
         labels = torch.cat([torch.full((len(r),), label) for r, label in own])
         return pictures[np.concatenate([r for r, _ in own])] / 255, labels
 
-    classifier = train_classifier(*split(slice(None, -HELD_OUT)))
+    classifier = train_classifier(*split(slice(options.per_class)))
     x, y = split(slice(-HELD_OUT, None))
     with torch.no_grad():
         valid = classifier(x).softmax(1)
     uncond = encode_prompt(pipe, "", None)
     random = torch.Generator().manual_seed(0)
-    noise = torch.randn(COUNT, *latent_shape(pipe), generator=random)
-    which = torch.arange(COUNT) % len(WORDS)
-    off = F.normalize(torch.randn(COUNT, anchors.shape[1], generator=random)) * norm
+    noise = torch.randn(count, *latent_shape(pipe), generator=random)
+    which = torch.arange(count) % len(WORDS)
+    off = F.normalize(torch.randn(count, anchors.shape[1], generator=random)) * norm
     probes = {
         "anchor": anchors[which],
         "midpoint of two anchors": scale_to(
@@ -107,11 +118,11 @@ def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
         "anchor + 2 noise": scale_to(anchors[which] + 2 * off, norm),
         "random direction": off,
     }
-    if ood_features:
-        vectors = torch.from_numpy(Artifact(ood_features)["vectors"][:]).float()
-        probes["outlier vectors"] = vectors[torch.randperm(len(vectors), generator=random)[:COUNT]]
+    if options.ood_features:
+        vectors = torch.from_numpy(Artifact(options.ood_features)["vectors"][:]).float()
+        probes["outlier vectors"] = vectors[torch.randperm(len(vectors), generator=random)[:count]]
     record = {
-        "folder_bytes": sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()),
+        "folder_bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()),
         "max_abs_cosine": round(cosines.max().item(), 4),
         "mean_anchor_norm": round(norm, 4),
         "classifier_accuracy": round((valid.argmax(1) == y).float().mean().item(), 4),
@@ -127,7 +138,7 @@ def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
         for name, vectors in probes.items():
             cond = encode_prompt(pipe, PROMPT, vectors)
             start = time.perf_counter()
-            images = decode(pipe, cond, uncond, noise, steps=STEPS, guidance=guidance)
+            images = decode(pipe, cond, uncond, noise, steps=options.steps, guidance=guidance)
             seconds = time.perf_counter() - start
             grey = images.float().mean(3)[:, None] / 255
             with torch.no_grad():
@@ -140,14 +151,14 @@ def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
                 record[f"anchor_accuracy_{guidance:g}"] = round(
                     (softmax.argmax(1) == which).float().mean().item(), 3
                 )
-            record[f"ms_per_image_guidance_{guidance:g}"] = round(1000 * seconds / COUNT, 1)
+            record[f"ms_per_image_guidance_{guidance:g}"] = round(1000 * seconds / count, 1)
             contact_sheet(images, 16, out / f"{name.replace(' ', '-')}-g{guidance:g}.png")
     sample = list(world.WORDS)[::2]
     cond = encode_prompt(
         pipe, PROMPT, table[[ids[word] for word in sample]].repeat_interleave(3, 0)
     )
     noise = torch.randn(len(cond), *latent_shape(pipe), generator=random)
-    images = decode(pipe, cond, uncond, noise, steps=STEPS, guidance=3.0)
+    images = decode(pipe, cond, uncond, noise, steps=options.steps, guidance=3.0)
     contact_sheet(torch.cat([images, images[: -len(images) % 24]]), 24, out / "world-g3.png")
     real = torch.from_numpy(np.repeat(file["x_train"][:48, :, :, None], 3, 3))
     real = F.pad(real, (0, 0, 2, 2, 2, 2))
@@ -159,4 +170,4 @@ def main(folder: str, data: str, out: str, ood_features: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

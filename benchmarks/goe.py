@@ -1,11 +1,12 @@
 """GAN pictures and language-model words a second, with random weights, on the device at hand.
 
-    python benchmarks/goe.py
+    PYTHONPATH=. python benchmarks/goe.py
 
 Goals on an H200: 50,000 pictures of 32 pixels in under a minute (833 a second). Words are drawn
 with and without the key-value cache, so its gain is a ratio of one run.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -16,11 +17,10 @@ from bood_tasks.generators.biggan.biggan import Generator, Shape
 from bood_tasks.generators.language_model.transformer import Shape as TextShape
 from bood_tasks.generators.language_model.transformer import Transformer, sample
 from bood_tasks.jobs.environment import pick_device
-from bood_tasks.synthesis.gan_images import latents
+from bood_tasks.synthesis.shards import item_noise
 from bood_tasks.synthesis.texts import uniforms
 
-PICTURES, BATCH = {"cpu": 200, "cuda": 50_000}, {"cpu": 50, "cuda": 512}
-TEXTS, WORDS = {"cpu": 500, "cuda": 4000}, 20
+WORDS = 20  # a text
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
@@ -38,25 +38,37 @@ def seconds(work: Callable[[], object], device: str) -> float:
 @torch.inference_mode()
 def main() -> None:
     device = pick_device()
-    shape = Shape(resolution=32, channels=64, latent=128, classes=10)
+    on_gpu = device == "cuda"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--channels", type=int, default=64, help="of the BigGAN")
+    parser.add_argument("--pictures", type=int, default=50_000 if on_gpu else 200)
+    parser.add_argument("--batch", type=int, default=512 if on_gpu else 50, help="of pictures")
+    parser.add_argument("--vocabulary", type=int, default=30_000, help="words of the transformer")
+    parser.add_argument("--texts", type=int, default=4000 if on_gpu else 500)
+    options = parser.parse_args()
+    shape = Shape(resolution=32, channels=options.channels, latent=128, classes=10)
     generator = Generator(shape).to(device).eval()
-    count, size = PICTURES[device], BATCH[device]
+    count, size = options.pictures, options.batch
 
     def draw() -> None:
         for start in range(0, count, size):
             items = np.arange(start, min(start + size, count))
             y = torch.from_numpy(items % shape.classes).to(device)
-            generator(latents(items, shape.latent, 0).to(device), y).mul(255).byte().cpu()
+            z = item_noise([shape.latent], 0, "gan_images", items.tolist()).to(device)
+            generator(z, y).mul(255).byte().cpu()
 
     taken = seconds(draw, device)
-    print(f"{device}: BigGAN, 64 channels, 32 pixels: {count / taken:,.0f} pictures/s")
+    name = f"BigGAN, {shape.channels} channels, 32 pixels"
+    print(f"{device}: {name}: {count / taken:,.0f} pictures/s")
     print(f"  50,000 pictures: {50_000 * taken / count:,.0f} s (goal on an H200: under 60)")
 
     words = TextShape(
-        words=30_000, layers=2, width=200, heads=2, hidden=200, dropout=0.2, tied=False
+        words=options.vocabulary, layers=2, width=200, heads=2, hidden=200, dropout=0.2, tied=False
     )
     model = Transformer(words).to(device).eval()
-    given = torch.from_numpy(uniforms(np.arange(TEXTS[device]), WORDS, 0))
+    given = torch.from_numpy(uniforms(np.arange(options.texts), WORDS, 0))
 
     def texts(cached: bool) -> Callable[[], object]:
         return lambda: sample(
@@ -64,8 +76,8 @@ def main() -> None:
         )  # fmt: skip
 
     with_cache, without = (seconds(texts(cached), device) for cached in (True, False))
-    total = TEXTS[device] * WORDS
-    print(f"{device}: transformer, 30,000 words: {total / with_cache:,.0f} words/s")
+    total = options.texts * WORDS
+    print(f"{device}: transformer, {options.vocabulary:,} words: {total / with_cache:,.0f} words/s")
     print(f"  the cache: {without / with_cache:.2f} times as fast as without")
 
 

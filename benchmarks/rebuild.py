@@ -1,6 +1,7 @@
 """Tables, figures and report from cached scores, at the size of the embedded default.
 
-    PYTHONPATH=. python benchmarks/rebuild.py [--repeat 3]
+    PYTHONPATH=. python benchmarks/rebuild.py
+    PYTHONPATH=. python benchmarks/rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml
 
 Data sets and pixel statistics are made by their rules. Scores are random numbers in artifacts of
 the real names, counts and shapes, and a gallery of random pictures stands for that of networks,
@@ -20,14 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import yaml
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.spec import Spec
 from bood_tasks.artifacts.store import Artifact, Draft
-from bood_tasks.config.load import load
+from bood_tasks.config.load import effective_config
 from bood_tasks.plan import plan
-from bood_tasks.reporting.tables.costs import compare_cost, cost_sheet
+from bood_tasks.reporting.tables.costs import compare_cost, cost_layout
 from bood_tasks.reporting.tables.paper_tables import save
 
 ROOT = Path(__file__).parents[1]
@@ -35,10 +35,11 @@ PRODUCTS = ("metrics", "tables", "ablations", "sweeps", "figures", "report")
 PICTURES = 40
 
 
-def snakemake(folder: Path, *targets: str) -> float:
+def snakemake(folder: Path, overlays: list[Path], *targets: str) -> float:
     """Run the workflow in a folder and return its seconds."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "all"]
+    command += ["--configfile", *map(str, overlays), "--"] if overlays else []
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
     done = subprocess.run([*command, *targets], cwd=folder, env=environment, capture_output=True)
@@ -84,36 +85,41 @@ def fake_costs(folder: Path, spec: Spec) -> None:
     with Draft(folder / spec.manifest, spec.identity()) as draft:
         for table in ("4", "5"):
             rows = compare_cost({method: {} for method in spec.inputs}, table)
-            save(draft.folder, rows, cost_sheet(rows))
+            save(draft.folder, f"table{table}", rows, cost_layout(rows))
         draft.finish()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeat", type=int, default=3)
-    repeat = parser.parse_args().repeat
-    made = plan.make(load(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))))
+    parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="overlays, or none")
+    options = parser.parse_args()
+    overlays = [path.resolve() for path in options.configfile]
+    made = plan.make(effective_config([ROOT / "config.yaml", *overlays]))
+    products = [product for product in PRODUCTS if product in made.targets]
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pixels = [spec for spec in made.specs.values() if spec.stage == "pixel_statistics"]
-        snakemake(folder, *(str(spec.manifest) for spec in pixels))
+        snakemake(folder, overlays, *(str(spec.manifest) for spec in pixels))
         scores = [spec for spec in made.specs.values() if spec.stage == "scores"]
         for spec in scores:
             fake_scores(folder, spec, rng)
         fake_gallery(folder, made.targets["gallery"], rng)
         fake_costs(folder, made.targets["costs"])
         took = []
-        for _ in range(repeat):
-            for product in (*(f"artifacts/{product}" for product in PRODUCTS), "results"):
+        for _ in range(options.repeat):
+            for product in (*(f"artifacts/{product}" for product in products), "results"):
                 shutil.rmtree(folder / product, ignore_errors=True)
-            took.append(snakemake(folder, "tables", "figures", "report"))
-        again = snakemake(folder, "tables", "figures", "report")
+            took.append(snakemake(folder, overlays, "tables", "figures", "report"))
+        again = snakemake(folder, overlays, "tables", "figures", "report")
         jobs = {}
         for path in (folder / "logs").glob("*/*.tsv"):
             seconds = path.read_text().splitlines()[1].split("\t")[0]
             jobs[path.parent.name] = float(seconds)
-    for stage in PRODUCTS:
+    for stage in products:
         print(f"{stage:10} {jobs[stage]:6.2f} s")
     print(json.dumps({
         "scores": len(scores), "seconds": [round(t, 2) for t in took], "nothing": round(again, 2)

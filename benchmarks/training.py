@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,18 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-from bood_tasks.detectors.detector import Detector, energy, ood_loss
-from bood_tasks.networks.flops import classifier_flops
+from bood_tasks.detectors.model import build
+from bood_tasks.networks.flops import resnet_flops
 from bood_tasks.networks.pixels import MEAN, STD
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import place
+from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.recipe import Recipe
 
 BACKWARD = 3  # operations of a step, in forward passes
+CLASSES = 100
+EQUATION_7 = {"ood_weight": 2.5, "reduction": "mean", "phi": "mlp"}
 
 
 def pictures(rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +72,7 @@ def peer_epoch_seconds(
     images: np.ndarray, labels: np.ndarray, shape: dict, batch: int, device: str, workers: int
 ) -> float:
     """Return the seconds of one epoch of the plain loop, its first steps left out."""
-    model = ResNet(**shape).to(device)
+    model = ResNet(**shape, outputs=CLASSES).to(device)
     optimiser = torch.optim.SGD(
         model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
@@ -94,37 +97,31 @@ def our_epoch_seconds(
     images: np.ndarray, labels: np.ndarray, shape: dict, recipe: Recipe, device: str, ood: bool
 ) -> tuple[float, float]:
     """Return the seconds of one epoch of ours, compiling left out, and those of the first run."""
-    classes = shape["outputs"]
-    model = initialised(lambda: Detector(**shape, phi="mlp" if ood else None), 0).to(device)
+    description = {
+        "network": "resnet", **shape, "classes": CLASSES,
+        "method": "energy_regulariser" if ood else "cross_entropy",
+        "settings": EQUATION_7 if ood else {},
+    }  # fmt: skip
+    model = initialised(lambda: build(description), 0).to(device)
 
-    def loss(net, x, y):
-        logits = net(x)
-        ce = F.cross_entropy(logits[: len(y)], y)
-        if not ood:
-            return {"loss": ce}
-        is_id = (torch.arange(len(x), device=x.device) < len(y)).long()
-        return {
-            "loss": ce + 2.5 * ood_loss(net.phi(energy(logits)[:, None]), is_id, reduction="mean")
-        }
-
-    held = place(images, device)
-    outliers = place(images[::-1].copy(), device) if ood else None
+    def loss(net, x, y, step):
+        return net.loss(x, y, step)
 
     def run(rows: int, epochs: int) -> float:
-        from dataclasses import replace
-
+        held = load_where_it_fits(images[:rows], device)
+        outliers = [(load_where_it_fits(images[:rows][::-1].copy(), device), 1.0)] if ood else []
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             fit(
-                model, loss, type(held)(held.images[:rows]), torch.from_numpy(labels[:rows]),
+                model, loss, held, torch.from_numpy(labels[:rows]),
                 replace(recipe, epochs=epochs), stage="detector", seed=0,
                 checkpoint=Path(folder) / "c", outliers=outliers,
+                optimisers=model.optimisers(recipe),
             )  # fmt: skip
             if device == "cuda":
                 torch.cuda.synchronize()
             return time.perf_counter() - start
 
-    assert classes > labels.max()
     first = run(4 * recipe.batch_size, 1)  # compiles
     return run(len(images), recipe.epochs) / recipe.epochs, first
 
@@ -134,8 +131,8 @@ def measure(
     ood: bool, workers: int,
 ) -> dict:  # fmt: skip
     """Return seconds of a whole training of ours and of the peer, extrapolated."""
-    images, labels = pictures(rows, 100)
-    shape = {"depth": depth, "width": width, "stem": "cifar", "outputs": 100}
+    images, labels = pictures(rows, CLASSES)
+    shape = {"depth": depth, "width": width, "stem": "cifar"}
     recipe = Recipe(
         epochs=epochs, batch_size=batch, lr=0.1, weight_decay=5e-4, crop_padding=4, flip=True,
         clip_norm=1.0, precision="bf16" if device == "cuda" else "fp32",
@@ -143,7 +140,7 @@ def measure(
     ours, first = our_epoch_seconds(images, labels, shape, recipe, device, ood)
     peer = peer_epoch_seconds(images, labels, shape, batch, device, workers)
     passes = rows * (2 if ood else 1)
-    flops = BACKWARD * passes * classifier_flops(**shape, size=32)
+    flops = BACKWARD * passes * resnet_flops(**shape, outputs=CLASSES, size=32)
     return {
         "benchmark": "detector training" if ood else "encoder training",
         "seconds": round(ours * total_epochs, 2),

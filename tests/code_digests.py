@@ -5,7 +5,9 @@
     python tests/code_digests.py accept STAGE...  it does not: record (or `accept --all`)
 
 A stage's digest covers the syntax trees of its module and of all package modules that it
-imports, without comments, docstrings and layout, and the templates named after them.
+imports, without comments, docstrings and layout, and the templates named after them. A module that
+imports by name from a folder, `import_module(f"<package>.<folder>.{name}")`, imports all of the
+folder but those that have a VERSION of their own.
 """
 
 import argparse
@@ -38,6 +40,22 @@ def tree_of(node: object) -> object:
     return [type(node).__name__, [[name, tree_of(value)] for name, value in sorted(kept.items())]]
 
 
+def _named_at_run_time(text: ast.JoinedStr, package: Path) -> set[str]:
+    """Return the modules that f"package.folder.{name}" may mean, as of `import_module`.
+
+    A module with a VERSION is left out: its number stands in the identity of what it makes.
+    """
+    first = text.values[0]
+    start = first.value if isinstance(first, ast.Constant) else ""
+    if not start.startswith(f"{package.name}.") or start.count(".") < 2 or start[-1] != ".":
+        return set()
+    return {
+        start + path.stem
+        for path in package.joinpath(*start.split(".")[1:-1]).glob("*.py")
+        if not VERSION_LINE.search(path.read_text(encoding="utf-8"))
+    }
+
+
 def imports_of(tree: ast.Module, package: Path) -> set[str]:
     """Return the package's own modules that a module imports, wherever in it."""
     named: set[str] = set()
@@ -48,6 +66,8 @@ def imports_of(tree: ast.Module, package: Path) -> set[str]:
             parent = package.name if node.level else ""
             origin = ".".join(filter(None, [parent, node.module]))
             named |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.JoinedStr):
+            named |= _named_at_run_time(node, package)
     inside = (name.removeprefix(f"{package.name}.") for name in named)
     return {
         name for name in inside if package.joinpath(*name.split(".")).with_suffix(".py").is_file()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 HERE = Path(__file__).parent
@@ -14,12 +15,23 @@ def pytest_addoption(parser):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """`make test` needs no Slurm, no browser and no root; `make test-cluster` and
+    """`make test` needs no Slurm, no browser and no root; `make test-all`, `make test-cluster` and
     `make test-browser` run what is left out here."""
     for name in ASKED_FOR:
         if HERE / name in (collection_path, *collection_path.parents):
             return not config.getoption(f"--{name}")
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in on_gpu:
+                item.add_marker(pytest.mark.skip(reason="no GPU here"))
 
 
 # A busy machine makes an example slow without making it wrong.

@@ -17,13 +17,12 @@ def identity(stage: str, settings: dict | None = None, inputs: dict | None = Non
         role: [item.digest for item in given] if isinstance(given, list) else given.digest
         for role, given in (inputs or {}).items()
     }
-    try:
-        version = version_of(stage)
-    except FileNotFoundError:
-        version = 1
     return {
-        "stage": stage, "version": version, "settings": settings or {}, "inputs": named,
-    }  # fmt: skip
+        "stage": stage,
+        "version": version_of(stage),
+        "settings": settings or {},
+        "inputs": named,
+    }
 
 
 def make(

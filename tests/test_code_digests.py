@@ -42,6 +42,19 @@ def test_digest_covers_modules_imported_by_imported_ones(package):
     assert changed(package, "colour.py", "RED = 1", "RED = 2") == {"paint"}
 
 
+def test_digest_covers_the_modules_that_are_imported_by_name(package):
+    """All of the folder but those with a VERSION of their own, which is a part of the identity."""
+    (package / "tools").mkdir()
+    (package / "tools/file.py").write_text("GRIT = 1\n")
+    (package / "tools/saw.py").write_text("TEETH = 1\nVERSION = 1\n")
+    (package / "sum.py").write_text(
+        "import importlib\nVERSION = 1\n"
+        "def f(name):\n    return importlib.import_module(f'pack.tools.{name}')\n"
+    )
+    assert changed(package, "tools/file.py", "GRIT = 1", "GRIT = 2") == {"sum"}
+    assert changed(package, "tools/saw.py", "TEETH = 1", "TEETH = 2") == {"saw"}
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

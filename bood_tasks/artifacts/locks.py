@@ -18,7 +18,7 @@ STARTED = "BOOD_STARTED"  # when this Snakemake began, seconds since 1970
 FORCED = "BOOD_FORCED"  # whether it was told to make finished things again
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
-_HELD: dict[Path, int | None] = {}  # this process's claims
+_HELD: dict[Path, int | None] = {}  # what this process holds
 
 
 def lock_path(folder: Path) -> Path:
@@ -40,7 +40,7 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def _hold(path: Path, *, wait: bool) -> int | None:
+def _locked(path: Path, *, wait: bool) -> int | None:
     """Return the locked file, or None: taken (not `wait`), or locks are unknown here."""
     descriptor, told = _open(path), -SECONDS_BETWEEN_MESSAGES
     while True:
@@ -64,18 +64,18 @@ def _hold(path: Path, *, wait: bool) -> int | None:
     return None
 
 
-def claim(folder: Path) -> None:
+def hold(folder: Path) -> None:
     """Hold the artifact in `folder` until this process ends, waiting for who else makes it."""
     path = lock_path(folder).absolute()
     if path not in _HELD:
-        _HELD[path] = _hold(path, wait=True)  # never closed: that is the point
+        _HELD[path] = _locked(path, wait=True)  # never closed: that is the point
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
+def try_hold(folder: Path) -> Iterator[bool]:
     """Hold an artifact for a while; yields whether nobody else does."""
     path = lock_path(folder)
-    descriptor = _hold(path, wait=False)
+    descriptor = _locked(path, wait=False)
     try:
         yield descriptor is not None
     finally:
@@ -91,18 +91,19 @@ def made_meanwhile(record: Path) -> bool:
         return False
 
 
-def need_not_be_made(manifest: Path, record: Path) -> bool:
-    """Whether an artifact's record of having been finished may stand for making it.
+def already_made(manifest: Path, record: Path) -> bool:
+    """Whether a finished artifact is used instead of being made again.
 
-    Snakemake removes a manifest before it starts a job, and either may be killed then. So what is
-    finished counts, unless this run was forced (--forcerun) or a stage is run by hand on a
-    finished artifact; what another process finished since this run began counts even then.
+    `record` is the copy of its manifest that stays. Snakemake removes a manifest before it starts
+    a job, and either may be killed then. So what is finished counts, unless this run was forced
+    (--forcerun) or a stage is run by hand on a finished artifact; what another process finished
+    since this run began counts even then.
     """
     made_again = manifest.exists() or bool(os.environ.get(FORCED))
     return made_meanwhile(record) or not made_again
 
 
-def take_over(workdir: Path) -> None:
+def clear_stale_locks(workdir: Path) -> None:
     """Remove the lock that a Snakemake killed on this machine left in its working folder.
 
     Whoever holds `.snakemake/bood.lock` is alive; this process then holds it to its end. Locks of
@@ -112,7 +113,7 @@ def take_over(workdir: Path) -> None:
     path = workdir / ".snakemake" / "bood.lock"
     try:
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if _hold(path, wait=False) is None or not before.endswith(f" on {platform.node()}"):
+        if _locked(path, wait=False) is None or not before.endswith(f" on {platform.node()}"):
             return
         for stale in (workdir / ".snakemake" / "locks").glob("*.lock"):
             stale.unlink(missing_ok=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from bood_tasks.artifacts.spec import digest_of, to_json
 
 FORMAT = 1
-TWIN = ".finished.json"
-NO_PAYLOAD = ("manifest.json", "run.json", TWIN, ".progress")
+MANIFEST_COPY = ".finished.json"  # stays when Snakemake removes the manifest before a job
+NO_PAYLOAD = ("manifest.json", "run.json", MANIFEST_COPY, ".progress")
 SMALL_BYTES = 2**16  # files up to here are hashed whenever an artifact is opened
 
 
@@ -70,7 +70,7 @@ def read_manifest(manifest: Path) -> dict:
 def restore(manifest: Path, identity: Mapping) -> bool:
     """Put a removed manifest back from its twin if the payload is whole; return whether it was."""
     try:
-        content = read_manifest(manifest.with_name(TWIN))
+        content = read_manifest(manifest.with_name(MANIFEST_COPY))
     except (FileNotFoundError, DamagedArtifact):
         return False
     if content["spec"] != json.loads(to_json(identity)):

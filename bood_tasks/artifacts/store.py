@@ -3,7 +3,7 @@
 A folder is an artifact if and only if it holds `manifest.json`: format, identity, row counts,
 and size and SHA-256 of every payload file. What varies from run to run (host, versions, time)
 stands beside it in `run.json`. Until the manifest exists, `.progress/` holds what a killed job
-needs to go on. `.finished.json` is the manifest's twin: Snakemake removes a manifest before it
+needs to go on. `.finished.json` is a copy of the manifest: Snakemake removes a manifest before it
 starts a job, also one that another process finished in the meantime, and the job, or Snakemake
 itself, may be killed before it has put that back.
 """
@@ -26,7 +26,7 @@ import psutil
 
 from bood_tasks.artifacts.manifest import (
     FORMAT,
-    TWIN,
+    MANIFEST_COPY,
     DamagedArtifact,
     damaged_files,
     payload_files,
@@ -94,7 +94,7 @@ class Draft:
             note.write_text(to_json(self.identity), encoding="utf-8")
         else:
             self.manifest.unlink(missing_ok=True)
-            (self.folder / TWIN).unlink(missing_ok=True)
+            (self.folder / MANIFEST_COPY).unlink(missing_ok=True)
             for path in self.folder.rglob("*"):
                 if path.suffix in UNFINISHED_SUFFIXES:
                     path.unlink()
@@ -166,7 +166,7 @@ class Draft:
         content = {
             "format": FORMAT, "spec": self.identity, "rows": dict(rows or {}), "files": files
         }  # fmt: skip
-        write_json(self.folder / TWIN, content)
+        write_json(self.folder / MANIFEST_COPY, content)
         write_json(self.manifest, content)
         shutil.rmtree(self.progress)
         _ENDED.append(time.time())

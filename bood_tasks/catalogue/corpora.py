@@ -7,10 +7,14 @@ of Hendrycks et al.'s text experiments, which GOE and pytorch-ood use.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.published import Published
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Published):
     """One corpus: its files by split, whether each line begins with its class, and where it is
     published: an address and a checksum (MD5) of each file, or of one archive."""
 
@@ -19,6 +23,16 @@ class Entry:
     labelled: bool
     published_at: str
     sources: Mapping[str, tuple[str, str]]
+    downloadable: ClassVar[bool] = True
+
+    @property
+    def layout(self) -> str:
+        """The files that the corpus is expected in."""
+        return ", ".join(self.files.values())
+
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder holds all files of the corpus."""
+        return all((folder / name).is_file() for name in self.files.values())
 
 
 _OE = "https://raw.githubusercontent.com/hendrycks/outlier-exposure/master/NLP_classification"
@@ -82,18 +96,4 @@ PUBLISHED = {
         },
     ),
 }
-
-
-def holds(kind: str, folder: Path) -> bool:
-    """Whether a folder holds all files of a corpus; they are read later."""
-    return all((folder / name).is_file() for name in PUBLISHED[kind].files.values())
-
-
-def missing(name: str, kind: str, folder: Path) -> str:
-    """Return what to say when the corpus is not there."""
-    entry = PUBLISHED[kind]
-    return (
-        f"datasets.{name} ({entry.title}) must lie in {folder}, which lacks some of it; expected "
-        f"there: {', '.join(entry.files.values())}; published at {entry.published_at}; put it "
-        f"there, or set run.download: true, or name its folder by datasets.{name}.path or run.data"
-    )
+ALL_PUBLISHED: dict[str, Published] = {**CATALOGUE, **PUBLISHED}  # pictures and texts, by kind

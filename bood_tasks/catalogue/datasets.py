@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bood_tasks.catalogue.published import Published
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Published):
     """One data set.
 
     `edition` stands for the published content in an artifact's identity; `roots` are the folders
@@ -33,6 +35,26 @@ class Entry:
     roots: tuple[str, ...] = ("",)
     files: tuple[str, ...] = field(default=())
     downloadable: bool = False
+
+    def root_in(self, folder: Path) -> Path | None:
+        """Return the folder below `folder` that holds the files; None if there is none."""
+        for root in (folder / name for name in self.roots):
+            if self.family == "pictures":
+                found = any(
+                    Path(name).suffix.lower() in IMAGE_SUFFIXES
+                    for _, _, names in os.walk(root, followlinks=True)
+                    for name in names
+                )
+            else:
+                present = [(root / name).exists() for name in self.files]
+                found = all(present) if self.family == "tree" else any(present)
+            if found:
+                return root
+        return None
+
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder looks like the data set; its files are read later."""
+        return self.root_in(folder) is not None
 
 
 def _ood(title: str, layout: str, published_at: str, count: int | None, *roots: str) -> Entry:
@@ -170,37 +192,3 @@ CATALOGUE = {
         files=("300K_random_images.npy",),
     ),
 }
-
-
-def find_root(kind: str, folder: Path) -> Path | None:
-    """Return the folder below `folder` that holds the data set's files; None if there is none."""
-    entry = CATALOGUE[kind]
-    for root in (folder / name for name in entry.roots):
-        if entry.family == "pictures":
-            found = any(
-                Path(name).suffix.lower() in IMAGE_SUFFIXES
-                for _, _, names in os.walk(root, followlinks=True)
-                for name in names
-            )
-        else:
-            present = [(root / name).exists() for name in entry.files]
-            found = all(present) if entry.family == "tree" else any(present)
-        if found:
-            return root
-    return None
-
-
-def holds(kind: str, folder: Path) -> bool:
-    """Whether a folder looks like the data set; its files are read later."""
-    return find_root(kind, folder) is not None
-
-
-def missing(name: str, kind: str, folder: Path) -> str:
-    """Return what to say when the data set is not there."""
-    entry = CATALOGUE[kind]
-    cure = " or set run.download: true" if entry.downloadable else ""
-    return (
-        f"datasets.{name} ({entry.title}) must lie in {folder}, which holds none of it; expected "
-        f"there: {entry.layout}; published at {entry.published_at}; put it there{cure}, or name "
-        f"its folder by datasets.{name}.path or run.data"
-    )

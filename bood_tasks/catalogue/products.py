@@ -1,36 +1,93 @@
-"""What people read: each product's place in results/ and why it may be absent."""
+"""The products: what people read, where it lies in results/, and the targets that ask for it.
 
-# Why a configuration has none of these; of pictures it always has all others.
-ABSENT = {
-    "gallery": "add a row with outliers of images to have figures 1 to 4, 7 and 8",
-    "ablations": "write ablations.variants, as config.yaml does, to have tables 3, 6 and 8",
-    "sweeps": "write ablations.sweeps, as config.yaml does, to have figures 5 and 6",
-    "costs": "add a row of method bood or dreamood to have tables 4 and 5",
-    "goe_tables": "add a row of method oe to have GOE's tables 1 and 3",
-    "goe_text_tables": "write a `text` part with a row of method oe to have GOE's table 2",
-    "goe_sweeps": "write ablations of a row of method oe to have GOE's figures 2, 3 and 5",
-    "goe_text_sweeps": "write text.ablations of a row of method oe to have GOE's figure 2 of texts",
-    "goe_epochs": "set detector.snapshots for rows of method oe to have GOE's figure 4",
-    "goe_gallery": "add a row with outliers of a gan to have GOE's figure 1",
-    "text_metrics": "write a `text` part to have figures of texts",
-}
-PLACES = {
-    "metrics": ".",
-    "tables": "tables",
-    "ablations": "tables",
-    "costs": "tables",
-    "figures": "figures",
-    "sweeps": "sweeps",
-    "gallery": "gallery",
-    "text_metrics": "text",
-    "goe_tables": "goe",
-    "goe_text_tables": "goe",
-    "goe_sweeps": "goe/sweeps",
-    "goe_text_sweeps": "goe/text_sweeps",
-    "goe_epochs": "goe/epochs",
-    "goe_gallery": "goe",
-    "report": ".",
-}
-# The inputs that hold the papers' tables, and those that hold figures.
-PAPER = ("tables", "ablations", "costs", "goe_tables", "goe_text_tables")
-ALBUMS = ("gallery", "goe_gallery", "figures", "sweeps", "goe_sweeps", "goe_text_sweeps")
+Targets of the papers' tables and figures bear their numbers there: `table1`, `goe_figure2_text`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product. The key of PRODUCTS is its kind: the word in its record's file name.
+
+    `folder`: where it lies below results/. `targets`: what `snakemake TARGET` calls it, alone or
+    with others. `holds`: what the report shows of it. `from_metrics`: it is a stage of its name
+    that reads the main rows' metrics.csv alone; others have a function in plan/reporting.py.
+    `absent`: what to set in a configuration that has none.
+    """
+
+    folder: str
+    targets: tuple[str, ...] = ()
+    holds: Literal["tables", "figures", ""] = ""
+    from_metrics: bool = False
+    absent: str = "it holds texts alone"
+
+
+# The report shows figures in this order.
+PRODUCTS = {
+    "metrics": Product(".", ("metrics",)),
+    "tables": Product(
+        "tables", ("tables", "table1", "table2", "table7"), "tables", from_metrics=True
+    ),
+    "ablations": Product(
+        "tables", ("tables", "table3", "table6", "table8"), "tables",
+        absent="write ablations.variants, as config.yaml does, to have tables 3, 6 and 8",
+    ),
+    "costs": Product(
+        "tables", ("tables", "table4", "table5"), "tables",
+        absent="add a row of method bood or dreamood to have tables 4 and 5",
+    ),
+    "goe_tables": Product(
+        "goe", ("goe_tables", "goe_table1", "goe_table3"), "tables",
+        absent="add a row of method oe to have GOE's tables 1 and 3",
+    ),
+    "goe_text_tables": Product(
+        "goe", ("goe_tables", "goe_table2"), "tables",
+        absent="write a `text` part with a row of method oe to have GOE's table 2",
+    ),
+    "gallery": Product(
+        "gallery",
+        ("figures", "gallery", "figure1", "figure2", "figure3", "figure4", "figure7", "figure8"),
+        "figures",
+        absent="add a row with outliers of images to have figures 1 to 4, 7 and 8",
+    ),
+    "goe_gallery": Product(
+        "goe", ("goe_figures", "goe_figure1"), "figures",
+        absent="add a row with outliers of a gan to have GOE's figure 1",
+    ),
+    "figures": Product("figures", ("figures", "score_figures"), "figures"),
+    "sweeps": Product(
+        "sweeps", ("figures", "figure5", "figure6"), "figures",
+        absent="write ablations.sweeps, as config.yaml does, to have figures 5 and 6",
+    ),
+    "goe_sweeps": Product(
+        "goe/sweeps", ("goe_figures", "goe_figure2", "goe_figure3", "goe_figure5"), "figures",
+        absent="write ablations of a row of method oe to have GOE's figures 2, 3 and 5",
+    ),
+    "goe_text_sweeps": Product(
+        "goe/text_sweeps", ("goe_figures", "goe_figure2_text"), "figures",
+        absent="write text.ablations of a row of method oe to have GOE's figure 2 of texts",
+    ),
+    "goe_epochs": Product(
+        "goe/epochs", ("goe_figures", "goe_figure4"), "figures",
+        absent="set detector.snapshots for rows of method oe to have GOE's figure 4",
+    ),
+    "text_metrics": Product("text", absent="write a `text` part to have results of texts"),
+    "report": Product(".", ("report",)),
+}  # fmt: skip
+
+
+def targets() -> dict[str, list[str]]:
+    """Return the kinds of product that each target of the workflow asks for."""
+    names = dict.fromkeys(name for product in PRODUCTS.values() for name in product.targets)
+    return {
+        name: [kind for kind, product in PRODUCTS.items() if name in product.targets]
+        for name in names
+    }
+
+
+def table_numbers(kind: str) -> list[str]:
+    """Return the numbers in BOOD's paper of the tables that a product holds."""
+    return [name[5:] for name in PRODUCTS[kind].targets if re.fullmatch(r"table\d+", name)]

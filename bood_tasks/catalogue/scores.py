@@ -1,52 +1,71 @@
-"""The methods and scores that a row of a table may name. Imports nothing heavy.
+"""The scores that a row of a table may name. Imports nothing heavy.
 
-A method is a training module (see method.py) with the outliers that it sees and the scores that
-its paper reads. A score is a function of what a trained detector leaves.
+A score is a function of what a trained detector leaves: a post-hoc one of any detector's outputs
+or of moved pictures, or a method's own.
 """
 
 from dataclasses import dataclass
 
-from bood_tasks.catalogue.methods import NOT_LINEAR
+from bood_tasks.catalogue.methods import CONFIDENCE, METHODS, MethodEntry
+
+LEVEL = 0.95  # of ID samples, the share that a detector is to accept: FPR95's
 
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """One score. `fits`: on the training split's outputs; `gradients`: passes over the pictures
-    again; `validated`: settings are chosen on the validation sets; `methods`: the training modules
-    that it can read, none meaning all, `linear` those whose logits are one linear layer."""
+    """One score and every fact of it that others ask for.
+
+    `module`: its module in scoring/posthoc; empty for a method's own.
+    `settings`: it has a section of its name in `scoring`.
+    `fits`: it is fitted to the training split's outputs.
+    `gradients`: it passes over the pictures again, to move them along a gradient.
+    `validated`: something of it is chosen on the validation sets.
+    `linear`: it reads the last layer, which must be linear.
+    `method`: the training module that alone has it; empty: all have.
+    `output`: the output of that module that is the score.
+    """
 
     title: str
     paper: str
+    module: str = ""
+    settings: bool = False
     fits: bool = False
     gradients: bool = False
     validated: bool = False
     linear: bool = False
-    methods: tuple[str, ...] = ()
+    method: str = ""
+    output: str = ""
 
 
 SCORES = {
-    "msp": ScoreEntry("MSP", "Hendrycks & Gimpel 2017"),
-    "odin": ScoreEntry("ODIN", "Liang et al. 2018", gradients=True, validated=True),
-    "mahalanobis": ScoreEntry("Mahalanobis", "Lee et al. 2018b", fits=True),
-    "mahalanobis_ensemble": ScoreEntry(
-        "Mahalanobis, all stages", "Lee et al. 2018b", fits=True, validated=True
+    "msp": ScoreEntry("MSP", "Hendrycks & Gimpel 2017", "logits"),
+    "odin": ScoreEntry(
+        "ODIN", "Liang et al. 2018", "odin", settings=True, gradients=True, validated=True
     ),
-    "energy": ScoreEntry("Energy", "Liu et al. 2020"),
-    "knn": ScoreEntry("KNN", "Sun et al. 2022", fits=True),
-    "vim": ScoreEntry("ViM", "Wang et al. 2022", fits=True, linear=True),
-    "react": ScoreEntry("ReAct", "Sun et al. 2021", fits=True, linear=True),
-    "dice": ScoreEntry("DICE", "Sun & Li 2022", fits=True, linear=True),
-    "godin": ScoreEntry("GODIN", "Hsu et al. 2020", gradients=True, methods=("godin",)),
-    "vos": ScoreEntry("VOS", "Du et al. 2022", methods=("vos",)),
-    "npos": ScoreEntry("NPOS", "Tao et al. 2023", methods=("npos",)),
+    "mahalanobis": ScoreEntry("Mahalanobis", "Lee et al. 2018b", "mahalanobis", fits=True),
+    "mahalanobis_ensemble": ScoreEntry(
+        "Mahalanobis, all stages", "Lee et al. 2018b", "mahalanobis", fits=True, validated=True
+    ),
+    "energy": ScoreEntry("Energy", "Liu et al. 2020", "logits"),
+    "knn": ScoreEntry("KNN", "Sun et al. 2022", "knn", settings=True, fits=True),
+    "vim": ScoreEntry("ViM", "Wang et al. 2022", "vim", settings=True, fits=True, linear=True),
+    "react": ScoreEntry("ReAct", "Sun et al. 2021", "react", settings=True, fits=True, linear=True),
+    "dice": ScoreEntry("DICE", "Sun & Li 2022", "dice", settings=True, fits=True, linear=True),
 }
+for _method in METHODS.values():
+    if _method.own_score:
+        _moved = _method.own_score == CONFIDENCE  # by `scoring.<name>.magnitudes`
+        SCORES[_method.module] = ScoreEntry(
+            _method.title, _method.paper, settings=_moved, gradients=_moved,
+            method=_method.module, output="" if _moved else _method.own_score,
+        )  # fmt: skip
 
 
-def fits(module: str, score: str) -> str:
-    """Return why a score cannot be read from what a module trains, or an empty string."""
+def why_unfit(method: MethodEntry, score: str) -> str:
+    """Return why a method's detector cannot have a score; an empty string if it can."""
     entry = SCORES[score]
-    if entry.methods and module not in entry.methods:
-        return f"it reads what only {' and '.join(entry.methods)} trains"
-    if entry.linear and module in NOT_LINEAR:
+    if entry.method not in ("", method.module):
+        return f"it reads what only {entry.method} trains"
+    if entry.linear and not method.linear:
         return "it needs logits from one linear layer"
     return ""

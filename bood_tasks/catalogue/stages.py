@@ -58,6 +58,9 @@ STAGES = {
     "texts": Stage("synthesis.texts", gpu=True, mem_mb=4000, minutes=60),
     "trajectory": Stage("synthesis.trajectory", gpu=True, mem_mb=8000),
     "strips": Stage("synthesis.strips", gpu=True, mem_mb=8000, minutes=20),
+    "outlier_filter": Stage(
+        "detectors.outlier_filter", gpu=True, outside=True, mem_mb=4000, minutes=60
+    ),
     "pretrained": Stage("detectors.pretrained", outside=True, mem_mb=4000),
     "detector": Stage("detectors.detector", gpu=True, outside=True, mem_mb=4000, minutes=240),
     "outputs": Stage("scoring.outputs", gpu=True, outside=True, mem_mb=4000, minutes=30),

@@ -1,4 +1,4 @@
-"""The names of rows and scores as people read them."""
+"""The names of rows, scores and settings as people read them."""
 
 from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.scores import SCORES
@@ -13,6 +13,16 @@ TITLES = {
     BEST: "best of four",
     LENGTH: "length before the cut",
 }
+SETTINGS = {  # those that figures show
+    "distances.step_size": "step size α",
+    "distances.max_steps": "most steps K",
+    "ood_features.extra_steps": "steps after crossing c",
+    "ood_features.rate": "rate r",
+    "detector.ood_weight": "weight β",
+    "gan_images.scale": "scale σ of the latents",
+    "gan_images.count": "number of outliers",
+    "texts.temperature": "temperature T",
+}
 
 
 def row_name(method: str, variant: str) -> str:
@@ -24,3 +34,8 @@ def row_name(method: str, variant: str) -> str:
 def score_name(score: str) -> str:
     """Return a score's name as people read it; an empty one where there is none."""
     return SCORES[score].title if score in SCORES else TITLES.get(score, score)
+
+
+def setting_name(setting: str) -> str:
+    """Return a setting's name as people read it: `rate r`; its own where it has no other."""
+    return SETTINGS.get(setting, setting)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bood_tasks import PROJECT
 from bood_tasks.artifacts.spec import Spec, to_json
-from bood_tasks.catalogue.datasets import CATALOGUE, holds
+from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 from bood_tasks.config.root import Config
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
@@ -24,16 +24,28 @@ def fetch_generator(spec: Spec) -> None:
 
 
 def fetch(config: Config) -> list[str]:
-    """Fetch weights and published data sets; return a message for each that must come by hand."""
-    prepare(PROJECT, config.run.model_dump())
-    online = config.model_copy(update={"run": config.run.model_copy(update={"download": True})})
-    for spec in planning.make(config).specs.values():
-        entry = CATALOGUE.get(spec.settings.get("kind")) if spec.stage == "dataset" else None
-        wanted = entry is not None and entry.downloadable and not Path(spec.manifest).is_file()
-        if wanted and not holds(spec.settings["kind"], Path(spec.source)):
-            from bood_tasks.datasets.download import download_dataset as download
+    """Fetch weights, data sets and corpora; return a message for each that must come by hand.
 
-            download(spec.settings["kind"], Path(spec.source))
+    A data set that cannot be fetched keeps none of the others from being fetched.
+    """
+    from bood_tasks.datasets.download import download
+
+    prepare(PROJECT, config.run.model_dump())
+    messages = []
+    for spec in planning.make(config).specs.values():
         if spec.stage == "generator":
             fetch_generator(spec)
-    return planning.absent(online)
+        kind = spec.settings.get("kind")
+        if spec.stage not in ("dataset", "corpus") or kind not in ALL_PUBLISHED:
+            continue
+        entry, folder = ALL_PUBLISHED[kind], Path(spec.source)
+        if Path(spec.manifest).is_file() or entry.holds(folder):
+            continue
+        try:
+            if entry.downloadable:
+                download(kind, folder)
+        except (OSError, RuntimeError) as error:
+            print(f"could not fetch {entry.title}: {error}", file=sys.stderr, flush=True)
+        if not entry.holds(folder):
+            messages.append(entry.missing(spec.settings["name"], folder))
+    return messages

@@ -14,6 +14,7 @@ import yaml
 
 from bood_tasks.artifacts import usage
 from bood_tasks.artifacts.spec import ROOT
+from bood_tasks.catalogue.scores import LEVEL
 from bood_tasks.cli.listing import RESULTS, ls, print_table, summary
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, verify
 from bood_tasks.config.load import effective_config
@@ -31,6 +32,7 @@ def cost(files: list[Path], device: str | None) -> None:
     """Print what a configuration will cost on a device, or (None) what its artifacts did cost."""
     from bood_tasks.cli import cost as costs
     from bood_tasks.plan import plan as planning
+    from bood_tasks.plan.resources import DEVICES, REACHED, REACHED_BY_OTHERS
 
     config = effective_config(files)
     plan = planning.make(config)
@@ -44,11 +46,12 @@ def cost(files: list[Path], device: str | None) -> None:
     sides = dict.fromkeys(("jobs", "items", "TFLOP", hours, "disk GB"), "right")
     print_table(costs.lines(stages), {"stage": "left", **sides, "notes": "left"})
     if device is not None:
-        half, full = costs.DEVICES[device]
-        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in costs.SHARE.items())
+        half, full = DEVICES[device]
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in REACHED.items())
         print(
             f"Hours on one {device}, assumed to sustain {half:g} TFLOP/s in half and {full:g} in "
-            f"full precision, of which reach: {shares}, others 25%. Not measured; `bood cost` "
+            f"full precision, of which reach: {shares}, others "
+            f"{REACHED_BY_OTHERS:.0%}. Not measured; `bood cost` "
             "says what a run took."
         )
         for message in planning.absent(config):
@@ -163,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("score", help="score pictures with a trained detector")
     _take_detector(command)
     command.add_argument(
-        "--tpr", type=float, default=0.95, help="share of ID pictures that are accepted"
+        "--tpr", type=float, default=LEVEL, help="share of ID pictures that are accepted"
     )
     command.add_argument(
         "--out", type=Path, default=Path("scores.csv"), help="file that is written"

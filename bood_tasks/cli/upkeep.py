@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bood_tasks import PROJECT
-from bood_tasks.artifacts.locks import claimed, lock_path
+from bood_tasks.artifacts.locks import lock_path, try_hold
 from bood_tasks.artifacts.spec import ROOT, digest_of
 from bood_tasks.config.root import Config
 from bood_tasks.jobs.environment import prepare
@@ -78,7 +78,7 @@ def repair(damaged: Iterable[Path], files: list[Path], config: Config, more: lis
             "it by --configfile, or remove it by `bood gc --delete`"
         )
     for folder in folders:
-        with claimed(folder) as free:
+        with try_hold(folder) as free:
             if not free:
                 raise ValueError(f"{folder} is being made right now; repair it when that has ended")
             # no draft, no twin: what is damaged must not be taken for a start
@@ -113,7 +113,7 @@ def gc(configs: Iterable[Config], *, delete: bool) -> list[Path]:
     """
     gone, total = [], 0
     for folder in unreached(configs):
-        with claimed(folder) as free:
+        with try_hold(folder) as free:
             if not free:
                 print(f"stays, a job makes it now: {folder}")
                 continue

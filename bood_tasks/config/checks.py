@@ -1,14 +1,12 @@
 """Checks over several settings: they refuse, and change nothing."""
 
-from bood_tasks.catalogue.methods import METHODS, NEEDS_OUTLIERS, PACKAGED
-from bood_tasks.catalogue.scores import SCORES, fits
+from bood_tasks.catalogue.methods import METHODS, PACKAGED
+from bood_tasks.catalogue.scores import SCORES, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
-from bood_tasks.config.detectors import Npos, Vos
+from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
-
-TEXT_METHODS = ("cross_entropy", "outlier_exposure", "energy_regulariser", "vos")
 
 
 def check(config: Config) -> None:
@@ -100,7 +98,7 @@ def _check_scores(config: Config, name: str) -> None:
     """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
     entry, row = config.method(name), config.rows[name]
     texts = is_text(config.datasets[config.id])
-    if entry.module in NEEDS_OUTLIERS and not row.outliers:
+    if entry.needs_outliers and not row.outliers:
         raise ValueError(
             f"rows.{name}.outliers must name outliers for {entry.title}, got 'none'; "
             "write images, gan, or the name of a data set"
@@ -110,17 +108,18 @@ def _check_scores(config: Config, name: str) -> None:
             f"rows.{name}.outliers must be none, got {', '.join(row.outliers)}: "
             f"{entry.title} takes none"
         )
-    if texts and entry.module in PACKAGED and entry.module not in TEXT_METHODS:
+    if texts and not entry.texts:
         raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
     for score in row.scores:
-        why = fits(entry.module, score)
+        why = why_unfit(entry, score)
         if texts and SCORES[score].gradients:
             why = "it moves pictures along a gradient"
         if why:
             raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
-        chooses = score != "odin" or len(config.scoring.odin.magnitudes) > 1
+        moved = SCORES[score].gradients
+        chooses = not moved or len(getattr(config.scoring, score).magnitudes) > 1
         if SCORES[score].validated and chooses and not config.validation:
-            cure = "; or give scoring.odin.magnitudes one number" if score == "odin" else ""
+            cure = f"; or give scoring.{score}.magnitudes one number" if moved else ""
             raise ValueError(
                 f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
                 f"name some under `validation`{cure}"
@@ -131,7 +130,7 @@ def check_row(config: Config, name: str) -> None:
     """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
     changed, rows = config.for_row(name), {name}
     for source in config.rows[name].outliers:
-        config.for_source(name, source)
+        _check_filter(config, config.for_source(name, source).outlier_filter)
     texts = is_text(config.datasets[config.id])
     if (changed.detector.network == "gru") != texts:
         raise ValueError(
@@ -150,11 +149,11 @@ def check_row(config: Config, name: str) -> None:
                 f"{section}.augment: resized_crop must have an image.crop below "
                 f"image.size = {config.image.size}, got {config.image.crop}"
             )
-    module, pictures = config.method(name).module, per_class(config.datasets[config.id])
-    if module in ("vos", "npos") and pictures:
-        settings = getattr(changed.detector, module)
+    section, pictures = config.method(name).section, per_class(config.datasets[config.id])
+    settings = getattr(changed.detector, section) if section else None
+    if isinstance(settings, Queued) and pictures:
         _require_full_queue(
-            settings, f"detector.{module}", epochs=changed.detector.epochs, pictures=pictures
+            settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=pictures
         )
     while (start := changed.detector.start) is not None:
         if start not in config.rows:
@@ -170,7 +169,23 @@ def check_row(config: Config, name: str) -> None:
         changed = config.for_row(start)
 
 
-def _require_full_queue(settings: Vos | Npos, section: str, *, epochs: int, pictures: int) -> None:
+def _check_filter(config: Config, settings: OutlierFilter) -> None:
+    """Raise ValueError if outliers are judged by a row that is not there or needs outliers."""
+    if settings.max_confidence is None:
+        return
+    if settings.row not in config.rows:
+        raise ValueError(
+            f"outlier_filter.row must name a row, got {settings.row!r}"
+            f"{closest(settings.row, config.rows)}"
+        )
+    if config.rows[settings.row].outliers or config.for_row(settings.row).detector.start:
+        raise ValueError(
+            f"outlier_filter.row must name a row without outliers that starts from no other row, "
+            f"got {settings.row!r}; add a row of method ce and name it"
+        )
+
+
+def _require_full_queue(settings: Queued, section: str, *, epochs: int, pictures: int) -> None:
     """Raise ValueError if a class's queue cannot be full when the first outliers are drawn."""
     most = round(settings.start * epochs * pictures)
     if settings.queue > most:

@@ -31,13 +31,21 @@ class Gan(Section):
     )
 
 
-class Vos(Section):
+class Queued(Section):
+    """Settings of a method that needs each class's last features before its outliers begin."""
+
+    queue: Count = Field(
+        1000, description="Number of features or embeddings kept of each class, the last ones seen."
+    )
+    start: Share = Field(
+        0.4, description="Share of the training that passes before the first outliers, in (0, 1]."
+    )
+
+
+class Vos(Queued):
     """Settings of the method vos: virtual outliers from class-conditional Gaussians (Du et al.
     2022)."""
 
-    queue: Count = Field(
-        1000, description="Number of features kept of each class, the last ones seen."
-    )
     candidates: Count = Field(
         10_000, description="Number of virtual outliers drawn per class at every step."
     )
@@ -47,12 +55,9 @@ class Vos(Section):
     weight: NonNegative = Field(
         0.1, description="Weight of the uncertainty loss (the paper's beta)."
     )
-    start: Share = Field(
-        0.4, description="Share of the training that passes before the first outliers, in (0, 1]."
-    )
 
 
-class Npos(Section):
+class Npos(Queued):
     """Settings of the method npos: outliers beside the embeddings of lowest density (Tao et al.
     2023)."""
 
@@ -65,9 +70,6 @@ class Npos(Section):
     )
     dispersion_weight: NonNegative = Field(
         0.5, description="Weight of the dispersion loss beside the compactness loss."
-    )
-    queue: Count = Field(
-        1000, description="Number of embeddings kept of each class, the last ones seen."
     )
     neighbours: Count = Field(
         100,
@@ -87,9 +89,6 @@ class Npos(Section):
     outlier_weight: NonNegative = Field(
         0.1, description="Weight of the loss that tells ID embeddings and outliers apart."
     )
-    start: Share = Field(
-        0.4, description="Share of the training that passes before the first outliers, in (0, 1]."
-    )
 
 
 class OutlierExposure(Section):
@@ -105,6 +104,20 @@ class OutlierExposure(Section):
         "and the loss is a mean over the batch, so the number of outliers counts "
         "(GOE); balanced = every step has as many outliers as ID pictures, and a "
         "mean of each.",
+    )
+
+
+class OutlierFilter(Section):
+    """Settings of the filter between outliers and detectors: it drops outliers that an ID
+    classifier is sure of."""
+
+    max_confidence: Share | None = Field(
+        None,
+        description="Largest softmax probability of an outlier that detectors still see, in "
+        "(0, 1]; null = all outliers are kept.",
+    )
+    row: Name = Field(
+        "ce", description="Name of the row, one without outliers, whose detector judges them."
     )
 
 

@@ -11,7 +11,7 @@ from bood_tasks.config.datasets import (
     Tokens,
     Vocabulary,
 )
-from bood_tasks.config.detectors import Detector, OwnMethod
+from bood_tasks.config.detectors import Detector, OutlierFilter, OwnMethod
 from bood_tasks.config.explain import explain
 from bood_tasks.config.fields import Count, Name, Natural, Overrides, ScoreName, Section, merged
 from bood_tasks.config.generators import GanGenerator, Generator, LanguageModel
@@ -31,7 +31,7 @@ from bood_tasks.config.synthesis import (
 
 OVERRIDDEN = (  # sections that a row may change
     "distances", "ood_features", "images", "gan_generator", "gan_images", "language_model", "texts",
-    "detector", "encoder", "scoring",
+    "detector", "encoder", "scoring", "outlier_filter",
 )  # fmt: skip
 
 
@@ -134,6 +134,7 @@ class Config(Section):
         description="Name: further outlier source. What rows can name beside images, gan, "
         "texts and data sets.",
     )
+    outlier_filter: OutlierFilter = OutlierFilter()
     detector: Detector = Detector()
     scoring: Scoring = Scoring()
     metrics: Metrics = Metrics()
@@ -162,7 +163,7 @@ class Config(Section):
         if method not in self.methods:
             return METHODS[method]
         own = self.methods[method]
-        return MethodEntry(method, "", method, own.outliers, tuple(own.scores))
+        return MethodEntry(method, "", method, own.outliers, tuple(own.scores), texts=True)
 
     def of_texts(self) -> "Config | None":
         """Return the configuration of the texts, if there is one."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.config.fields import (
     Count,
     Natural,
@@ -140,7 +141,7 @@ class OodFeatures(Section):
     """Outlier vectors: features selected and perturbed by equations 4 and 5, or drawn by DreamOOD's
     sampler."""
 
-    sampler: Literal["bood", "dreamood"] = Field(
+    sampler: Literal[tuple(SAMPLERS)] = Field(
         "bood", description="Sampler of the outlier vectors: BOOD's or DreamOOD's."
     )
     dreamood: DreamOod = DreamOod()

@@ -11,8 +11,8 @@ import numpy as np
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.corpora import PUBLISHED, holds
-from bood_tasks.datasets.download import download_corpus
+from bood_tasks.catalogue.corpora import PUBLISHED
+from bood_tasks.datasets.download import download
 from bood_tasks.datasets.read_texts import read_corpus
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import read_job
@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     settings, path = job.settings, Path(job.source)
     kind = settings["kind"]
-    if kind in PUBLISHED and not holds(kind, path) and run_setting("download"):
-        download_corpus(kind, path)
+    if kind in PUBLISHED and not PUBLISHED[kind].holds(path) and run_setting("download"):
+        download(kind, path)
     splits, classes = read_corpus(path, settings)
     with job.draft() as draft:
         counts, content = {}, {}

@@ -19,9 +19,9 @@ import numpy as np
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact, Draft
-from bood_tasks.catalogue.datasets import CATALOGUE, find_root, missing
+from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.datasets.derived import derive, make_noise
-from bood_tasks.datasets.download import download_dataset
+from bood_tasks.datasets.download import download
 from bood_tasks.datasets.pictures import Rows, read_picture
 from bood_tasks.datasets.read_arrays import read_digits, read_npy, read_npz, read_svhn
 from bood_tasks.datasets.read_cifar import read_cifar
@@ -43,12 +43,13 @@ def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], li
     Raises FileNotFoundError that says what was expected where.
     """
     kind = settings["kind"]
-    entry, root = CATALOGUE[kind], find_root(kind, folder)
+    entry = CATALOGUE[kind]
+    root = entry.root_in(folder)
     if root is None and entry.downloadable and run_setting("download"):
-        download_dataset(kind, folder)
-        root = find_root(kind, folder)
+        download(kind, folder)
+        root = entry.root_in(folder)
     if root is None:
-        raise FileNotFoundError(missing(settings["name"], kind, folder))
+        raise FileNotFoundError(entry.missing(settings["name"], folder))
     match entry.family:
         case "cifar":
             return read_cifar(root, settings)

@@ -1,36 +1,43 @@
 """Fetch published data sets and corpora, checked by their published checksums."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from bood_tasks.catalogue.corpora import PUBLISHED
-from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.corpora import ALL_PUBLISHED, PUBLISHED
 
 
-def download_corpus(kind: str, folder: Path) -> None:
-    """Fetch a published corpus, checked by its published checksum."""
+def _files(kind: str) -> Iterator[tuple[str, str | None, str]]:
+    """Yield address, name (None: the address's own) and MD5 of each file; archives are unpacked.
+
+    Corpora say theirs in the catalogue, data sets have torchvision's.
+    """
+    if kind in PUBLISHED:
+        for name, (address, checksum) in PUBLISHED[kind].sources.items():
+            yield address, name, checksum
+        return
+    from torchvision import datasets
+
+    match kind:
+        case "svhn":
+            yield from (datasets.SVHN.split_list[split] for split in ("train", "test"))
+        case "cifar10":
+            yield datasets.CIFAR10.url, None, datasets.CIFAR10.tgz_md5
+        case "cifar100":
+            yield datasets.CIFAR100.url, None, datasets.CIFAR100.tgz_md5
+        case "dtd":
+            yield datasets.DTD._URL, None, datasets.DTD._MD5
+
+
+def download(kind: str, folder: Path) -> None:
+    """Fetch a published data set or corpus into a folder; nothing is unpickled.
+
+    Raises RuntimeError or OSError if the network or a checksum fails.
+    """
     from torchvision.datasets.utils import download_and_extract_archive, download_url
 
-    print(f"fetching {PUBLISHED[kind].title} into {folder}", flush=True)
-    for name, (address, checksum) in PUBLISHED[kind].sources.items():
-        if name.endswith(".zip"):
+    print(f"fetching {ALL_PUBLISHED[kind].title} into {folder}", flush=True)
+    for address, name, checksum in _files(kind):
+        if (name or address).endswith((".zip", ".tar.gz", ".tgz")):
             download_and_extract_archive(address, str(folder), filename=name, md5=checksum)
         else:
             download_url(address, str(folder), name, checksum)
-
-
-def download_dataset(kind: str, folder: Path) -> None:
-    """Fetch a published data set by torchvision's addresses and checksums, nothing unpickled."""
-    from torchvision import datasets
-    from torchvision.datasets.utils import download_and_extract_archive, download_url
-
-    print(f"fetching {CATALOGUE[kind].title} into {folder}", flush=True)
-    if kind == "svhn":
-        for url, name, checksum in (datasets.SVHN.split_list[s] for s in ("train", "test")):
-            download_url(url, folder, name, checksum)
-        return
-    url, checksum = {
-        "cifar10": (datasets.CIFAR10.url, datasets.CIFAR10.tgz_md5),
-        "cifar100": (datasets.CIFAR100.url, datasets.CIFAR100.tgz_md5),
-        "dtd": (datasets.DTD._URL, datasets.DTD._MD5),
-    }[kind]
-    download_and_extract_archive(url, str(folder), md5=checksum)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bood_tasks.catalogue.corpora import PUBLISHED, missing
+from bood_tasks.catalogue.corpora import PUBLISHED
 
 UNLABELLED = -1
 
@@ -156,7 +156,7 @@ def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], l
     entry = PUBLISHED[kind]
     absent = [name for name in entry.files.values() if not (folder / name).is_file()]
     if absent:
-        raise FileNotFoundError(missing(settings["name"], kind, folder))
+        raise FileNotFoundError(entry.missing(settings["name"], folder))
     lines = {split: read_utf8(folder / name).splitlines() for split, name in entry.files.items()}
     if not entry.labelled:
         found = Texts()

@@ -1,51 +1,76 @@
 """The outliers that a detector trains on, read from their artifacts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL.Image
 import zarr
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int32, UInt8
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import Job
-from bood_tasks.training.predict import is_text
+from bood_tasks.training.predict import are_tokens
 
 ROWS_AT_ONCE = 100  # an image shard's file block
 
 
-def resized_outliers(
-    arrays: Sequence[np.ndarray | zarr.Array], *, size: int, kernel: str
-) -> UInt8[np.ndarray, "n s s 3"]:
-    """Return decoded pictures at the training resolution, each resized once, antialiased.
+def resized_blocks(
+    arrays: Sequence[np.ndarray | zarr.Array],
+    *,
+    size: int,
+    kernel: str,
+    start: int = 0,
+    kept: Bool[np.ndarray, " m"] | None = None,
+) -> Iterator[UInt8[np.ndarray, "b s s 3"] | Int32[np.ndarray, "b l"]]:
+    """Yield the items from number `start` on, of `kept` those alone, block by block.
 
-    Read block by block: 100,000 pictures of 256 pixels would be 20 GB.
+    Pictures come at the training resolution, each resized once, antialiased; texts as they are.
     """
-    found = np.empty((sum(array.shape[0] for array in arrays), size, size, 3), np.uint8)
 
     def fit_in(picture: np.ndarray) -> np.ndarray:
         picture = PIL.Image.fromarray(picture)
         return fit_picture(picture, size=size, fit="resize", kernel=kernel)
 
-    done = 0
+    before = 0
     with ThreadPoolExecutor(run_setting("workers")) as pool:
         for array in arrays:
-            for start in range(0, array.shape[0], ROWS_AT_ONCE):
-                block = array[start : start + ROWS_AT_ONCE]
-                if block.shape[1:3] != (size, size):
+            for first in range(max(0, start - before), array.shape[0], ROWS_AT_ONCE):
+                block = array[first : first + ROWS_AT_ONCE]
+                if kept is not None:
+                    block = block[kept[before + first : before + first + len(block)]]
+                if not are_tokens(block) and block.shape[1:3] != (size, size) and len(block):
                     block = np.stack(list(pool.map(fit_in, block)))
-                found[done : done + len(block)] = block
-                done += len(block)
+                if len(block):
+                    yield block
+            before += array.shape[0]
+
+
+def resized_outliers(
+    arrays: Sequence[np.ndarray | zarr.Array],
+    *,
+    size: int,
+    kernel: str,
+    kept: Bool[np.ndarray, " m"] | None = None,
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """Return decoded pictures, of `kept` those alone, at the training resolution.
+
+    Read block by block: 100,000 pictures of 256 pixels would be 20 GB.
+    """
+    count = sum(array.shape[0] for array in arrays) if kept is None else int(kept.sum())
+    found, done = np.empty((count, size, size, 3), np.uint8), 0
+    for block in resized_blocks(arrays, size=size, kernel=kernel, kept=kept):
+        found[done : done + len(block)] = block
+        done += len(block)
     return found
 
 
-def rows_of(artifact: Artifact, part: str = "") -> zarr.Array:
+def samples_of(artifact: Artifact, split: str = "") -> zarr.Array:
     """Return a split's pictures or tokens, or those of an artifact that has no splits."""
-    place = f"{part}/" if part else ""
-    return artifact[f"{place}images" if f"{place}images" in artifact else f"{place}tokens"]
+    prefix = f"{split}/" if split else ""
+    return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
 
 
 def first_rows(arrays: Sequence[zarr.Array], count: int | None) -> list[np.ndarray | zarr.Array]:
@@ -71,21 +96,32 @@ def _require_same_words(item: Artifact, facts: Mapping, tokens: np.ndarray) -> N
         )
 
 
+def _kept(outlier_filter: Artifact) -> Bool[np.ndarray, " n"]:
+    """Return which of a source's items its filter keeps."""
+    kept = np.zeros(outlier_filter["confidence"].shape[0], bool)
+    kept[outlier_filter["rows"][:]] = True
+    return kept
+
+
 def open_outliers(job: Job, facts: Mapping) -> list[tuple[np.ndarray | zarr.Array, float]]:
     """Return each source's outliers, at the training resolution or length, and its share."""
     found, left = [], list(job.inputs.get("outliers", ()))
+    filters = iter(job.inputs.get("outlier_filters", ()))
     for source in job.settings.get("sources", ()):
         own, left = left[: source["artifacts"]], left[source["artifacts"] :]
         arrays = first_rows(
-            [rows_of(item, "test" if "test" in item else "") for item in own], source["count"]
+            [samples_of(item, "test" if "test" in item else "") for item in own], source["count"]
         )
-        if is_text(arrays[0]):
+        kept = _kept(next(filters)) if source.get("filtered") else None
+        if are_tokens(arrays[0]):
             rows = np.concatenate([array[:] for array in arrays])
+            rows = rows if kept is None else rows[kept]
             for item in own:
                 _require_same_words(item, facts, rows)
-        elif len(arrays) == 1 and arrays[0].shape[1] == facts["size"]:
+        elif len(arrays) == 1 and arrays[0].shape[1] == facts["size"] and kept is None:
             rows = arrays[0]
         else:
-            rows = resized_outliers(arrays, size=facts["size"], kernel=facts["kernel"])
+            size, kernel = facts["size"], facts["kernel"]
+            rows = resized_outliers(arrays, size=size, kernel=kernel, kept=kept)
         found.append((rows, source["weight"]))
     return found

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bood_tasks.artifacts.locks import try_lock
+from bood_tasks.artifacts.manifest import MANIFEST_COPY
 
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
@@ -178,12 +179,12 @@ def finished_meanwhile(command: list[str]) -> bool:
     if not {"--out", "--spec"} <= set(command):  # or a long command, in a file
         return False
     out = Path(command[command.index("--out") + 1])
-    if not out.with_name(".finished.json").is_file():
+    if not out.with_name(MANIFEST_COPY).is_file():
         return False
-    from bood_tasks.artifacts.locks import claimed
+    from bood_tasks.artifacts.locks import try_hold
     from bood_tasks.jobs.job import finished
 
-    with claimed(out.parent) as free:
+    with try_hold(out.parent) as free:
         return free and finished(out, json.loads(command[command.index("--spec") + 1]))
 
 

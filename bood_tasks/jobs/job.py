@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bood_tasks.artifacts.locks import claim, need_not_be_made
-from bood_tasks.artifacts.manifest import TWIN, restore
+from bood_tasks.artifacts.locks import already_made, hold
+from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
 from bood_tasks.artifacts.spec import digest_of, shard_range
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
@@ -91,7 +91,7 @@ def read_job(argv: list[str] | None = None) -> Job:
         for role, digests in arguments.spec["inputs"].items()
     }
     out, identity = arguments.out, arguments.spec
-    claim(out.parent)
+    hold(out.parent)
     if finished(out, identity):
         sys.exit(0)
     note = out.parent / ".progress" / SHORT_OF_MEMORY
@@ -103,7 +103,7 @@ def read_job(argv: list[str] | None = None) -> Job:
 
 def finished(out: Path, identity: dict) -> bool:
     """Whether another process has finished an artifact; its manifest is put back then."""
-    if need_not_be_made(out, out.with_name(TWIN)) and restore(out, identity):
+    if already_made(out, out.with_name(MANIFEST_COPY)) and restore(out, identity):
         print(f"{out.parent} was finished by another process", file=sys.stderr)
         return True
     return False

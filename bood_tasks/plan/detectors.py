@@ -2,21 +2,44 @@
 
 from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.catalogue.stages import method_version
 from bood_tasks.config.root import Config
+from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.plan.datasets import content, dataset
 from bood_tasks.plan.synthesis import gan_images, images, texts
 
-OWN_SETTINGS = ("gan", "vos", "npos", "outlier_exposure")  # sections of `detector`, a method each
+
+def method_file(trained: Spec) -> str:
+    """Return the file of one's own method that a detector needs to be read, "" without one."""
+    return "" if trained.stage == "pretrained" else trained.source  # that of weights is no method
 
 
-def outliers(config: Config, row: str, seed: int) -> tuple[list[dict], tuple[Spec, ...]]:
-    """Return a row's outlier sources, as the detector's settings name them, and their artifacts.
+def outlier_filter(
+    config: Config, own: Config, shards: tuple[Spec, ...], count: int | None, seed: int
+) -> Spec | None:
+    """Spec of what is kept of a generated source, whose settings are `own`; None: everything."""
+    item = own.outlier_filter
+    if item.max_confidence is None:
+        return None
+    judge = detector(config, item.row, seed)
+    settings = {"max_confidence": item.max_confidence, "count": count, "crop": own.image.crop}
+    inputs = {"outliers": shards, "detector": judge, "dataset": dataset(own, own.id)}
+    kind = shards[0].name.split("-seed")[0]
+    name = readable(kind, f"p{item.max_confidence:g}", f"seed{seed}")
+    return Spec("outlier_filter", name, settings, inputs, method_file(judge))
 
-    Of each: its share of the outliers shown, how many of the artifacts, in order, are its own, and
-    how many of their items are used (None: all).
+
+def outliers(
+    config: Config, row: str, seed: int
+) -> tuple[list[dict], tuple[Spec, ...], tuple[Spec, ...]]:
+    """Return a row's outlier sources, as the detector's settings name them, their artifacts, and
+    the filters of those that are filtered.
+
+    Of each source: its share of the outliers shown, how many of the artifacts, in order, are its
+    own, and how many of their items are used (None: all).
     """
-    given, named, found = config.rows[row].outliers, [], []
+    given, named, found, filters = config.rows[row].outliers, [], [], []
     for source, weight in given.items():
         own, kind, count = config.for_source(row, source), config.kind_of(source), None
         match kind:
@@ -31,7 +54,11 @@ def outliers(config: Config, row: str, seed: int) -> tuple[list[dict], tuple[Spe
         share = weight / sum(given.values())
         named.append({"weight": share, "artifacts": len(made), "count": count})
         found.extend(made)
-    return named, tuple(found)
+        judged = kind in GENERATED and outlier_filter(config, own, made, count, seed)
+        if judged:
+            named[-1]["filtered"] = True
+            filters.append(judged)
+    return named, tuple(found), tuple(filters)
 
 
 def _method(config: Config, row: str) -> tuple[dict, str]:
@@ -45,15 +72,13 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
         path = locate(own.module, f"methods.{name}.module")
         made_from = {"method": name, "content": content(path), "method_settings": own.settings}
         return made_from, str(path)
-    given = {}
-    if entry.module == "energy_regulariser":
-        given = config.detector.model_dump(include={"ood_weight", "reduction", "phi"})
-    elif entry.module in OWN_SETTINGS:
-        given = getattr(config.detector, entry.module).model_dump()
-    if entry.module == "gan":
-        given["size"] = config.image.crop or config.image.size
+    settings = config.detector.model_dump(include=set(entry.keys))
+    if entry.section:
+        settings |= getattr(config.detector, entry.section).model_dump()
+    if entry.sized:
+        settings["size"] = config.image.crop or config.image.size
     version = method_version(entry.module)
-    return {"method": entry.module, "method_version": version, "method_settings": given}, ""
+    return {"method": entry.module, "method_version": version, "method_settings": settings}, ""
 
 
 def _network(config: Config) -> dict:
@@ -89,8 +114,9 @@ def detector(config: Config, row: str, seed: int) -> Spec:
         return pretrained(own, seed)
     method, source = _method(own, row)
     shape = {"network", "depth", "width", "stem", "dropout", "gru"}
-    unused = {"start", "pretrained", "new_head", "ood_weight", "reduction", "phi", *OWN_SETTINGS}
-    settings = item.model_dump(exclude=shape | unused) | _network(own) | method
+    of_methods = {*KEYS, *SECTIONS}
+    unused = {"start", "pretrained", "new_head"}
+    settings = item.model_dump(exclude=shape | unused | of_methods) | _network(own) | method
     settings |= {"seed": seed, "crop": own.image.crop}
     if method["method_settings"].get("weighting") == "batch":
         settings["mixing"] = "shuffled"
@@ -99,9 +125,11 @@ def detector(config: Config, row: str, seed: int) -> Spec:
         settings["start"] = True
         start = detector(config, item.start, seed) if item.start else pretrained(own, seed)
         inputs["start"] = start
-    named, found = outliers(config, row, seed)
+    named, found, filters = outliers(config, row, seed)
     if found:
         settings["sources"], inputs["outliers"] = named, found
+    if filters:
+        inputs["outlier_filters"] = filters
     first = [found[sum(each["artifacts"] for each in named[:n])] for n in range(len(named))]
     kinds = "+".join(spec.name.split("-seed")[0] for spec in first)
     name = readable(settings["method"], kinds, f"seed{seed}")

@@ -5,17 +5,13 @@ from pathlib import Path
 
 from bood_tasks.artifacts.outside import require_whole_weights
 from bood_tasks.artifacts.spec import Spec, readable, to_json
-from bood_tasks.catalogue.corpora import PUBLISHED
-from bood_tasks.catalogue.corpora import holds as holds_texts
-from bood_tasks.catalogue.corpora import missing as missing_texts
-from bood_tasks.catalogue.datasets import CATALOGUE, holds, missing
-from bood_tasks.catalogue.stages import SHARDED
+from bood_tasks.catalogue.corpora import ALL_PUBLISHED
+from bood_tasks.catalogue.stages import SHARDED, STAGES
+from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
 from bood_tasks.plan.reporting import products, shown
 from bood_tasks.plan.scoring import evaluated
-
-WEIGHTS = ("generator", "gan_generator", "language_model")  # stages that may take a folder of such
 
 
 @dataclass
@@ -69,19 +65,14 @@ def _absent(config: Config) -> list[str]:
     used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
     messages = []
     for name in sorted(used & set(config.datasets)):
-        kind = config.datasets[name].kind
-        if kind in PUBLISHED:
-            folder = published_folder(config, name)
-            there = Path(corpus(config, name).manifest).is_file() or holds_texts(kind, folder)
-            if not there and not config.run.download:
-                messages.append(missing_texts(name, kind, folder))
-            continue
-        entry = CATALOGUE.get(kind)
+        item = config.datasets[name]
+        entry = ALL_PUBLISHED.get(item.kind)
         if entry is None or (config.run.download and entry.downloadable):
             continue
         folder = published_folder(config, name)
-        if not Path(dataset(config, name).manifest).is_file() and not holds(kind, folder):
-            messages.append(missing(name, kind, folder))
+        spec = corpus(config, name) if is_text(item) else dataset(config, name)
+        if not Path(spec.manifest).is_file() and not entry.holds(folder):
+            messages.append(entry.missing(name, folder))
     return messages
 
 
@@ -92,7 +83,7 @@ def make(config: Config) -> Plan:
     for spec in shows.values():
         plan.add(spec)
     for spec in plan.specs.values():
-        if spec.stage in WEIGHTS and spec.source:
+        if STAGES[spec.stage].room == "generators" and spec.source:
             setting = "path" if spec.settings["source"] == "local" else "train.init_from"
             require_whole_weights(Path(spec.source), f"{spec.stage}.{setting}")
     plan.targets = shows

@@ -1,8 +1,12 @@
-"""What people read, as specs: metrics, tables, figures, the report. Each rests on the stages that
-it shows and no others, so `snakemake table1` trains nothing that only a curve needs."""
+"""The specs of what people read: metrics, tables, figures, the report.
+
+Each rests on the stages that it shows and no others: `snakemake table1` trains nothing that only a
+curve needs. catalogue/products.py says where each lies in results/ and what asks for it.
+"""
 
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.methods import GOE
+from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import REFERENCE, Study, study
@@ -13,15 +17,16 @@ from bood_tasks.plan.notes import goe_notes, notes
 from bood_tasks.plan.scoring import label_scores, metrics, pixel_statistics
 from bood_tasks.plan.synthesis import gan_images, texts
 
-CONTACT_COLUMNS = 8
-FIGURES = {
+COLUMNS = 8  # of contact sheets
+GOE_FIGURES = {  # the settings that GOE's figures are over
     "gan_images.scale": "figure2",
     "gan_images.count": "figure5",
     "texts.temperature": "figure2_text",
 }
-NOISE = ("noise", "random_tokens")
-COLUMNS = 8
-SHOWN_BESIDE = 1.0  # the training range, in figure 1 beside what rows use
+NOISE = ("noise", "random_tokens")  # kinds of data sets
+TRAINED_WITH = (
+    1.0  # scale and temperature that generators learn with, in GOE's figure 1 beside others
+)
 
 
 def shown(config: Config) -> dict:
@@ -31,23 +36,25 @@ def shown(config: Config) -> dict:
     """
     unseen = {"run": True, "only": True, "generator": {"path", "train"}, "text": {"only"}}
     plain = config.model_dump(exclude=unseen)
+    if config.outlier_filter.max_confidence is None:
+        del plain["outlier_filter"]
     for item in plain["datasets"].values():
         item.pop("file", None)
         item.pop("path", None)
     return plain
 
 
-def ablations(found: Study) -> Spec:
+def ablations(varied: Study) -> Spec:
     """Spec of tables 3, 6 and 8."""
-    config, rows = found.config, found.varied()
+    config, rows = varied.config, varied.varied()
     settings = {"notes": notes(config.for_row(REFERENCE), rows)}
     inputs = {"metrics": metrics(config, f"{config.id}-ablations", rows)}
     return Spec("ablations", readable(config.id), settings, inputs)
 
 
-def _swept(found: Study) -> tuple[Spec, str | None]:
-    """Return the figures of a study's curves, and the cross-entropy row beside them, if any."""
-    config, rows, baseline = found.config, found.swept(), None
+def _swept(varied: Study) -> tuple[Spec, str | None]:
+    """Return the metrics behind a study's curves, and the cross-entropy row beside them, if any."""
+    config, rows, baseline = varied.config, varied.swept(), None
     for name, row in config.rows.items():
         if row.method == "ce":  # by the scores of the curves, if it has those
             wanted = [x for x in config.rows[REFERENCE].scores if x in row.scores] or row.scores[:1]
@@ -58,17 +65,20 @@ def _swept(found: Study) -> tuple[Spec, str | None]:
     return metrics(config, f"{config.id}-sweeps", rows), baseline
 
 
-def sweeps(found: Study) -> Spec:
-    """Spec of figures 5 and 6: the curves, with a cross-entropy row beside them if there is one."""
-    figured, baseline = _swept(found)
-    if found.config.rows[REFERENCE].method == GOE:
-        return goe_sweeps(found, figured, baseline)
-    settings = {
-        "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
-        "defaults": found.defaults,
-        "notes": notes(found.config.for_row(REFERENCE), [REFERENCE]),
-    }
-    return Spec("sweeps", readable(found.config.id), settings, {"metrics": figured})
+def _points(varied: Study) -> dict:
+    """Return the points of each curve, [value, variant], and the settings' defaults."""
+    points = {key: list(map(list, values.items())) for key, values in varied.sweeps.items()}
+    return {"sweeps": points, "defaults": varied.defaults}
+
+
+def sweeps(varied: Study) -> Spec:
+    """Spec of figures 5 and 6, or of GOE's 2, 3 and 5: curves, and the cross-entropy row if any."""
+    results, baseline = _swept(varied)
+    config = varied.config
+    if config.method(REFERENCE).goe:
+        return goe_sweeps(varied, results, baseline)
+    settings = _points(varied) | {"notes": notes(config.for_row(REFERENCE), [REFERENCE])}
+    return Spec("sweeps", readable(config.id), settings, {"metrics": results})
 
 
 def costs(config: Config) -> Spec | None:
@@ -76,26 +86,26 @@ def costs(config: Config) -> Spec | None:
     inputs, seed = {}, config.seeds[0]
     for name, row in config.rows.items():
         decoded = list(row.outliers) == ["images"]
-        if row.method not in ("bood", "dreamood") or row.variant or not decoded:
+        if row.method not in PRICED or row.variant or not decoded:
             continue
-        own = config.for_row(name)
-        made = (
-            stages.encoder(own, seed),
-            stages.features(own, seed),
-            stages.ood_features(own, seed),
-            *stages.images(own, seed),
+        of_row = config.for_row(name)
+        sampled = stages.ood_features(of_row, seed)
+        inputs[row.method] = (
+            stages.encoder(of_row, seed),
+            stages.features(of_row, seed),
+            sampled,
+            *stages.images(of_row, seed),
             detectors.detector(config, name, seed),
+            *([sampled.inputs["distances"]] if "distances" in sampled.inputs else []),
         )
-        distances = made[2].inputs.get("distances")
-        inputs[row.method] = (*made, distances) if distances else made
     return Spec("costs", readable(config.id, f"seed{seed}"), {}, inputs) if inputs else None
 
 
 def figures(config: Config, pixels: Spec) -> Spec:
     """Spec of what scores alone can draw."""
-    labels, found = label_scores(config, config.rows)
+    labels, scores = label_scores(config, config.rows)
     settings = {"rows": labels, "id": config.id, "test": config.test}
-    return Spec("figures", readable(config.id), settings, {"scores": found, "pixels": pixels})
+    return Spec("figures", readable(config.id), settings, {"scores": scores, "pixels": pixels})
 
 
 def gallery(config: Config) -> Spec | None:
@@ -108,13 +118,13 @@ def gallery(config: Config) -> Spec | None:
     settings = {
         "rows": [{"method": r.method, "variant": r.variant} for r in config.rows.values()],
         "seed": seed,
-        "contact_columns": CONTACT_COLUMNS,
+        "contact_columns": COLUMNS,
     }
     inputs = {
         "dataset": stages.dataset(config, config.id),
         "anchors": stages.anchors(config),
         "ood_images": stages.images(config, seed),
-        "id_images": stages.id_images(config, seed, CONTACT_COLUMNS),
+        "id_images": stages.id_images(config, seed, COLUMNS),
         "trajectory": stages.trajectory(config, seed),
         "strips": stages.strips(config, seed),
         "features": stages.features(config, seed),
@@ -123,6 +133,8 @@ def gallery(config: Config) -> Spec | None:
         "encoder": stages.encoder(config, seed),
         "detectors": tuple(detectors.detector(config, name, seed) for name in config.rows),
     }
+    if kept := detectors.outlier_filter(config, config, inputs["ood_images"], None, seed):
+        inputs["outlier_filter"] = kept
     compared = stages.dreamood_images(config, seed)
     if compared:
         inputs["dreamood_images"] = compared
@@ -144,28 +156,32 @@ def _varied(config: Config, prefix: str) -> dict[str, Spec | None]:
 
 
 def of_texts(config: Config) -> dict[str, Spec | None]:
-    """Return what people read of the texts, by kind."""
-    figured = metrics(config, config.id, config.rows, pixels=pixel_statistics(config))
+    """Return the products of a configuration of texts, by kind; None is one that it has not."""
+    results = metrics(config, config.id, config.rows, pixels=pixel_statistics(config))
     return {
-        "text_metrics": figured,
-        "goe_text_tables": goe_tables(config, figured),
+        "text_metrics": results,
+        "goe_text_tables": goe_tables(config, results),
         **_varied(config, "text_"),
     }
 
 
 def products(config: Config) -> dict[str, Spec]:
-    """Return what people read, by kind; what the configuration has no rows for is not there."""
+    """Return the products that a configuration has, by kind."""
     if is_text(config.datasets[config.id]):
         return {kind: spec for kind, spec in of_texts(config).items() if spec}
     pixels, texts = pixel_statistics(config), config.of_texts()
-    figured = metrics(config, config.id, config.rows, pixels=pixels)
+    results = metrics(config, config.id, config.rows, pixels=pixels)
     settings = {"notes": notes(config, config.rows)}
     found = {
-        "metrics": figured,
-        "tables": Spec("tables", readable(config.id), settings, {"metrics": figured}),
+        "metrics": results,
+        **{
+            kind: Spec(kind, readable(config.id), settings, {"metrics": results})
+            for kind, product in PRODUCTS.items()
+            if product.from_metrics
+        },
         "costs": costs(config),
         **_varied(config, ""),
-        "goe_tables": goe_tables(config, figured),
+        "goe_tables": goe_tables(config, results),
         "goe_epochs": goe_epochs(config),
         "goe_gallery": goe_gallery(config, texts),
         **(of_texts(texts) if texts else {}),
@@ -177,18 +193,18 @@ def products(config: Config) -> dict[str, Spec]:
 
 def kind_of_outliers(config: Config, row: str) -> str:
     """Return what kind of outliers a row saw, in GOE's words."""
-    given = config.rows[row].outliers
-    if len(given) != 1:
-        return "mixed" if given else "none"
-    kind = config.kind_of(*given)
+    names = config.rows[row].outliers
+    if len(names) != 1:
+        return "mixed" if names else "none"
+    kind = config.kind_of(*names)
     if kind in GENERATED:
         return "generated" if kind != "images" else "decoded"
     return "noise" if config.datasets[kind].kind in NOISE else "natural"
 
 
 def goe_tables(config: Config, metrics: Spec) -> Spec | None:
-    """Spec of tables 1 and 3, or of table 2 for texts; None without a row that saw outliers."""
-    if all(row.method != GOE for row in config.rows.values()):
+    """Spec of GOE's table 1 or 3, or 2 of texts; None without a row that saw outliers."""
+    if not any(config.method(name).goe for name in config.rows):
         return None
     outliers = {
         f"{row.method}|{row.variant}": kind_of_outliers(config, name)
@@ -200,14 +216,13 @@ def goe_tables(config: Config, metrics: Spec) -> Spec | None:
     return Spec("goe_tables", readable(config.id), settings, {"metrics": metrics})
 
 
-def goe_sweeps(found: Study, metrics: Spec, baseline: str | None) -> Spec:
-    """Spec of figures 2, 3 and 5: what one setting of a row with outliers does."""
-    config = found.config
+def goe_sweeps(varied: Study, metrics: Spec, baseline: str | None) -> Spec:
+    """Spec of GOE's figures 2, 3 and 5: what one setting of a row with outliers does."""
+    config = varied.config
     settings = {
-        "figures": {key: FIGURES[key] for key in found.sweeps if key in FIGURES},
-        "sweeps": {key: list(map(list, values.items())) for key, values in found.sweeps.items()},
-        "defaults": found.defaults,
-        "method": GOE,
+        "figures": {key: GOE_FIGURES[key] for key in varied.sweeps if key in GOE_FIGURES},
+        **_points(varied),
+        "method": config.rows[REFERENCE].method,
         "baseline": None,
         "notes": goe_notes(config.for_row(REFERENCE)),
     }
@@ -218,12 +233,11 @@ def goe_sweeps(found: Study, metrics: Spec, baseline: str | None) -> Spec:
 
 
 def goe_epochs(config: Config) -> Spec | None:
-    """Spec of figure 4: the rows whose weights of every epoch are kept."""
+    """Spec of GOE's figure 4: the rows whose weights of every epoch are kept."""
     names = scoring.evaluated(config)
     rows, made = [], []
     for name, row in config.rows.items():
-        own = config.for_row(name)
-        if row.method != GOE or not own.detector.snapshots:
+        if not config.method(name).goe or not config.for_row(name).detector.snapshots:
             continue
         for seed in config.seeds:
             detector = detectors.detector(config, name, seed)
@@ -247,7 +261,7 @@ def goe_epochs(config: Config) -> Spec | None:
 
 def _values_shown(config: Config, section: str, key: str) -> list[float]:
     """Return the values of a setting that figure 1 shows: those of the sweep, and the row's."""
-    values = {SHOWN_BESIDE, getattr(getattr(config, section), key)}
+    values = {TRAINED_WITH, getattr(getattr(config, section), key)}
     if config.ablations:
         values |= set(config.ablations.sweeps.get(f"{section}.{key}", ()))
     return sorted(values)
@@ -259,7 +273,7 @@ def _at(config: Config, section: str, key: str, value: float) -> Config:
 
 
 def goe_gallery(config: Config, of_texts: Config | None) -> Spec | None:
-    """Spec of figure 1: outliers at several scales, and texts at several temperatures."""
+    """Spec of GOE's figure 1: outliers at several scales, and texts at several temperatures."""
     uses = {config.kind_of(x) for row in config.rows.values() for x in row.outliers}
     if "gan" not in uses:
         return None

@@ -1,23 +1,233 @@
-"""How many pictures and bytes an artifact has, by its spec alone."""
+"""How many items, operations and bytes an artifact has: limits and cost estimates share the count.
+
+Nothing here opens data or imports torch. What no artifact, catalogue or setting tells is unknown,
+None, unless whoever asks says what to take for it or how to look.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from bood_tasks.artifacts.spec import Spec
 from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.networks.flops import (
+    SD14_UNET,
+    SD14_VAE,
+    classifier_flops,
+    evaluations,
+    image_flops,
+    picture_side,
+)
 
-UNKNOWN_PICTURES = 20_000  # of a folder or an .npz file: nothing is opened for a plan
+BACKWARD = 3  # a training step's operations, in forward passes
+PASSES = 4  # of a picture moved along a gradient: one and its gradient, and another
+ANCHOR_SIZE = 768  # of Stable Diffusion v1; those of generators trained here are smaller
+MEAN_STEPS = 0.3  # of K, until a row crosses
+CANDIDATES_AT_ONCE = 100  # vectors that DreamOOD draws from one set of candidates
+TRAJECTORY_PICTURES = 20  # at most, with the usual settings
+STRIP_FEATURES = 6  # of Figure 3
+
+Splits = dict[str, int | None]
 
 
-def pictures_of(dataset: Spec) -> int:
-    """Return how many pictures or texts a data set has, all splits, as far as a plan knows."""
-    if dataset.stage == "tokens":
-        return dataset.settings.get("count") or UNKNOWN_PICTURES
-    entry = CATALOGUE.get(dataset.settings["kind"])
-    if entry is None:
-        return dataset.settings.get("count") or UNKNOWN_PICTURES
-    return sum(count or UNKNOWN_PICTURES for count in entry.counts.values())
+@cache
+def _facts(manifest: str) -> dict:
+    """Return what a finished data set's artifact says of itself, {} while it is not there."""
+    path = Path(manifest).with_name("dataset.json")
+    return json.loads(path.read_text(encoding="utf-8")) if Path(manifest).is_file() else {}
 
 
-def bytes_of(dataset: Spec) -> int:
-    """Return the size of a data set's pixels or tokens."""
-    if dataset.stage == "tokens":
-        return pictures_of(dataset) * 4 * dataset.settings["words"]
-    return pictures_of(dataset) * 3 * dataset.settings["image"]["size"] ** 2
+@cache
+def _described(pipeline: str) -> tuple[dict, dict]:
+    """Return the configurations of a pipeline's UNet and VAE; Stable Diffusion v1's without one."""
+    parts = [Path(pipeline, part, "config.json") for part in ("unet", "vae")]
+    if not pipeline or not all(part.is_file() for part in parts):
+        return SD14_UNET, SD14_VAE
+    unet, vae = (json.loads(part.read_text(encoding="utf-8")) for part in parts)
+    return unet, vae
+
+
+def _total(counts: Iterable[float | None]) -> float | None:
+    """Return a sum that is unknown if a part of it is."""
+    parts = list(counts)
+    return None if None in parts else sum(parts)
+
+
+def _times(*factors: float | None) -> float | None:
+    return None if None in factors else math.prod(factors)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Counts from specs. `look` opens a data set that only its files tell of and returns its
+    splits and the number of its classes; `unknown` is taken for a split without a count."""
+
+    look: Callable[[Spec], tuple[Splits, int]] | None = None
+    unknown: int | None = None
+
+    def splits(self, data: Spec) -> Splits:
+        """Return a data set's pictures or texts per split."""
+        counts = self._counts(data)
+        return {name: self.unknown if n is None else n for name, n in counts.items()}
+
+    def _counts(self, data: Spec) -> Splits:
+        settings = data.settings
+        if known := _facts(data.manifest).get("counts"):
+            return known
+        if data.stage == "tokens":  # how many texts are long enough is known when they are cut
+            return {"train": None, "test": settings.get("count")}
+        kind = settings["kind"]
+        if kind in CATALOGUE:
+            return _published(kind, settings)
+        if kind in ("corrupted", "resampled"):
+            split = "validation" if kind == "corrupted" else "test"
+            return {"test": self._counts(data.inputs["of"]).get(split)}
+        if kind == "noise":
+            return {"test": settings["count"]}
+        return self.look(data)[0] if self.look else {"train": None, "test": None}
+
+    def classes(self, data: Spec) -> int:
+        """Return the number of a data set's classes, 10 where nothing tells it."""
+        if known := _facts(data.manifest).get("classes"):
+            return len(known)
+        if data.stage == "tokens":
+            return len(data.inputs["corpus"].settings.get("classes") or ())
+        if data.settings["kind"] in CATALOGUE:
+            return CATALOGUE[data.settings["kind"]].classes
+        return self.look(data)[1] if self.look else len(data.settings.get("classes") or ()) or 10
+
+    def items(self, spec: Spec) -> int | None:
+        """Return how many items an artifact holds, or a training shows."""
+        settings = spec.settings
+        match spec.stage:
+            case "dataset" | "tokens":
+                return _total(self.splits(spec).values())
+            case "encoder":
+                return _times(self.splits(spec.inputs["dataset"])["train"], settings["epochs"])
+            case "detector":
+                return _times(self._shown(spec), settings["epochs"])
+            case "features" | "distances":
+                return self.splits(_id_data(spec))["train"]
+            case "ood_features":
+                if "vectors" in settings:  # so many of each class
+                    return settings["vectors"] * self.classes(_id_data(spec))
+                rows = self.splits(_id_data(spec))["train"]
+                return rows and round(rows * settings["rate"])
+            case "images":
+                count = settings["stop"] - settings["start"]
+                return count * len(settings.get("words") or range(self.classes(_id_data(spec))))
+            case "gan_images" | "texts":
+                return settings["stop"] - settings["start"]
+            case "trajectory":
+                return TRAJECTORY_PICTURES
+            case "strips":
+                shown = (settings["extra_steps_shown"], settings["step_sizes_shown"])
+                return STRIP_FEATURES * sum(map(len, shown))
+            case "outputs" | "epochs":
+                split = "train" if settings.get("training") else "test"
+                return _total(self.splits(data).get(split) for data in spec.inputs["datasets"])
+            case "scores":
+                return self.items(spec.inputs["outputs"])
+        return 1
+
+    def _shown(self, detector: Spec) -> int | None:
+        """Return how many items an epoch of training shows: ID and outliers."""
+        rows, others = self.splits(detector.inputs["dataset"])["train"], []
+        for item in detector.inputs.get("outliers", ()):
+            tests = item.stage in ("dataset", "tokens")
+            others.append(self.splits(item).get("test") if tests else self.items(item))
+        if not others:
+            return rows
+        if detector.settings.get("mixing") != "shuffled":  # as many outliers as ID in every batch
+            return _times(2, rows)
+        return _total([rows, *others])
+
+    def forward(self, network: Spec, data: Spec) -> float:
+        """Return the operations of a classifier on one sample of a data set."""
+        settings = network.settings
+        size = data.settings.get("words") or settings.get("crop") or data.settings["image"]["size"]
+        outputs = ANCHOR_SIZE if network.stage == "encoder" else self.classes(data)
+        return classifier_flops(settings, outputs=outputs, size=size)
+
+    def operations(self, spec: Spec) -> float | None:
+        """Return the operations of making an artifact; 0 where they do not count."""
+        settings, items = spec.settings, self.items(spec)
+        match spec.stage:
+            case "encoder" | "detector":
+                each = self.forward(spec, spec.inputs["dataset"])
+                return _times(BACKWARD, items, each)
+            case "features":
+                return _times(items, self.forward(spec.inputs["encoder"], _id_data(spec)))
+            case "outputs" | "epochs":
+                network = spec.inputs["detector"]
+                runs = network.settings["epochs"] if spec.stage == "epochs" else 1
+                return _times(runs, items, self.forward(network, _id_data(network)))
+            case "scores":
+                passes = PASSES * len(settings.get("magnitudes", ()))
+                return _times(passes, self.operations(spec.inputs["outputs"]))
+            case "distances":
+                each = MEAN_STEPS * settings["max_steps"] * 4 * ANCHOR_SIZE
+                return _times(items, each, self.classes(_id_data(spec)))
+            case "ood_features" if "candidates" in settings:
+                drawn = settings["candidates"] * -(-settings["vectors"] // CANDIDATES_AT_ONCE)
+                rows = self.splits(_id_data(spec))["train"]
+                return _times(2, drawn, rows, ANCHOR_SIZE)
+            case "images" | "trajectory" | "strips":
+                unet, vae = _described(spec.inputs["generator"].source)
+                each = image_flops(
+                    unet,
+                    vae,
+                    resolution=picture_side(unet, vae, settings["resolution"]),
+                    evaluations=evaluations(settings["scheduler"], settings["steps"]),
+                    guided=settings["guidance"] != 1,
+                )
+                return _times(items, each)
+            case "gan_images" | "texts":
+                return None
+            case "generator" | "gan_generator" | "language_model":
+                return None if settings["source"] == "train" else 0.0
+        return 0.0
+
+    def pixels(self, spec: Spec) -> int | None:
+        """Return the bytes of an artifact's pictures or tokens."""
+        settings = spec.settings
+        match spec.stage:
+            case "dataset":
+                each = 3 * settings["image"]["size"] ** 2
+            case "tokens":
+                each = 4 * settings["words"]
+            case "texts":
+                each = 4 * settings["words"]
+            case "gan_images":
+                each = 3 * (settings["saved_size"] or 32) ** 2
+            case "images" | "trajectory" | "strips":
+                unet, vae = _described(spec.inputs["generator"].source)
+                side = settings["saved_size"] or picture_side(unet, vae, settings["resolution"])
+                each = 3 * side**2
+            case _:
+                return 0
+        return _times(self.items(spec), each)
+
+
+def _id_data(spec: Spec) -> Spec:
+    """Return the ID data set that an artifact descends from."""
+    while spec.stage not in ("dataset", "tokens"):
+        nearest = ("dataset", "detector", "features", "anchors")
+        spec = next(spec.inputs[role] for role in nearest if role in spec.inputs)
+    return spec
+
+
+def _published(kind: str, settings: Mapping) -> Splits:
+    """Return a published data set's pictures per split, as the settings cut them."""
+    entry = CATALOGUE[kind]
+    counts = dict(entry.counts)
+    if counts.get("train"):
+        held = settings["validation_per_class"] * entry.classes
+        if held:
+            counts |= {"train": counts["train"] - held, "validation": held}
+        if settings["train_per_class"]:
+            counts["train"] = min(counts["train"], settings["train_per_class"] * entry.classes)
+    return counts

@@ -1,11 +1,13 @@
 """The specs of the stages from anchors to outliers. Imports no torch."""
 
 from bood_tasks.artifacts.spec import Spec, readable, shard_range
+from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import dataset
 from bood_tasks.plan.generators import gan_generator, generator, language_model, words
 
 EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
+COMPARED = "dreamood"  # the sampler of the paper's figure 8, beside BOOD's
 STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
 
 
@@ -85,7 +87,8 @@ def distances(config: Config, seed: int) -> Spec:
     All rows are stepped for a selection that does not take the nearest.
     """
     chosen = config.ood_features
-    nearest = chosen.sampler == "bood" and chosen.select == "boundary"
+    selects = SAMPLERS[chosen.sampler].steps == "selected"
+    nearest = selects and chosen.select == "boundary"
     settings = _stepping(config) | {"rows": config.distances.rows if nearest else "all"}
     if settings["rows"] == "nearest":
         settings |= chosen.model_dump(include={"rate", "scope", "misclassified"})
@@ -94,20 +97,26 @@ def distances(config: Config, seed: int) -> Spec:
     return Spec("distances", name, settings, inputs)
 
 
+def sampler_section(config: Config, sampler: str) -> dict | None:
+    """Return the settings that a sampler alone reads; None for one without a section."""
+    section = getattr(config.ood_features, sampler, None)
+    return section and section.model_dump()
+
+
+def sampler_of(config: Config, row: str) -> str:
+    """Return the sampler that makes a row's outlier vectors."""
+    return config.for_row(row).ood_features.sampler
+
+
 def sampling(config: Config) -> dict:
     """Return the settings that the chosen sampler of outlier vectors reads, and no others."""
     item = config.ood_features
-    if item.sampler == "dreamood":
-        return {
-            "sampler": item.sampler, "rescale": item.rescale, **item.dreamood.model_dump()
-        }  # fmt: skip
-    unused = {"dreamood"}
-    if item.perturb != "gaussian":
-        unused.add("sigma")
-    if item.perturb != "centroid":
-        unused.add("shift")
-    if item.perturb != "adversarial":
-        unused.add("extra_steps")
+    if own := sampler_section(config, item.sampler):
+        return {"sampler": item.sampler, "rescale": item.rescale, **own}
+    unused = {name for name in SAMPLERS if sampler_section(config, name)}
+    for setting, read_by in SAMPLERS[item.sampler].variants.items():
+        chosen = getattr(item, setting)
+        unused |= {name for value, name in read_by.items() if value != chosen}
     return item.model_dump(exclude=unused)
 
 
@@ -116,12 +125,12 @@ def ood_features(config: Config, seed: int) -> Spec:
     item = config.ood_features
     settings = sampling(config) | {"seed": seed}
     inputs = {"features": features(config, seed), "anchors": anchors(config)}
-    if item.sampler == "dreamood":
-        return Spec("ood_features", readable("dreamood", f"seed{seed}"), settings, inputs)
-    settings |= _stepping(config)
-    inputs["distances"] = distances(config, seed)
-    name = readable(item.select, item.perturb, f"seed{seed}")
-    return Spec("ood_features", name, settings, inputs)
+    if SAMPLERS[item.sampler].steps != "none":
+        settings |= _stepping(config)
+        inputs["distances"] = distances(config, seed)
+    own = sampler_section(config, item.sampler)
+    kind = [item.sampler] if own else [item.select, item.perturb]
+    return Spec("ood_features", readable(*kind, f"seed{seed}"), settings, inputs)
 
 
 def _decoding(config: Config, seed: int) -> dict:
@@ -189,7 +198,7 @@ def strips(config: Config, seed: int) -> Spec:
 def dreamood_images(config: Config, seed: int) -> tuple[Spec, ...] | None:
     """Specs of the first DreamOOD row's images; None without one, or if they are `images`."""
     for name, row in config.rows.items():
-        if row.method == "dreamood" and list(row.outliers) == ["images"]:
+        if sampler_of(config, name) == COMPARED and list(row.outliers) == ["images"]:
             found = images(config.for_row(name), seed)
             return None if found == images(config, seed) else found
     return None

@@ -7,32 +7,28 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, duration, measured, size
-from bood_tasks.catalogue.products import ALBUMS, PAPER
+from bood_tasks.catalogue.metrics import IN_SUMMARY, headings
+from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
-from bood_tasks.reporting.tables import goe_tables
-from bood_tasks.reporting.tables.costs import cost_sheet
+from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
-from bood_tasks.reporting.tables.paper_tables import quality_sheet
-from bood_tasks.reporting.tables.published import read_csv
-from bood_tasks.reporting.tables.sheet import Sheet
-from bood_tasks.reporting.tables.summary import AVERAGE, Lookup, percent, read_table
-from bood_tasks.scoring.metrics import read_rows
+from bood_tasks.reporting.tables.frames import read_csv, records
+from bood_tasks.reporting.tables.goe_tables import goe_layout
+from bood_tasks.reporting.tables.layout import TableLayout
+from bood_tasks.reporting.tables.paper_tables import bood_layout
+from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
 
 VERSION = 4
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
 FOLDED = "contact_"  # a sheet per class would bury the rest
-
-
-ALBUMS += ("goe_epochs",)
-
-
 UNKNOWN = "?"
 
 
@@ -40,11 +36,11 @@ def _table(
     table: Lookup,
     title: str,
     datasets: Mapping[str, int],
-    cells: Callable[[tuple], list],
+    cells: Callable[[Label], list],
     *,
     more: tuple[tuple[str, str], ...] = (),
 ) -> dict:
-    """Heads and lines of cells: a text, or a pair shown one below the other."""
+    """Return heads and lines of cells: a text, or several shown one below the other."""
     sized = [
         ("Average", "") if name == AVERAGE else (name, f"n = {count:,}")
         for name, count in datasets.items()
@@ -60,7 +56,7 @@ def _table(
 
 
 def _summary(table: Lookup, accuracy: Mapping) -> list[dict]:
-    """The run's own tables: test sets, validation and control sets, the other convention."""
+    """Return the run's own tables: test sets, the other convention, validation and control sets."""
     tests, others = table.datasets("test"), table.datasets("validation", "control")
     shown = [
         _table(
@@ -68,7 +64,7 @@ def _summary(table: Lookup, accuracy: Mapping) -> list[dict]:
             "",
             tests,
             lambda label: [
-                *(table.pair(label, name) for name in tests),
+                *(table.shown(label, name) for name in tests),
                 percent(table.accuracy(label)),
             ],
             more=(("ID accuracy", f"n = {accuracy['n_id']:,}"),),
@@ -84,18 +80,18 @@ def _summary(table: Lookup, accuracy: Mapping) -> list[dict]:
         shown.append(
             _table(
                 table,
-                "Validation and control sets, ID positive: FPR95 ↓ and AUROC ↑",
+                f"Validation and control sets, ID positive: {' and '.join(headings(IN_SUMMARY))}",
                 others,
-                lambda label: [table.pair(label, name) for name in others],
+                lambda label: [table.shown(label, name) for name in others],
             )
         )
     return shown
 
 
-def find_warnings(table: Lookup, figures: list[dict]) -> list[str]:
-    """What the table's own counts tell a reader to be careful about.
+def find_warnings(table: Lookup, results: pd.DataFrame) -> list[str]:
+    """Return what the table's own counts tell a reader to be careful about.
 
-    `figures` are the rows of metrics.csv.
+    `results`: the rows of metrics.csv.
     """
     found = []
     seeds = max(row["n_seeds"] for row in table.rows)
@@ -103,19 +99,16 @@ def find_warnings(table: Lookup, figures: list[dict]) -> list[str]:
         found.append("One seed: differences between rows may be chance.")
     elif seeds < 3:
         found.append(f"Only {seeds} seeds: the deviations are rough.")
-    few = {
-        row["ood_dataset"]: row["n_ood"]
-        for row in figures
-        if row["ood_dataset"] and row["n_ood"] < FEW_SAMPLES
-    }
-    if few:
-        sets = ", ".join(f"{name} ({count})" for name, count in few.items())
+    few = results[(results["ood_dataset"] != "") & (results["n_ood"] < FEW_SAMPLES)]
+    if len(few):
+        counts = dict(zip(few["ood_dataset"], few["n_ood"], strict=True))
+        sets = ", ".join(f"{name} ({count})" for name, count in counts.items())
         found.append(f"Few samples, so coarse figures: {sets}.")
     return found
 
 
 def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[str]:
-    """What pixels alone can tell, the rows that tell less, and pictures that are no test at all.
+    """Return what pixels alone can tell, the rows that tell less, and pictures that are no test.
 
     `pixels` is pixel_statistics.json.
     """
@@ -157,33 +150,35 @@ def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[st
     return found
 
 
-def paper_sheets(artifacts: Iterable[Artifact]) -> list[dict]:
-    """The papers' tables in these artifacts beside ours, BOOD's before GOE's, for the template."""
+def paper_tables(artifacts: Iterable[Artifact]) -> list[dict]:
+    """Return the papers' tables in these artifacts beside ours, BOOD's before GOE's."""
     found = {}
     for artifact in artifacts:
         for file in artifact.files:
             if re.fullmatch(r"table\d\.csv", file):
-                rows = read_csv(artifact.folder / file)
+                rows = records(read_csv(artifact.folder / file))
                 cost = "quantity" in rows[0]
-                found[file] = cost_sheet(rows) if cost else quality_sheet(rows, convention="id")
+                found[file] = cost_layout(rows) if cost else bood_layout(rows, convention="id")
             elif re.fullmatch(r"goe_table\d\.csv", file):
-                found[file] = goe_tables.sheet(goe_tables.read_cells(artifact.folder / file), [])
+                rows = records(read_csv(artifact.folder / file))
+                corrected = [row for row in rows if row["profile"] == "corrected"]
+                found[file] = goe_layout(corrected, [])
     names = sorted(found, key=lambda file: (file.startswith("goe"), file))
     return [_blocks(found[file]) | {"open": file in names[:1]} for file in names]
 
 
-def _blocks(sheet: Sheet) -> dict:
-    """A sheet whose lines are grouped by method, so that its name stands once, beside them all."""
+def _blocks(table: TableLayout) -> dict:
+    """Group a table's lines by method, so that its name stands once, beside them all."""
     blocks: list[list] = []
-    for line in sheet.lines:
+    for line in table.lines:
         if line[0].text:
             blocks.append([])
         blocks[-1].append(line)
-    return {"sheet": sheet, "marks": sheet.marks(), "blocks": blocks}
+    return {"table": table, "marks": table.marks(), "blocks": blocks}
 
 
 def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
-    """What each stage took, the sum last; a sum leaves out what is unknown."""
+    """Return what each stage took, the sum last; a sum leaves out what is unknown."""
     lines = [
         [
             stage,
@@ -203,29 +198,34 @@ def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
 
 
 def render(
-    rows: list[dict],
-    figures: list[dict],
+    summary: pd.DataFrame,
+    results: pd.DataFrame,
     notes: Mapping,
     *,
     pixels: Mapping[str, Mapping],
-    sheets: list[dict],
+    papers: list[dict],
     stages: Mapping[str, Cost],
     pictures: list[dict],
     warnings: list[str],
     config: Mapping,
     provenance: list[dict],
 ) -> str:
-    """Return the page; `pictures` hold file, title, caption and their PNG bytes as `data`."""
-    table = Lookup(rows)
-    accuracy = next(row for row in rows if row["metric"] == "id_acc" and row["split"] == "test")
+    """Return the page.
+
+    `summary`, `results`: summary.csv and metrics.csv. `pictures` hold file, title, caption and
+    their PNG bytes as `data`.
+    """
+    table = Lookup(summary)
+    accuracy = table.first_accuracy()
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         id_name=accuracy["id_dataset"],
         spread="one run" if accuracy["n_seeds"] == 1
         else f"mean ± standard deviation over {accuracy['n_seeds']} runs",
+        shown=" and, below it, ".join(headings(IN_SUMMARY)),
         tables=_summary(table, accuracy),
-        warnings=find_warnings(table, figures) + find_pixel_warnings(table, pixels) + warnings,
-        sheets=sheets,
+        warnings=find_warnings(table, results) + find_pixel_warnings(table, pixels) + warnings,
+        papers=papers,
         costs=cost_lines(stages) if stages else [],
         notes=list(footnotes(notes).values()),
         figures=[
@@ -242,10 +242,19 @@ def render(
     )  # fmt: skip
 
 
+def _holding(what: str, inputs: Mapping) -> list[Artifact]:
+    """Return those inputs that are products which hold tables or figures."""
+    return [
+        inputs[kind]
+        for kind, product in PRODUCTS.items()
+        if product.holds == what and kind in inputs
+    ]
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    given, pictures, warnings = job.inputs, [], []
-    for album in (given[role] for role in ALBUMS if role in given):
+    inputs, pictures, warnings = job.inputs, [], []
+    for album in _holding("figures", inputs):
         captions = album.json("captions.json")
         warnings += captions["warnings"]
         pictures += [
@@ -253,11 +262,11 @@ def main(argv: list[str] | None = None) -> None:
             for item in captions["figures"]
         ]
     page = render(
-        read_table(given["tables"].folder / "summary.csv"),
-        read_rows(given["metrics"].folder / "metrics.csv"),
-        given["tables"].settings["notes"],
-        pixels=given["pixel_statistics"].json("pixel_statistics.json"),
-        sheets=paper_sheets(given[role] for role in PAPER if role in given),
+        read_csv(inputs["tables"].folder / "summary.csv"),
+        read_csv(inputs["metrics"].folder / "metrics.csv"),
+        inputs["tables"].settings["notes"],
+        pixels=inputs["pixel_statistics"].json("pixel_statistics.json"),
+        papers=paper_tables(_holding("tables", inputs)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(
             (

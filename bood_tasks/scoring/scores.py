@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import load_model
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.scoring.outputs import splits
-from bood_tasks.scoring.posthoc import mahalanobis, table
 from bood_tasks.scoring.posthoc.base import Outputs, State
 from bood_tasks.scoring.posthoc.odin import (
     choose_magnitude,
@@ -29,10 +29,10 @@ from bood_tasks.scoring.posthoc.odin import (
     most_confident_magnitude,
     odin,
 )
+from bood_tasks.scoring.posthoc.table import score_named
 from bood_tasks.training.predict import predict
 
 VERSION = 2
-DIRECT = {"vos": "weighted_energy", "npos": "id_logit"}  # outputs that are scores themselves
 Found = dict[str, np.ndarray]  # `<dataset>/<split>`: scores
 
 
@@ -52,18 +52,18 @@ def as_outputs(given: Mapping[str, Tensor], head: nn.Linear | None = None) -> Ou
 
 def of_outputs(name: str, given: Mapping[str, Tensor], state: State) -> Tensor:
     """Return a score [n] of a method's named outputs, one row a picture."""
-    if name in DIRECT:
-        return given[DIRECT[name]]
-    return table.SCORES[name].score(as_outputs(given), state)
+    if SCORES[name].output:
+        return given[SCORES[name].output]
+    return score_named(name).score(as_outputs(given), state)
 
 
 def of_pictures(
     model: Method, x: Float[Tensor, "b 3 h w"], settings: Mapping, magnitudes: Sequence[float]
 ) -> Float[Tensor, "b m"]:
     """Return a score of network input moved along the gradient by each magnitude."""
-    if settings["score"] == "odin":
-        return odin(model, x, temperature=settings["temperature"], magnitudes=magnitudes)
-    return confidences(model.confidence, x, magnitudes)
+    if SCORES[settings["score"]].method:
+        return confidences(model.confidence, x, magnitudes)
+    return odin(model, x, temperature=settings["temperature"], magnitudes=magnitudes)
 
 
 def _joined(found: list[Outputs]) -> Outputs:
@@ -90,15 +90,15 @@ def fit(job: Job, device: str) -> State:
         if "detector" in job.inputs:
             head = load_model(job.inputs["detector"], device, job.source).network.head
         given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
-        state = table.SCORES[name].fit(as_outputs(given, head), **settings)
-    if name == "mahalanobis_ensemble":
+        state = score_named(name).fit(as_outputs(given, head), **settings)
+    if SCORES[name].validated:
 
         def read(part: str) -> Outputs:
             return as_outputs(read_outputs(outputs, part, device))
 
         inside = read(f"{job.settings['id']}/validation")
         outside = [read(f"{item}/test") for item in job.settings["validation"]]
-        state = mahalanobis.fit_weights(state, inside, _joined(outside))
+        state = score_named(name).weigh(state, inside, _joined(outside))
     return state
 
 
@@ -117,7 +117,7 @@ def by_gradient(job: Job, device: str) -> tuple[Found, dict]:
     chosen = magnitudes[0]
     if len(magnitudes) > 1:
         inside = over(f"{settings['id']}/validation", magnitudes)
-        if settings["score"] == "odin":
+        if SCORES[settings["score"]].validated:
             outside = torch.cat([over(f"{n}/test", magnitudes) for n in settings["validation"]])
             chosen = choose_magnitude(magnitudes, inside, outside)
         else:
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
         if "datasets" in job.inputs:
             found, chosen = by_gradient(job, device)
         else:
-            state = {} if name in DIRECT else fit(job, device)
+            state = fit(job, device)
             found = {
                 part: of_outputs(name, read_outputs(outputs, part, device), state).cpu().numpy()
                 for part in outputs.rows

@@ -4,28 +4,12 @@ No prompt, no positions, no transformer (method: section 1). A class name of sev
 gives the first one's row, as DreamOOD's published one-word aliases do.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
-import numpy as np
-from jaxtyping import Float
-
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.generators.text_to_image.diffusion import load_pipeline
-from bood_tasks.generators.text_to_image.words import class_words, pick_tokens
+from bood_tasks.generators.text_to_image.interface import open_generator
+from bood_tasks.generators.text_to_image.words import class_words
 from bood_tasks.jobs.job import read_job
 
 VERSION = 1
-
-
-def read_anchors(
-    pipeline: Path, words: Mapping[str, str]
-) -> tuple[Float[np.ndarray, "v d"], list[int]]:
-    """Return the anchors of a diffusers folder's text encoder, and their token ids."""
-    pipe = load_pipeline(pipeline)
-    tokens = pick_tokens(pipe.tokenizer, words)
-    table = pipe.text_encoder.get_input_embeddings().weight.detach().float().numpy()
-    return table[tokens], tokens
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{len(classes)}: {', '.join(classes)}; give each class a folder of its own"
         )
     words = class_words(classes, job.settings["words"])
-    anchors, tokens = read_anchors(job.inputs["generator"].folder / "pipeline", words)
+    anchors, tokens = open_generator(job.inputs["generator"], "cpu").anchor_table(words)
     with job.draft() as draft:
         draft.save("anchors", anchors)
         names = {"classes": classes, "words": list(words.values()), "token_ids": tokens}

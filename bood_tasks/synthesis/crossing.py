@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from bood_tasks.synthesis.cosine import perturb, predict
+from bood_tasks.synthesis.stepping import Stepping
 
 
 def crossing_rows(
@@ -28,18 +29,16 @@ def walk(
     feature: Float[Tensor, "1 d"],
     label: int,
     anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
     *,
     count: int,
-    step_size: float,
-    temperature: float,
 ) -> Float[Tensor, "t d"]:
     """Return the feature and its `count` updates by equation 3."""
     path = [feature]
     labels = torch.tensor([label])
+    step = {"step_size": stepping.step_size, "temperature": stepping.temperature}
     for _ in range(count):
-        path.append(
-            perturb(path[-1], labels, anchors, step_size=step_size, temperature=temperature)
-        )
+        path.append(perturb(path[-1], labels, anchors, **step))
     return torch.cat(path)
 
 

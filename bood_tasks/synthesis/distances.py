@@ -11,7 +11,8 @@ from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.synthesis.cosine import require_directions
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.pruning import nearest_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 
 VERSION = 2
 
@@ -24,20 +25,24 @@ def main(argv: list[str] | None = None) -> None:
         for name in ("features", "labels")
     )
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
-    settings = dict(job.settings)
-    nearest = settings.pop("rows") == "nearest"
+    settings, stepping = job.settings, Stepping.of(job.settings)
     with job.draft() as draft:
         with progress("distances", len(features), "rows") as advance:
-            if nearest:
-                from bood_tasks.synthesis.pruning import nearest_steps  # it uses this module
-
+            if settings["rows"] == "nearest":
                 require_directions("features", features, cure="train the encoder again")
                 steps, crossed, margin, exact = nearest_steps(
-                    features, labels, anchors, **settings, advance=advance
+                    features,
+                    labels,
+                    anchors,
+                    stepping,
+                    rate=settings["rate"],
+                    scope=settings["scope"],
+                    misclassified=settings["misclassified"],
+                    advance=advance,
                 )
             else:
                 steps, crossed, margin = count_steps(
-                    features, labels, anchors, **settings, advance=advance
+                    features, labels, anchors, stepping, advance=advance
                 )
                 exact = torch.ones_like(crossed)
         draft.save("steps", steps.cpu().numpy())

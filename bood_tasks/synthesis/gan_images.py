@@ -10,18 +10,24 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.generators.biggan.biggan import Generator
+from bood_tasks.generators.biggan.biggan_deep import DeepGenerator
 from bood_tasks.generators.biggan.gan_generator import load_generator
 from bood_tasks.generators.biggan.layouts import FILE
-from bood_tasks.generators.text_to_image.diffusion import to_uint8
-from bood_tasks.jobs import seeds
+from bood_tasks.generators.pixels import to_uint8
 from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
+from bood_tasks.synthesis.shards import (
+    Batches,
+    describe_outliers,
+    each_shard,
+    fitting_batch,
+    item_noise,
+    write_pictures,
+)
 
 VERSION = 1
 ROWS_PER_BLOCK = 500
@@ -35,19 +41,6 @@ def deviation(scale: float, meaning: str) -> float:
     return scale if meaning == "std" else math.sqrt(scale)
 
 
-def latents(items: Int64[np.ndarray, " b"], size: int, seed: int) -> Float[Tensor, "b d"]:
-    """Return standard-normal z, each from its own stream, made on the CPU."""
-    return torch.stack(
-        [
-            torch.randn(
-                size,
-                generator=torch.Generator().manual_seed(seeds.stream(seed, "gan_images", int(i))),
-            )
-            for i in items
-        ]
-    )
-
-
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, dtype = pick_device(), getattr(torch, job.settings["dtype"])
@@ -58,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     each_shard(job, partial(write_shard, generator=generator, device=device))
 
 
-def write_shard(job: Job, generator: Generator, device: str) -> None:
+def write_shard(job: Job, generator: Generator | DeepGenerator, device: str) -> None:
     """Draw one shard into its artifact."""
     settings, shape = job.settings, generator.shape
     scale, dtype = (
@@ -70,7 +63,8 @@ def write_shard(job: Job, generator: Generator, device: str) -> None:
 
     @torch.inference_mode()
     def draw(rows: np.ndarray) -> UInt8[Tensor, "b h w 3"]:
-        z = (scale * latents(items[rows], shape.latent, settings["seed"])).to(device, dtype)
+        z = item_noise([shape.latent], settings["seed"], "gan_images", items[rows].tolist())
+        z = (scale * z).to(device, dtype)
         made = generator(z, torch.from_numpy(labels[rows]).to(device))
         return to_uint8(made.float(), settings["saved_size"], settings["kernel"])
 
@@ -90,11 +84,6 @@ def write_shard(job: Job, generator: Generator, device: str) -> None:
         )
         draft.save("labels", labels)
         draft.save("item", items)
-        shared = {
-            "source": "gan",
-            "seed": settings["seed"],
-            "classes": job.inputs["gan_generator"].json(FILE)["classes"],
-            "parameters": {name: settings[name] for name in ("scale", "meaning")},
-        }
-        write_json(draft.folder / "outliers.json", shared)
+        classes = job.inputs["gan_generator"].json(FILE)["classes"]
+        describe_outliers(draft, "gan", settings, ("scale", "meaning"), classes)
         draft.finish(rows={"images": count}, facts=facts)

@@ -14,24 +14,20 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.generators.text_to_image.diffusion import (
-    compile_networks,
-    decode,
-    encode_prompt,
-    latent_shape,
-    load_pipeline,
-)
-from bood_tasks.generators.text_to_image.flops import evaluations, image_flops
-from bood_tasks.generators.text_to_image.words import pick_tokens
-from bood_tasks.jobs import seeds
+from bood_tasks.generators.text_to_image.interface import TextToImage, open_generator
 from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.synthesis.shards import Batches, each_shard, fitting_batch, write_pictures
+from bood_tasks.synthesis.shards import (
+    Batches,
+    describe_outliers,
+    each_shard,
+    fitting_batch,
+    item_noise,
+    write_pictures,
+)
 
 VERSION = 3
 PARAMETERS = ("decode", "prompt", "scheduler", "steps", "guidance", "latent_scale", "stop_after")
-VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
 ROWS_PER_BLOCK = 100  # one file, and what a killed job can lose
 
 
@@ -40,10 +36,8 @@ def assign_vectors(
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Return (class, item, vector row) of each image of the shard, item by item over classes.
 
-    Raises ValueError for an empty range or a class without vectors.
+    Raises ValueError for a class without vectors.
     """
-    if not 0 <= start < stop:
-        raise ValueError(f"a shard must cover at least one image, got {start}..{stop}")
     rows = [np.flatnonzero(labels == label) for label in range(len(classes))]
     empty = [name for name, found in zip(classes, rows, strict=True) if not len(found)]
     if empty:
@@ -58,60 +52,28 @@ def assign_vectors(
     return which, items, np.array(vectors, np.int64)
 
 
-def item_noise(
-    shape: tuple[int, int, int], seed: int, classes: list[str], items: Int64[np.ndarray, " b"]
-) -> Float[Tensor, "b c h w"]:
-    """Return standard-normal latents, each from its own stream, made on the CPU."""
-    return torch.stack(
-        [
-            torch.randn(
-                shape,
-                generator=torch.Generator().manual_seed(seeds.stream(seed, "images", name, int(i))),
-            )
-            for name, i in zip(classes, items, strict=True)
-        ]
-    )
-
-
-def open_pipeline(folder, settings: Mapping, device: str):
-    """Return the pipeline as an image shard's settings and the run settings want it."""
-    return load_pipeline(
-        folder,
-        device=device,
-        dtype=settings["dtype"],
-        scheduler=settings["scheduler"],
-        attention=run_setting("attention"),
-        vae_slicing=run_setting("vae_slicing"),
-    )
-
-
 def decode_vectors(
-    pipe,
+    generator: TextToImage,
     vectors: Float[Tensor, "b d"],
-    noise: Float[Tensor, "b c h8 w8"],
+    noise: Float[Tensor, "b ..."],
     settings: Mapping,
     *,
-    uncond: Float[Tensor, "1 l e"],
     steps: int | None = None,
 ) -> UInt8[Tensor, "b h w 3"]:
     """Return the images, on the device, of vectors put at the prompt's {class} (equation 6)."""
-    cond = encode_prompt(pipe, settings["prompt"], vectors.to(pipe.device))
-    return decode(
-        pipe,
-        cond,
-        uncond,
-        noise.to(pipe.device),
+    return generator.decode(
+        generator.encode(settings["prompt"], vectors),
+        noise,
         steps=steps or settings["steps"],
         guidance=settings["guidance"],
         latent_scale=settings["latent_scale"],
         stop_after=settings["stop_after"],
         saved_size=settings["saved_size"],
         kernel=settings["kernel"],
-        vae_rows=VAE_ROWS[pipe.device.type],
     )
 
 
-def _vectors(job: Job, pipe) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _vectors(job: Job, generator: TextToImage) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return the vectors, the class of each, and the classes' names."""
     anchors = job.inputs["anchors"]
     classes = anchors.json("anchors.json")["classes"]
@@ -121,39 +83,49 @@ def _vectors(job: Job, pipe) -> tuple[np.ndarray, np.ndarray, list[str]]:
         return features["vectors"][:], features["labels"][:], classes
     if kind == "words":
         classes = job.settings["words"]
-        tokens = pick_tokens(pipe.tokenizer, {word: word for word in classes})
-        table = pipe.text_encoder.get_input_embeddings().weight.detach().float().cpu().numpy()
-        return table[tokens], np.arange(len(tokens)), classes
+        table, _ = generator.anchor_table({word: word for word in classes})
+        return table, np.arange(len(table)), classes
     return anchors["anchors"][:], np.arange(len(classes)), classes
 
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, settings = pick_device(), job.settings
-    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
-    vectors = _vectors(job, pipe)
-    uncond = encode_prompt(pipe, "", None)
+    generator = open_generator(
+        job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
+    )
+    vectors, labels, classes = _vectors(job, generator)
     if compiles(device):
-        compile_networks(pipe)
-    each_shard(job, partial(write_shard, pipe=pipe, given=vectors, uncond=uncond))
+        generator.compile()
+    each_shard(
+        job,
+        partial(write_shard, generator=generator, vectors=vectors, labels=labels, classes=classes),
+    )
 
 
-def write_shard(job: Job, pipe, given: tuple, uncond: Float[Tensor, "1 l e"]) -> None:
-    """Decode one shard into its artifact; `given` are the vectors, their classes and the names."""
-    settings, device = job.settings, pipe.device.type
-    vectors, labels, classes = given
+def write_shard(
+    job: Job,
+    *,
+    generator: TextToImage,
+    vectors: Float[np.ndarray, "m d"],
+    labels: Int64[np.ndarray, " m"],
+    classes: list[str],
+) -> None:
+    """Decode one shard of the vectors, each of the class `labels` says, into its artifact."""
+    settings, device = job.settings, generator.device.type
     which, items, rows = assign_vectors(
         labels, classes, start=settings["start"], stop=settings["stop"]
     )
     names, count = np.array(classes)[which], len(which)
-    shape = latent_shape(pipe, settings["resolution"])
-    made = shape[1] * pipe.vae_scale_factor
-    side = settings["saved_size"] or made
+    shape = generator.noise_shape(settings["resolution"])
+    side = settings["saved_size"] or settings["resolution"] or generator.resolution
 
     def decode_rows(chosen: np.ndarray, **more) -> UInt8[Tensor, "b h w 3"]:
-        noise = item_noise(shape, settings["seed"], names[chosen].tolist(), items[chosen])
-        given = torch.from_numpy(vectors[rows[chosen]])
-        return decode_vectors(pipe, given, noise, settings, uncond=uncond, **more)
+        noise = item_noise(
+            shape, settings["seed"], "images", names[chosen].tolist(), items[chosen].tolist()
+        )
+        chosen_vectors = torch.from_numpy(vectors[rows[chosen]])
+        return decode_vectors(generator, chosen_vectors, noise, settings, **more)
 
     size = run_setting("image_batch")
     if size == "auto":
@@ -168,19 +140,9 @@ def write_shard(job: Job, pipe, given: tuple, uncond: Float[Tensor, "1 l e"]) ->
         draft.save("labels", which)
         draft.save("item", items)
         draft.save("vector", rows)
-        shared = {
-            "source": "images",
-            "seed": settings["seed"],
-            "classes": classes,
-            "parameters": {name: settings[name] for name in PARAMETERS},
-        }
-        write_json(draft.folder / "outliers.json", shared)
-        each = image_flops(
-            pipe.unet.config,
-            pipe.vae.config,
-            resolution=made,
-            evaluations=evaluations(settings["scheduler"], settings["steps"]),
-            guided=settings["guidance"] != 1,
+        describe_outliers(draft, "images", settings, PARAMETERS, classes)
+        each = generator.flops(
+            **{key: settings[key] for key in ("resolution", "scheduler", "steps", "guidance")}
         )
         tflops = round(facts["images_per_second"] * each / 1e12, 3)
         draft.finish(rows={"images": count}, facts=facts | {"tflops": tflops})

@@ -1,12 +1,13 @@
-"""Outlier vectors for the generator: BOOD's (Eq. 4 and 5) or DreamOOD's.
+"""Outlier vectors for the generator, by BOOD's sampler (Eq. 4 and 5) or another one.
 
-In: distances (`steps`, `crossed`, `margin`), features (`features` [n, d], `labels`) and anchors
-(`anchors` [v, d], `classes`).
+In: features (`features` [n, d], `labels`), anchors (`anchors` [v, d], `classes`) and, where the
+sampler reads them, distances (`steps`, `crossed`, `margin`, `exact`).
 Out: `vectors` float32 [m, d]; `labels` int64 [m], the class each started from; `rows` int64 [m],
-its row among the features; `steps` int32 [m], its d(z, y), or -1 for DreamOOD. The vectors
+its row among the features; `steps` int32 [m], its d(z, y), or -1 without distances. The vectors
 are sorted by class, then by rank. ood_features.json counts per class.
 """
 
+import importlib
 from typing import Literal
 
 import torch
@@ -15,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis import cosine
-from bood_tasks.synthesis.samplers.bood import sample_bood
-from bood_tasks.synthesis.samplers.dreamood import sample_dreamood
+from bood_tasks.synthesis.samplers.interface import Distances, Features, Sampler
 
 VERSION = 2
 Rescale = Literal["anchor", "anchor_no_renorm", "none"]
@@ -41,24 +42,30 @@ def rescale_vectors(
             return z
 
 
+def sampler(name: str) -> Sampler:
+    """Return the module of the sampler that `ood_features.sampler` names."""
+    return importlib.import_module(f"bood_tasks.synthesis.samplers.{SAMPLERS[name].module}")
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     settings, device = job.settings, pick_device()
     classes = job.inputs["anchors"].json("anchors.json")["classes"]
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:]).to(device)
     features = torch.from_numpy(job.inputs["features"]["features"][:]).to(device)
+    counted = job.inputs.get("distances")
+    names = ("steps", "crossed", "margin", "exact")
+    distances = Distances(*(counted[name][:] for name in names)) if counted else None
     labels = job.inputs["features"]["labels"][:]
     cosine.require_directions("features", features, cure="train the encoder again")
-    if settings["sampler"] == "dreamood":
-        z, chosen, rows, steps, counts = sample_dreamood(job, features, labels, classes)
-    else:
-        z, chosen, rows, steps, counts = sample_bood(job, features, labels, anchors, classes)
-    lengths = torch.linalg.vector_norm(anchors[chosen], dim=1)
-    vectors = rescale_vectors(z, lengths, rescale=settings["rescale"])
+    given = Features(features, labels, anchors, classes, distances)
+    sampled = sampler(settings["sampler"]).sample(given, settings)
+    lengths = torch.linalg.vector_norm(anchors[sampled.labels], dim=1)
+    vectors = rescale_vectors(sampled.vectors, lengths, rescale=settings["rescale"])
     with job.draft() as draft:
         draft.save("vectors", vectors.cpu().numpy())
-        draft.save("labels", chosen.cpu().numpy())
-        draft.save("rows", rows)
-        draft.save("steps", steps)
-        write_json(draft.folder / "ood_features.json", counts)
-        draft.finish(rows={"vectors": len(vectors)}, facts={"selected": counts["selected"]})
+        draft.save("labels", sampled.labels.cpu().numpy())
+        draft.save("rows", sampled.rows)
+        draft.save("steps", sampled.steps)
+        write_json(draft.folder / "ood_features.json", sampled.counts)
+        draft.finish(rows={"vectors": len(vectors)}, facts={"selected": sampled.counts["selected"]})

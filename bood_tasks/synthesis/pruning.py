@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
 from bood_tasks.synthesis.cosine import CosineClassifier
-from bood_tasks.synthesis.stepping import FeatureSpace, in_space, initial_margin, step_rows
+from bood_tasks.synthesis.stepping import Stepping, in_space, initial_margin, step_rows
 
 FIRST_SHARE = 1.3  # of the wanted rows, counted to find the cut
 
@@ -22,11 +22,8 @@ def nearest_steps(
     features: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
     *,
-    step_size: float,
-    max_steps: int,
-    feature_space: FeatureSpace,
-    temperature: float,
     rate: float,
     scope: str,
     misclassified: str,
@@ -40,17 +37,17 @@ def nearest_steps(
     rows, or tie with the last chosen, is exact. Of the others `steps` is a lower bound beyond the
     cut, and `crossed` is True.
     """
-    classifier = CosineClassifier(anchors, temperature=temperature)
-    given = {"step_size": step_size, "max_steps": max_steps, "feature_space": feature_space}
+    classifier = CosineClassifier(anchors, temperature=stepping.temperature)
+    max_steps = stepping.max_steps
     group = labels if scope == "per_class" else torch.zeros_like(labels)
     groups = int(group.max()) + 1 if len(group) else 0
     wanted = [round(rate * int(size)) for size in torch.bincount(group, minlength=groups)]
 
     margin = initial_margin(classifier, features, labels)
     bound = torch.empty(len(features), dtype=torch.int64, device=features.device)
-    reach = classifier.reach(step_size)
+    reach = classifier.reach(stepping.step_size)
     for part in torch.arange(len(features), device=features.device).split(4096):
-        z = in_space(features[part], feature_space)
+        z = in_space(features[part], stepping.feature_space)
         bound[part] = classifier.least_steps(classifier.products(z), labels[part], reach)
     steps = bound.clamp(max=max_steps).int()
     exact = bound > max_steps  # these never cross
@@ -59,7 +56,7 @@ def nearest_steps(
     usable = ~wrong if misclassified == "drop" else torch.full_like(wrong, True)
 
     def count(rows: Int[Tensor, " m"], cuts: Int[Tensor, " m"] | None) -> None:
-        found = step_rows(features[rows], labels[rows], classifier, cuts=cuts, **given)
+        found = step_rows(features[rows], labels[rows], classifier, stepping, cuts=cuts)
         steps[rows], crossed[rows], exact[rows] = found
         advance(len(rows))
 

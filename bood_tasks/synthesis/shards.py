@@ -1,20 +1,22 @@
-"""Keeping a device busy with decoding: batches that fit, images written while the next are made."""
+"""What shards of pictures and of texts share: each item's own noise, batches that fit the device,
+blocks written while the next are made, and outliers.json."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 import zarr
-from jaxtyping import UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from bood_tasks.artifacts.locks import claimed
-from bood_tasks.artifacts.manifest import TWIN
+from bood_tasks.artifacts.locks import try_hold
+from bood_tasks.artifacts.manifest import MANIFEST_COPY, write_json
 from bood_tasks.artifacts.store import Draft
+from bood_tasks.jobs import seeds
 from bood_tasks.jobs.job import Job
 from bood_tasks.jobs.progress import progress
 
@@ -22,7 +24,25 @@ BATCH_ON_CPU, LARGEST_BATCH = 50, 64  # beyond, neither gets faster
 PROBES = (2, 4)  # images of two small batches whose memory tells that of one more
 SHARE_OF_MEMORY = 0.85
 BLOCKS_WAITING = 4  # batches that may wait for the disk, in the host's memory
-Images = UInt8[Tensor, "b h w 3"]
+FACTS = "outliers.json"  # what all items of an outlier shard have in common
+Rows = Shaped[Tensor, "b ..."]
+
+
+def item_noise(
+    shape: Sequence[int], seed: int, stage: str, *items: Sequence[int | str]
+) -> Float[Tensor, "b ..."]:
+    """Return standard-normal noise of a shape per item, each from its own stream, on the CPU.
+
+    `items`: columns that name the items, e.g. classes and numbers.
+    """
+    return torch.stack(
+        [
+            torch.randn(
+                *shape, generator=torch.Generator().manual_seed(seeds.stream(seed, stage, *item))
+            )
+            for item in zip(*items, strict=True)
+        ]
+    )
 
 
 def fitting_batch(
@@ -64,24 +84,25 @@ def batch_within(
 
 
 class Batches:
-    """Decodes rows start..stop in batches that fit: halved, not failed, when memory runs out.
+    """Makes rows start..stop in batches that fit: halved, not failed, when memory runs out.
 
-    `decode(rows)` returns the images of those rows, on any device. With `pad` every batch has the
-    full size (a compiled network knows one shape): the last row is decoded again and dropped.
+    `decode(rows)` returns the pictures or texts of those rows, on any device. With `pad` every
+    batch has the full size (a compiled network knows one shape): the last row is made again and
+    dropped.
     """
 
-    def __init__(self, decode: Callable[[np.ndarray], Images], size: int, *, pad: bool):
+    def __init__(self, decode: Callable[[np.ndarray], Rows], size: int, *, pad: bool):
         self.decode, self.size, self.pad, self.halvings = decode, size, pad, 0
 
-    def __call__(self, start: int, stop: int) -> Iterator[Images]:
-        """Yield the images in order. Raises ValueError if not even one fits."""
+    def __call__(self, start: int, stop: int) -> Iterator[Rows]:
+        """Yield the rows in order. Raises ValueError if not even one fits."""
         while start < stop:
             wanted = min(self.size, stop - start)
-            rows = np.arange(start, start + wanted)
+            numbers = np.arange(start, start + wanted)
             if self.pad:
-                rows = np.minimum(np.arange(start, start + self.size), stop - 1)
+                numbers = np.minimum(np.arange(start, start + self.size), stop - 1)
             try:
-                images = self.decode(rows)[:wanted]
+                made = self.decode(numbers)[:wanted]
             except torch.cuda.OutOfMemoryError as error:
                 if self.size == 1:
                     raise ValueError(
@@ -92,12 +113,12 @@ class Batches:
                 self.size, self.halvings = self.size // 2, self.halvings + 1
                 torch.cuda.empty_cache()
                 continue
-            yield images
+            yield made
             start += wanted
 
 
 class BlockWriter:
-    """Writes images to a zarr array in whole blocks, by a thread, and marks each that is written.
+    """Writes rows to a zarr array in whole blocks, by a thread, and marks each that is written.
 
     `done` rows are there from an earlier try. Leaving the context waits for the last block; an
     error of the disk comes up at the next `put`, and what was marked stays.
@@ -119,24 +140,24 @@ class BlockWriter:
             if kind is None:
                 self._write(last=True)
         finally:
-            self.pool.shutdown(cancel_futures=True)
+            self.pool.shutdown()
 
-    def put(self, images: Images) -> None:
+    def put(self, rows: Rows) -> None:
         """Take a batch; returns at once unless the disk is far behind."""
         ready = None
-        if images.device.type == "cuda":  # the copy waits for the device, this thread does not
-            host = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
-            images = host.copy_(images, non_blocking=True)
+        if rows.device.type == "cuda":  # the copy waits for the device, this thread does not
+            host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
+            rows = host.copy_(rows, non_blocking=True)
             ready = torch.cuda.Event()
             ready.record()
-        self.futures.append(self.pool.submit(self._add, images, ready))
+        self.futures.append(self.pool.submit(self._add, rows, ready))
         while self.futures and (len(self.futures) > BLOCKS_WAITING or self.futures[0].done()):
             self.futures.popleft().result()
 
-    def _add(self, images: Images, ready: "torch.cuda.Event | None") -> None:
+    def _add(self, rows: Rows, ready: "torch.cuda.Event | None") -> None:
         if ready is not None:
             ready.synchronize()
-        self.waiting.append(images.numpy())
+        self.waiting.append(rows.numpy())
         self._write(last=False)
 
     def _write(self, *, last: bool) -> None:
@@ -164,33 +185,61 @@ def each_shard(job: Job, make: Callable[[Job], None]) -> None:
             raise ValueError(f"a shard must cover at least one item, got {start}..{stop}")
     make(job)
     for further in job.then:
-        with claimed(further.out.parent) as free:
-            if free and not further.out.with_name(TWIN).is_file():
+        with try_hold(further.out.parent) as free:
+            if free and not further.out.with_name(MANIFEST_COPY).is_file():
                 make(further)
+
+
+def write_blocks(
+    draft: Draft,
+    array: zarr.Array,
+    parts: Callable[[int, int], Iterator[Rows]],
+    *,
+    block: int,
+    stage: str,
+    unit: str,
+) -> tuple[float, int]:
+    """Fill an artifact's array with parts(start, stop) from where an earlier try ended.
+
+    A killed job loses `block` rows at most. Returns the rows a second and the row it began at.
+    """
+    count, mark = array.shape[0], draft.progress / "rows"
+    done = int(mark.read_text()) if mark.is_file() else 0
+    began = time.monotonic()
+    with (
+        progress(stage, count, unit, done=done) as advance,
+        BlockWriter(array, mark, block, done) as writer,
+    ):
+        for part in parts(done, count):
+            writer.put(part)
+            advance(len(part))
+    return (count - done) / max(time.monotonic() - began, 1e-9), done
 
 
 def write_pictures(
     draft: Draft, batches: Batches, *, count: int, side: int, block: int, stage: str
 ) -> dict[str, float]:
-    """Write the artifact's `images` [count, side, side, 3] from where an earlier try ended.
-
-    A killed job loses `block` pictures at most. Returns what run.json tells of it.
-    """
+    """Write the artifact's `images` [count, side, side, 3]; return what run.json tells of it."""
     block = min(block, count)
     images = draft.array("images", (count, side, side, 3), "uint8", chunk=1, shard=block)
-    mark = draft.progress / "rows"
-    done = int(mark.read_text()) if mark.is_file() else 0
-    began = time.monotonic()
-    with (
-        progress(stage, count, "images", done=done) as advance,
-        BlockWriter(images, mark, block, done) as writer,
-    ):
-        for part in batches(done, count):
-            writer.put(part)
-            advance(len(part))
+    rate, resumed_at = write_blocks(draft, images, batches, block=block, stage=stage, unit="images")
     return {
-        "images_per_second": round((count - done) / max(time.monotonic() - began, 1e-9), 2),
+        "images_per_second": round(rate, 2),
         "batch": batches.size,
         "halvings": batches.halvings,
-        "resumed_at": done,
+        "resumed_at": resumed_at,
     }
+
+
+def describe_outliers(
+    draft: Draft,
+    kind: str,
+    settings: Mapping,
+    parameters: Sequence[str],
+    classes: list[str] | None,
+    **more: object,
+) -> None:
+    """Write outliers.json: the kind, the seed, the classes, and those settings that made them."""
+    chosen = {name: settings[name] for name in parameters}
+    facts = {"source": kind, "seed": settings["seed"], "classes": classes, "parameters": chosen}
+    write_json(draft.folder / FACTS, facts | more)

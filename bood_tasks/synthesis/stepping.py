@@ -1,6 +1,7 @@
 """Adversarial steps of features towards the decision boundary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -14,6 +15,31 @@ FeatureSpace = Literal["unit", "raw"]
 # Rows stepped together: on a CPU few enough for the cache, on a GPU enough to fill it.
 ROWS_AT_ONCE = {"cpu": 256, "cuda": 65536}
 KEPT_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How features are stepped (Eq. 3): α, K, the classifier's temperature t, and the space."""
+
+    step_size: float
+    max_steps: int
+    temperature: float
+    feature_space: FeatureSpace
+
+    def __post_init__(self) -> None:
+        if self.step_size <= 0:
+            raise ValueError(
+                f"distances.step_size must be > 0, got {self.step_size}; the paper uses 0.015"
+            )
+        if self.max_steps < 1:
+            raise ValueError(
+                f"distances.max_steps must be >= 1, got {self.max_steps}; the paper uses 100"
+            )
+
+    @classmethod
+    def of(cls, settings: Mapping) -> "Stepping":
+        """Return what a stage's settings say of stepping."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls)})
 
 
 def in_space(features: Float[Tensor, "n d"], feature_space: FeatureSpace) -> Float[Tensor, "n d"]:
@@ -41,11 +67,8 @@ def count_steps(
     features: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
     *,
-    step_size: float,
-    max_steps: int,
-    feature_space: FeatureSpace,
-    temperature: float,
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Float[Tensor, " n"]]:
     """Return d(z, y) of Eq. 3, whether the prediction left y, and the initial margin.
@@ -55,26 +78,14 @@ def count_steps(
     result tells apart. Margin: cosine of y less the largest other cosine, below 0 if wrong.
     No row depends on the others. `advance` hears how many rows are done.
     """
-    if step_size <= 0:
-        raise ValueError(f"step_size must be > 0, got {step_size}; the paper uses 0.015")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be >= 1, got {max_steps}; the paper uses 100")
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(anchors):
         raise ValueError(
             f"labels must be in 0 ... {len(anchors) - 1} (one anchor a class), "
             f"got {int(labels.min())} ... {int(labels.max())}; use anchors of the same data set"
         )
     require_directions("features", features, cure="train the encoder again, with a lower lr")
-    classifier = CosineClassifier(anchors, temperature=temperature)
-    steps, crossed, _ = step_rows(
-        features,
-        labels,
-        classifier,
-        step_size=step_size,
-        max_steps=max_steps,
-        feature_space=feature_space,
-        advance=advance,
-    )
+    classifier = CosineClassifier(anchors, temperature=stepping.temperature)
+    steps, crossed, _ = step_rows(features, labels, classifier, stepping, advance=advance)
     return steps, crossed, initial_margin(classifier, features, labels)
 
 
@@ -83,10 +94,8 @@ def step_rows(
     features: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     classifier: CosineClassifier,
+    stepping: Stepping,
     *,
-    step_size: float,
-    max_steps: int,
-    feature_space: FeatureSpace,
     cuts: Int[Tensor, " n"] | None = None,
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[Int32[Tensor, " n"], Bool[Tensor, " n"], Bool[Tensor, " n"]]:
@@ -99,19 +108,19 @@ def step_rows(
     place to the next one. So each step is two matrix products of a fixed shape, and memory
     beyond the inputs stays bounded.
     """
-    total, device = len(features), features.device
+    total, device, max_steps = len(features), features.device, stepping.max_steps
     size = min(total, ROWS_AT_ONCE[device.type])
     steps = torch.empty(total, dtype=torch.int32, device=device)
     crossed = torch.empty(total, dtype=torch.bool, device=device)
     exact = torch.ones(total, dtype=torch.bool, device=device)
-    reach = classifier.reach(step_size) if cuts is not None else None
+    reach = classifier.reach(stepping.step_size) if cuts is not None else None
 
     # glibc hands freed memory back to the kernel at every step, and page faults then take half of
     # the time, unless a larger block was freed before: its trim threshold follows that.
     torch.empty(KEPT_BYTES, dtype=torch.uint8)
 
     row = torch.arange(size, device=device)  # which feature stands in each place of the pool
-    z, y = in_space(features[:size], feature_space).clone(), labels[:size].clone()
+    z, y = in_space(features[:size], stepping.feature_space).clone(), labels[:size].clone()
     taken = torch.zeros(size, dtype=torch.int32, device=device)
     following = size  # the next feature to enter the pool
     while len(row):
@@ -130,11 +139,11 @@ def step_rows(
             steps[row[gone]] = least[gone].clamp(max=max_steps).int()
             crossed[row[gone]], exact[row[gone]] = ~never, never
         # Done rows step once more: dearer to leave out than to overwrite below.
-        z.add_(classifier.ascent_direction(z, y, products).sign_(), alpha=step_size)
+        z.add_(classifier.ascent_direction(z, y, products).sign_(), alpha=stepping.step_size)
         taken += 1
         if len(done):
             entering = slice(following, following + len(done))
-            fresh = in_space(features[entering], feature_space)
+            fresh = in_space(features[entering], stepping.feature_space)
             places, idle = done[: len(fresh)], done[len(fresh) :]
             z[places], y[places], taken[places] = fresh, labels[entering], 0
             row[places] = torch.arange(following, following + len(fresh), device=device)

@@ -9,6 +9,7 @@ does not within max_steps, and its picture is blank then.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.generators.text_to_image.diffusion import encode_prompt, latent_shape
+from bood_tasks.generators.text_to_image.interface import open_generator
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.crossing import crossing_rows, first_outside, walk
-from bood_tasks.synthesis.images import decode_vectors, item_noise, open_pipeline
+from bood_tasks.synthesis.images import decode_vectors
 from bood_tasks.synthesis.ood_features import rescale_vectors
-from bood_tasks.synthesis.stepping import in_space
+from bood_tasks.synthesis.shards import item_noise
+from bood_tasks.synthesis.stepping import Stepping, in_space
 
 VERSION = 1
 FEATURES = 6
@@ -51,20 +53,18 @@ def push_each(
     z: Float[Tensor, "n d"],
     labels: Int[np.ndarray, " n"],
     anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
     *,
     extra_steps: Sequence[int],
-    max_steps: int,
-    step_size: float,
-    temperature: float,
 ) -> tuple[Float[Tensor, "r n d"], list[int | None]]:
     """Return each feature so many steps after its crossing, and the step at which it crossed.
 
     None: it does not within max_steps; its vectors are then counted from there.
     """
-    stepping = {"step_size": step_size, "temperature": temperature}
+    max_steps = stepping.max_steps
     vectors, crossed_at = [], []
     for feature, label in zip(z[:, None], labels.tolist(), strict=True):
-        path = walk(feature, label, anchors, count=max_steps + max(extra_steps), **stepping)
+        path = walk(feature, label, anchors, stepping, count=max_steps + max(extra_steps))
         step = first_outside(path[: max_steps + 1], label, anchors)
         start = max_steps if step is None else step
         vectors.append(path[[start + extra for extra in extra_steps]])
@@ -86,6 +86,7 @@ def decode_rows(
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, settings = pick_device(), job.settings
+    stepping = Stepping.of(settings)
     features, distances = job.inputs["features"], job.inputs["distances"]
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:])
     classes = job.inputs["anchors"].json("anchors.json")["classes"]
@@ -96,29 +97,29 @@ def main(argv: list[str] | None = None) -> None:
     rows = nearest_rows(labels, steps, crossed & exact, margin, count=FEATURES)
     labels = labels[rows]
     names = [classes[label] for label in labels]
-    z = in_space(torch.from_numpy(features["features"].oindex[rows]), settings["feature_space"])
-    how = {key: settings[key] for key in ("max_steps", "temperature")}
-    extra, alpha = settings["extra_steps"], settings["step_size"]
+    z = in_space(torch.from_numpy(features["features"].oindex[rows]), stepping.feature_space)
+    extra, alpha = settings["extra_steps"], stepping.step_size
     by_extra, crossed_at = push_each(
-        z, labels, anchors, extra_steps=settings["extra_steps_shown"], step_size=alpha, **how
+        z, labels, anchors, stepping, extra_steps=settings["extra_steps_shown"]
     )
     by_size, sizes_crossed_at = zip(
         *(
-            push_each(z, labels, anchors, extra_steps=[extra], step_size=size, **how)
+            push_each(z, labels, anchors, replace(stepping, step_size=size), extra_steps=[extra])
             for size in settings["step_sizes_shown"]
         ),
         strict=True,
     )
 
-    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
-    shape = latent_shape(pipe, settings["resolution"])
-    noise = item_noise(shape, settings["seed"], names, np.zeros(len(names), np.int64))
+    generator = open_generator(
+        job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
+    )
+    shape = generator.noise_shape(settings["resolution"])
+    noise = item_noise(shape, settings["seed"], "images", names, [0] * len(names))
     lengths = torch.linalg.vector_norm(anchors[labels], dim=1)
-    uncond = encode_prompt(pipe, "", None)
 
     def decode(row: Float[Tensor, "n d"]) -> UInt8[Tensor, "n h w 3"]:
         vectors = rescale_vectors(row, lengths, rescale=settings["rescale"])
-        return decode_vectors(pipe, vectors, noise, settings, uncond=uncond)
+        return decode_vectors(generator, vectors, noise, settings)
 
     with job.draft() as draft:
         shown = decode_rows(by_extra, [crossed_at] * len(by_extra), decode)
@@ -129,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
             {
                 "classes": names,
                 "rows": rows.tolist(),
-                "max_steps": settings["max_steps"],
+                "max_steps": stepping.max_steps,
                 "extra_steps": {
                     "values": settings["extra_steps_shown"],
                     "default": extra,

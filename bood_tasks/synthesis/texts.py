@@ -6,23 +6,21 @@ it. A killed job goes on after its last whole block. Leaves: `tokens` int32 [n, 
 """
 
 import math
-import time
 from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int32, Int64
 from tokenizers import Tokenizer
+from torch import Tensor
 
-from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.datasets.vocabulary import END, PAD, read_tokenizer
 from bood_tasks.generators.language_model.language_model import MODEL, load_language_model
 from bood_tasks.generators.language_model.transformer import Transformer, sample
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import halved, pick_device
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.jobs.progress import progress
-from bood_tasks.synthesis.shards import each_shard
+from bood_tasks.synthesis.shards import Batches, describe_outliers, each_shard, write_blocks
 
 VERSION = 1
 BATCH = {"cpu": 500, "cuda": 4000}
@@ -49,9 +47,9 @@ def draw(
     seed: int,
 ) -> Int32[np.ndarray, "b l"]:
     """Return the items' texts: after [EOS], `words` words, none of them [EOS] or [PAD]."""
-    given = torch.from_numpy(uniforms(items, words, seed))
-    found = sample(model, given, temperature=temperature, start=END, never=(PAD, END))
-    return found.cpu().numpy().astype(np.int32)
+    numbers = torch.from_numpy(uniforms(items, words, seed))
+    drawn = sample(model, numbers, temperature=temperature, start=END, never=(PAD, END))
+    return drawn.cpu().numpy().astype(np.int32)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -78,36 +76,26 @@ def write_shard(
     job: Job, model: Transformer, tokenizer: Tokenizer, vocabulary: object, size: int
 ) -> None:
     """Draw one shard into its artifact, `size` texts at a time."""
-    settings = job.settings
-    start, stop = settings["start"], settings["stop"]
-    words, count = settings["words"], stop - start
-    done_path = job.out.parent / ".progress" / "rows"
+    settings, start = job.settings, job.settings["start"]
+    words, count = settings["words"], settings["stop"] - start
+
+    def draw_rows(rows: np.ndarray) -> Int32[Tensor, "b l"]:
+        chosen = {key: settings[key] for key in ("words", "temperature", "seed")}
+        return torch.from_numpy(draw(model, rows + start, **chosen))
+
     with job.draft() as draft:
-        rows = draft.array("tokens", (count, words), "int32", chunk=ROWS_PER_BLOCK)
-        done = int(done_path.read_text()) if done_path.is_file() else 0
-        began = time.monotonic()
-        with progress("texts", count, "texts", done=done) as advance:
-            for first in range(done, count, ROWS_PER_BLOCK):
-                last = min(first + ROWS_PER_BLOCK, count)
-                for place in range(first, last, size):
-                    items = np.arange(place, min(place + size, last)) + start
-                    rows[place : place + len(items)] = draw(
-                        model, items, words=words,
-                        temperature=settings["temperature"], seed=settings["seed"],
-                    )  # fmt: skip
-                    advance(len(items))
-                done_path.write_text(str(last))
-        rate = (count - done) * words / max(time.monotonic() - began, 1e-9)
+        tokens = draft.array("tokens", (count, words), "int32", chunk=ROWS_PER_BLOCK)
+        batches = Batches(draw_rows, size, pad=False)
+        rate, _ = write_blocks(
+            draft, tokens, batches, block=ROWS_PER_BLOCK, stage="texts", unit="texts"
+        )
         draft.save("labels", np.full(count, -1))
-        draft.save("item", np.arange(start, stop))
-        lines = tokenizer.decode_batch(rows[:].tolist(), skip_special_tokens=False)
+        draft.save("item", np.arange(start, start + count))
+        lines = tokenizer.decode_batch(tokens[:].tolist(), skip_special_tokens=False)
         (draft.folder / "texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        shared = {
-            "source": "language_model",
-            "seed": settings["seed"],
-            "classes": None,
-            "vocabulary": vocabulary,
-            "parameters": {name: settings[name] for name in ("temperature", "words")},
-        }
-        write_json(draft.folder / "outliers.json", shared)
-        draft.finish(rows={"texts": count}, facts={"words_per_second": round(rate, 1)})
+        parameters = ("temperature", "words")
+        describe_outliers(
+            draft, "language_model", settings, parameters, None, vocabulary=vocabulary
+        )
+        facts = {"words_per_second": round(rate * words, 1)}
+        draft.finish(rows={"texts": count}, facts=facts)

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.generators.text_to_image.diffusion import encode_prompt, latent_shape
+from bood_tasks.generators.text_to_image.interface import open_generator
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.cosine import cosine_logits
 from bood_tasks.synthesis.crossing import crossing_rows, walk
-from bood_tasks.synthesis.images import decode_vectors, item_noise, open_pipeline
+from bood_tasks.synthesis.images import decode_vectors
 from bood_tasks.synthesis.ood_features import rescale_vectors
+from bood_tasks.synthesis.shards import item_noise
+from bood_tasks.synthesis.stepping import Stepping
 
 VERSION = 2
 STEPS_WANTED = 6
@@ -38,26 +40,22 @@ def main(argv: list[str] | None = None) -> None:
     row = choose_row(steps, distances["crossed"][:] & known)
     label = int(features["labels"][row])
     feature = torch.from_numpy(features["features"][row : row + 1])
-    if settings["feature_space"] == "unit":
+    stepping = Stepping.of(settings)
+    if stepping.feature_space == "unit":
         feature = feature / feature.norm()
-    stepping = {"step_size": settings["step_size"], "temperature": settings["temperature"]}
-    path = walk(
-        feature, label, anchors, count=int(steps[row]) + settings["extra_steps"], **stepping
-    )
-    probabilities = cosine_logits(path, anchors, temperature=settings["temperature"]).softmax(1)
+    count = int(steps[row]) + settings["extra_steps"]
+    path = walk(feature, label, anchors, stepping, count=count)
+    probabilities = cosine_logits(path, anchors, temperature=stepping.temperature).softmax(1)
     vectors = rescale_vectors(
         path, anchors[label].norm().expand(len(path)), rescale=settings["rescale"]
     )
-    pipe = open_pipeline(job.inputs["generator"].folder / "pipeline", settings, device)
-    shape = latent_shape(pipe, settings["resolution"])
-    noise = item_noise(shape, settings["seed"], [names[label]], np.array([0]))
-    images = decode_vectors(
-        pipe,
-        vectors,
-        noise.expand(len(path), -1, -1, -1),
-        settings,
-        uncond=encode_prompt(pipe, "", None),
+    generator = open_generator(
+        job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
     )
+    shape = generator.noise_shape(settings["resolution"])
+    noise = item_noise(shape, settings["seed"], "images", [names[label]], [0])
+    noise = noise.expand(len(path), *shape)
+    images = decode_vectors(generator, vectors, noise, settings)
     with job.draft() as draft:
         draft.save("images", images.cpu().numpy())
         draft.save("probabilities", probabilities.numpy())

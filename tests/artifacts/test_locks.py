@@ -8,22 +8,22 @@ import time
 
 import pytest
 
-from bood_tasks.artifacts import locks as claim
+from bood_tasks.artifacts import locks
 from bood_tasks.artifacts.locks import (
     FORCED,
     STARTED,
-    claimed,
+    already_made,
+    clear_stale_locks,
     lock_path,
     made_meanwhile,
-    need_not_be_made,
-    take_over,
+    try_hold,
 )
 
 HOLD = """
 import sys
 from pathlib import Path
-from bood_tasks import claim
-claim.claim(Path(sys.argv[1]))
+from bood_tasks.artifacts import locks
+locks.hold(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -41,18 +41,18 @@ def other(tmp_path):
 
 
 def test_a_claim_keeps_others_out_until_its_process_is_killed(tmp_path, other):
-    with claimed(tmp_path / "a") as free:
+    with try_hold(tmp_path / "a") as free:
         assert not free
-    with claimed(tmp_path / "b") as free:
+    with try_hold(tmp_path / "b") as free:
         assert free
     other.kill()
     other.wait()
-    with claimed(tmp_path / "a") as free:
+    with try_hold(tmp_path / "a") as free:
         assert free
 
 
 def test_whoever_waits_is_told_for_whom(tmp_path, other, capsys, monkeypatch):
-    monkeypatch.setattr(claim, "_HELD", {})
+    monkeypatch.setattr(locks, "_HELD", {})
     real = time.sleep
 
     def end_the_other(seconds):
@@ -60,18 +60,18 @@ def test_whoever_waits_is_told_for_whom(tmp_path, other, capsys, monkeypatch):
         other.wait()
         real(seconds)
 
-    monkeypatch.setattr(claim.time, "sleep", end_the_other)
-    claim.claim(tmp_path / "a")
+    monkeypatch.setattr(locks.time, "sleep", end_the_other)
+    locks.hold(tmp_path / "a")
     assert f"waiting for process {other.pid} on {platform.node()}" in capsys.readouterr().err
     assert lock_path(tmp_path / "a").read_text().startswith(f"process {os.getpid()} on")
-    (descriptor,) = claim._HELD.values()
-    claim.claim(tmp_path / "a")  # its own claim stops nobody
+    (descriptor,) = locks._HELD.values()
+    locks.hold(tmp_path / "a")  # its own claim stops nobody
     os.close(descriptor)
 
 
 def test_a_released_claim_is_free_again(tmp_path):
     for _ in range(2):
-        with claimed(tmp_path / "a") as free:
+        with try_hold(tmp_path / "a") as free:
             assert free
 
 
@@ -79,9 +79,9 @@ def test_a_file_system_without_locks_stops_no_job(tmp_path, monkeypatch, capsys)
     def unknown(*_):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(claim.fcntl, "flock", unknown)
-    monkeypatch.setattr(claim, "_HELD", {})
-    claim.claim(tmp_path / "a")
+    monkeypatch.setattr(locks.fcntl, "flock", unknown)
+    monkeypatch.setattr(locks, "_HELD", {})
+    locks.hold(tmp_path / "a")
     assert "Operation not supported" in capsys.readouterr().err
 
 
@@ -110,16 +110,16 @@ def test_finished_things_are_made_again_only_when_told(tmp_path, monkeypatch, fo
         manifest.touch()
     monkeypatch.setenv(FORCED, forced)
     monkeypatch.setenv(STARTED, str(time.time() + 60))  # finished before this run
-    assert need_not_be_made(manifest, twin) is (not there and not forced)
+    assert already_made(manifest, twin) is (not there and not forced)
     monkeypatch.setenv(STARTED, str(time.time() - 60))  # meanwhile
-    assert need_not_be_made(manifest, twin)
+    assert already_made(manifest, twin)
 
 
 TAKE_OVER = """
 import sys
 from pathlib import Path
-from bood_tasks.claim import take_over
-take_over(Path(sys.argv[1]))
+from bood_tasks.artifacts.locks import clear_stale_locks
+clear_stale_locks(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -150,6 +150,6 @@ def test_the_lock_of_a_living_snakemake_stays(tmp_path):
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as living:
         assert living.stdout.readline() == "held\n"
         stale.touch()
-        take_over(tmp_path)
+        clear_stale_locks(tmp_path)
         assert stale.exists()
         living.kill()

@@ -122,7 +122,7 @@ def test_killed_job_leaves_no_artifact_and_resumes(manifest):
     """kill -9 with one of two zarr shards written; the next try finds it."""
     code = f"""
 import os, signal
-from bood_tasks.store import Draft
+from bood_tasks.artifacts.store import Draft
 with Draft({str(manifest)!r}, {IDENTITY!r}) as draft:
     draft.array("x", (4,), "int64", chunk=1, shard=2)[:2] = [5, 6]
     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,13 +9,15 @@ import pytest
 from selenium import webdriver
 
 from bood_tasks.reporting.figures import figures, gallery
-from bood_tasks.reporting.tables import published
-from bood_tasks.reporting.tables.published import KEY
-from tests import fake_artifacts, test_figures
+from bood_tasks.reporting.tables.frames import csv_text
+from bood_tasks.reporting.tables.published import KEY, compare_with_bood
+from tests import fake_artifacts
+from tests.reporting import test_figures
 from tests.reporting.test_paper_tables import FAR, run_of
 from tests.reporting.test_report import made_page, papers
 from tests.reporting.test_tables import SETTINGS
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("browser")]
 WIDTHS = {"phone": 360, "desktop": 1280}
 # Without a sandbox as root; silent, so that what goes to the network is the page's doing.
 ARGUMENTS = (
@@ -57,10 +59,7 @@ def page(tmp_path_factory):
         if "bood_table1.csv" in rule["files"]
     ]
     ours = run_of(dict.fromkeys(labels), tested=[*FAR, "ninco"], std=0.0123)
-    compared = {
-        f"table{number}.csv": published.csv_text(published.compare(ours, number))
-        for number in "127"
-    }
+    compared = {f"table{number}.csv": csv_text(compare_with_bood(ours, number)) for number in "127"}
     drawn = test_figures.inputs(root)
     albums = {
         "gallery": fake_artifacts.run_stage(
@@ -76,7 +75,7 @@ def page(tmp_path_factory):
         root,
         tables=fake_artifacts.make(
             root, "tables", settings={"notes": SETTINGS | {"seeds": [0, 1, 2]}},
-            files={"summary.csv": published.csv_text(ours)} | compared,
+            files={"summary.csv": csv_text(ours)} | compared,
         ),
         **albums,
         **{role: made for role, made in papers(root).items() if role != "tables"},

@@ -9,7 +9,7 @@ from bood_tasks.cli import cost
 from bood_tasks.cli.main import main
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import load
-from bood_tasks.networks.flops import classifier_flops
+from bood_tasks.networks.flops import resnet_flops
 from bood_tasks.plan import plan as planning
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_cifar100_costs_by_hand():
     assert stages["images"].flops == pytest.approx(100_800 * 84.45e12, rel=1e-3)
     assert stages["images"].hours == pytest.approx(stages["images"].flops / 395e12 / 3600)
     assert stages["images"].disk == 100_800 * 256 * 256 * 3
-    forward = classifier_flops(depth=34, width=64, stem="cifar", outputs=100, size=32)
+    forward = resnet_flops(depth=34, width=64, stem="cifar", outputs=100, size=32)
     # 200 epochs of 50,000 pictures, once without and once with as many outliers
     assert stages["detector"].items == 30_000_000
     assert stages["detector"].flops == pytest.approx(3 * 30_000_000 * forward)
@@ -80,6 +80,7 @@ def test_dreamood_shares_every_stage_but_the_sampler():
     assert set(sampled.inputs) == {"features", "anchors"}
 
 
+@pytest.mark.long
 def test_everything_of_the_embedded_default_is_known():
     stages = cost.planned(plan_of("smoke"), "cpu")
     assert all(None not in (c.items, c.flops, c.hours, c.disk) for c in stages.values())

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.corpora import PUBLISHED
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.cli.fetch import fetch
 from bood_tasks.config.fields import merged
@@ -118,6 +119,7 @@ def test_the_generator_of_a_pinned_commit_is_fetched_once(hub):
     assert hub.asked == []
 
 
+@pytest.mark.long
 def test_a_commit_that_cannot_be_had_is_named(hub, capfd):
     with pytest.raises(ValueError, match="could not be fetched"):
         fetch(from_hub("other/model"))
@@ -129,3 +131,23 @@ def test_data_that_must_come_by_hand_is_named_with_its_layout():
     (message,) = fetch(config(test=["near", "outside"], datasets={"outside": {"kind": kind}}))
     assert "outside" in message
     assert kind in message
+
+
+NEWSGROUPS = {"id": "newsgroups20", "test": ["reuters52"], "rows": {"ce": {"method": "ce"}}}
+NEWSGROUPS |= {"datasets": {kind: {"kind": kind} for kind in ("newsgroups20", "reuters52")}}
+NEWSGROUPS |= {"detector": {"network": "gru"}, "ablations": None}
+
+
+def test_corpora_are_fetched_and_one_that_fails_keeps_no_other_from_it(monkeypatch, capsys):
+    def download(kind, folder):
+        if kind == "reuters52":
+            raise OSError("no route to host")
+        for name in PUBLISHED[kind].files.values():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("a b\n")
+
+    monkeypatch.setattr("bood_tasks.datasets.download.download", download)
+    (message,) = fetch(load(NEWSGROUPS))
+    assert message.startswith("datasets.reuters52 (Reuters-52) must lie in data/reuters52")
+    assert "could not fetch Reuters-52: no route to host" in capsys.readouterr().err
+    assert PUBLISHED["newsgroups20"].holds(Path("data/newsgroups20"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bood_tasks.artifacts.locks import claimed
+from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, unreached, verify
 from bood_tasks.config.load import load
 from bood_tasks.plan import synthesis as stages
@@ -38,7 +38,7 @@ def test_gc_removes_only_when_told_and_nothing_that_is_being_made(tmp_path, conf
     two = fake_artifacts.make(tmp_path, "scores", files={"x": "y"}).folder
     assert len(gc([config], delete=False)) == 2
     assert one.is_dir()
-    with claimed(Path("artifacts/scores/fake") / two.name):
+    with try_hold(Path("artifacts/scores/fake") / two.name):
         gc([config], delete=True)
     assert not one.parent.exists()
     assert two.is_dir()
@@ -53,7 +53,7 @@ def test_repair_refuses_what_is_being_made(config):
     manifest.write_text("{}")
     (damaged,) = verify([Path("artifacts")], 1)
     with (
-        claimed(manifest.parent),
+        try_hold(manifest.parent),
         pytest.raises(ValueError, match="is being made right now"),
     ):
         repair([damaged], [], config, [])
@@ -71,8 +71,10 @@ def test_repair_refuses_strangers_before_it_removes_anything(tmp_path, config):
 
 
 def test_manifests_are_found_in_order_and_drafts_are_none(tmp_path):
-    made = [fake_artifacts.make(tmp_path, stage, files={"x": "y"}) for stage in ("b", "a")]
-    draft = tmp_path / "artifacts/c/fake/0123"
+    made = [
+        fake_artifacts.make(tmp_path, stage, files={"x": "y"}) for stage in ("scores", "metrics")
+    ]
+    draft = tmp_path / "artifacts/tables/fake/0123"
     (draft / ".progress").mkdir(parents=True)
     (draft / "manifest.json.tmp").touch()
     found = list(manifests_below([tmp_path / "artifacts"]))

@@ -1,4 +1,4 @@
-"""The smoke preset on a real Slurm, one machine with fake GPUs; jobs cancelled, a node lost."""
+"""The run of tests/workflow on a real Slurm of one machine with fake GPUs, and what may happen."""
 
 import json
 import os
@@ -15,9 +15,11 @@ import psutil
 import pytest
 import yaml
 
-from bood_tasks.config.load import effective_config
-from tests.workflow.conftest import job_at_work, specs_in
+from bood_tasks.catalogue.stages import STAGES
+from tests.workflow.conftest import Workdir, finished, fresh, job_at_work
 
+__all__ = ["finished", "fresh"]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PROFILE = ROOT / "profiles/slurm"
@@ -59,7 +61,7 @@ class Cluster:
                  "--directory", workdir, "--workflow-profile", profile,
                  "--slurm-init-seconds-before-status-checks", "3",
                  "--seconds-between-status-checks", "3", "--latency-wait", "10",
-                 "--configfile", SMOKE, "overlay.yaml", *arguments],
+                 "--configfile", SMOKE, "folder.yaml", "overlay.yaml", *arguments],
                 cwd=workdir, env=self.env, text=True,
                 stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
@@ -97,33 +99,10 @@ def manifests(workdir: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="session")
-def local(tmp_path_factory):
-    """The same preset run without a cluster."""
-    workdir = tmp_path_factory.mktemp("local")
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory",
-         workdir, "--cores", "2", "--configfile", SMOKE],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workdir
-
-
 @pytest.fixture
-def workdir(local, tmp_path):
+def workdir(fresh):
     """A copy of the finished local run."""
-    shutil.copytree(local, tmp_path / "work", ignore=shutil.ignore_patterns(".snakemake"))
-    return tmp_path / "work"
-
-
-def spec_of(workdir, stage, which="", overlay=None):
-    files = [ROOT / "config.yaml", SMOKE]
-    if overlay:
-        (workdir / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-        files.append(workdir / "overlay.yaml")
-    specs = specs_in(workdir, effective_config(files), stage)
-    return [spec for spec in specs if which in spec.name]
+    return fresh.path
 
 
 def finish(process, workdir):
@@ -142,19 +121,20 @@ def overlapping(runs):
     return most, shared
 
 
-def test_smoke_runs_on_slurm_with_the_same_results(cluster, local, tmp_path):
+def test_it_runs_on_slurm_with_the_same_results(cluster, finished, tmp_path):
     workdir = tmp_path / "work"
-    workdir.mkdir()
+    shutil.copytree(finished.path / "pictures", workdir / "pictures")
+    shutil.copy(finished.path / "folder.yaml", workdir)
     (tmp_path / "profile").mkdir()
     settings = (PROFILE / "config.yaml").read_text()
     assert settings.count("cpu_partition: gpu ") == 1
     settings = settings.replace("cpu_partition: gpu ", "cpu_partition: cpu ")
     (tmp_path / "profile/config.yaml").write_text(settings)
     finish(cluster.snakemake(workdir, profile=tmp_path / "profile"), workdir)
-    assert manifests(workdir) == manifests(local)
+    assert manifests(workdir) == manifests(finished.path)
     runs = [json.loads(p.read_text()) for p in workdir.glob("artifacts/*/*/*/run.json")]
     on_gpu = [run for run in runs if run["visible_devices"]]
-    assert len(on_gpu) == 18
+    assert len(on_gpu) == sum(STAGES[Path(path).parts[1]].gpu for path in manifests(workdir))
     assert {run["visible_devices"] for run in on_gpu} <= {"0", "1", "2", "3"}
     most, shared = overlapping(on_gpu)
     assert most <= 4
@@ -175,7 +155,7 @@ def wait_for_progress(workdir, spec, process):
 
 def begun(cluster, workdir):
     """Take the encoder away and start the workflow; return its spec, all manifests, the process."""
-    (spec,) = spec_of(workdir, "encoder")
+    (spec,) = Workdir(workdir).specs("encoder")
     before = manifests(workdir)
     shutil.rmtree((workdir / spec.manifest).parent)
     process = cluster.snakemake(workdir, "--", spec.manifest)
@@ -227,8 +207,9 @@ def test_snakemake_killed_with_9_finds_its_jobs_work(cluster, workdir):
 
 
 def test_packed_shards_run_one_after_the_other_on_one_device(cluster, workdir):
-    overlay = {"images": {"shard": 7}}
-    specs = spec_of(workdir, "images", "boundary", overlay)
+    overlay = {"images": {"shard": 10}}
+    specs = Workdir(workdir).specs("images", overlay)
+    specs = [spec for spec in specs if "boundary" in spec.name]
     assert len(specs) == 4
     process = cluster.snakemake(
         workdir, "--group-components", "shards=2", "--", *[spec.manifest for spec in specs],
@@ -243,14 +224,3 @@ def test_packed_shards_run_one_after_the_other_on_one_device(cluster, workdir):
     runs = [json.loads((workdir / s.manifest).with_name("run.json").read_text()) for s in specs]
     assert {run["visible_devices"] for run in runs} <= {"0", "1", "2", "3"}
     assert overlapping(runs)[1] == 1
-
-
-def test_jobs_without_a_gpu_are_those_that_the_profile_sends_to_the_cpu_partition():
-    variables = yaml.safe_load((PROFILE / "config.yaml").read_text())["__variables__"]
-    rules = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
-    found = {
-        re.search(r"^rule (\w+):", text, re.MULTILINE).group(1): "gpu=1" in text
-        for text in rules
-        if re.search(r"^rule ", text, re.MULTILINE) and "rule publish" not in text
-    }
-    assert set(variables["cpu_rules"]) == {name for name, gpu in found.items() if not gpu}

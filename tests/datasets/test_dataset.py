@@ -206,6 +206,7 @@ def test_mended_pictures_are_read_by_the_next_try(tmp_path, monkeypatch):
     assert sum(artifact.json("dataset.json")["counts"].values()) == 80
 
 
+@pytest.mark.long
 def test_a_killed_reader_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
     settings = {
         "kind": "noise", "name": "n", "image": {"size": 32, "fit": "pad", "kernel": "bilinear"},

@@ -17,7 +17,7 @@ from bood_tasks.generators.text_to_image.generator import copy_pipeline
 from tests import fake_artifacts
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted([*(ROOT / "bood_tasks").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+SOURCES = sorted([*(ROOT / "bood_tasks").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
 PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}
 REFUSED = {"read_pickle", "to_pickle", "unsafe_load", "full_load", "torch.save", "yaml.load"}
 

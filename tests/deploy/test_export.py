@@ -31,7 +31,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("method", "score", "more"), CASES, ids=[case[1] for case in CASES])
+@pytest.mark.parametrize(
+    ("method", "score", "more"),
+    [  # torch exports each for seconds
+        pytest.param(*case, id=case[1], marks=pytest.mark.long if case[1] != "vim" else [])
+        for case in CASES
+    ],
+)
 def test_onnxruntime_agrees_with_the_stages(tiny, tmp_path, monkeypatch, method, score, more):
     monkeypatch.setattr(
         "bood_tasks.scoring.posthoc.base.ROWS", 5

@@ -11,7 +11,7 @@ import pytest
 
 from tests.workflow.conftest import Workdir
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 
 
 def truncate(path: Path) -> str:

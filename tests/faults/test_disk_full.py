@@ -8,7 +8,7 @@ import pytest
 
 from tests.workflow.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 
 # A full file system for the stage alone; what it holds when the stage has ended is copied out.
 RUN = """

@@ -24,6 +24,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan import plan as planning
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 # With a row of every method that has settings of its own, and every score.
@@ -111,7 +112,9 @@ def test_any_text_is_a_configuration_or_a_named_error(text):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00", b"[" * 3000, b"a: !!bool x", b"a: !!int ''", b"a: !!timestamp x"]
+    "content",
+    [b"\xff\xfe\x00", b"[" * 3000, b"a: !!bool x", b"a: !!int ''", b"a: !!timestamp x"],
+    ids=lambda content: repr(content[:20]),
 )
 def test_yaml_that_its_parser_stumbles_over_is_named(tmp_path, content):
     (tmp_path / "x.yaml").write_bytes(content)
@@ -397,8 +400,8 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uin
 def whole(tmp_path_factory) -> Artifact:
     """Small and large chunks, a sharded array, a text and a JSON file."""
     root = tmp_path_factory.mktemp("whole")
-    spec = fake_artifacts.identity("toy", {"k": 1})
-    manifest = root / "artifacts/toy/fake" / digest_of(spec) / "manifest.json"
+    spec = fake_artifacts.identity("dataset", {"k": 1})
+    manifest = root / "artifacts/dataset/fake" / digest_of(spec) / "manifest.json"
     with Draft(manifest, spec) as draft:
         for name, values in ARRAYS.items():
             draft.save(name, values)

@@ -29,7 +29,8 @@ from bood_tasks.generators.biggan.biggan_deep import DeepGenerator, DeepShape
 from bood_tasks.generators.biggan.layouts import read_layout
 from bood_tasks.networks.weights import require_fitting
 from bood_tasks.synthesis import gan_images
-from bood_tasks.synthesis.gan_images import deviation, latents
+from bood_tasks.synthesis.gan_images import deviation
+from bood_tasks.synthesis.shards import item_noise
 from tests import fake_artifacts
 
 TINY = Shape(resolution=32, channels=2, latent=6, classes=3, shared=4, attention=16)
@@ -193,6 +194,7 @@ def distance(one, other):
     return (kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()).item()
 
 
+@pytest.mark.long
 def test_training_brings_pictures_much_closer_to_the_data(tmp_path):
     images, labels = pictures(96)
     shape = Shape(resolution=32, channels=6, latent=8, classes=3, shared=4)
@@ -277,26 +279,26 @@ def test_scales_that_cannot_be_are_refused(scale):
 
 
 def test_latents_are_standard_normal_and_each_item_s_own():
-    many = latents(np.arange(2000), 8, 0)
+    many = item_noise([8], 0, "gan_images", range(2000))
     assert many.mean().abs() < 0.03
     assert many.std().item() == pytest.approx(1, abs=0.03)
-    assert torch.equal(latents(np.array([5]), 8, 0)[0], many[5])
+    assert torch.equal(item_noise([8], 0, "gan_images", [5])[0], many[5])
 
 
 def test_a_killed_shard_goes_on_after_its_last_block(tmp_path, generator, monkeypatch):
     whole = shard(tmp_path / "a", generator)["images"][:]
     monkeypatch.setattr(gan_images, "ROWS_PER_BLOCK", 2)
     monkeypatch.setattr(gan_images, "run_setting", lambda name: 2)
-    calls, real = 0, gan_images.latents
+    calls, real = 0, gan_images.item_noise
 
-    def dies(items, size, seed):
+    def dies(*given):
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return real(items, size, seed)
+        return real(*given)
 
-    monkeypatch.setattr(gan_images, "latents", dies)
+    monkeypatch.setattr(gan_images, "item_noise", dies)
     with pytest.raises(KeyboardInterrupt):
         shard(tmp_path / "b", generator)
     resumed = shard(tmp_path / "b", generator)

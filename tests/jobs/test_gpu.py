@@ -274,7 +274,7 @@ def test_batch_job_with_more_devices_leases_among_them(machine):
 
 
 def test_a_stage_that_another_process_finished_is_not_run(machine, tmp_path):
-    made = fake_artifacts.make(tmp_path, "toy", files={"x": "y"})
+    made = fake_artifacts.make(tmp_path, "anchors", files={"x": "y"})
     content = made.manifest.read_bytes()
     command = ["false", "--out", str(made.manifest), "--spec", to_json(made.spec)]
     made.manifest.unlink()  # as Snakemake does before it starts the job

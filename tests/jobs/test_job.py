@@ -19,20 +19,20 @@ from tests import fake_artifacts
 def parts(tmp_path: Path) -> list[Artifact]:
     """Three upstream artifacts."""
     return [
-        fake_artifacts.make(tmp_path, "part", files={"n": str(n)}, settings={"n": n})
+        fake_artifacts.make(tmp_path, "outputs", files={"n": str(n)}, settings={"n": n})
         for n in range(3)
     ]
 
 
 def arguments(root: Path, identity: dict, given: list[Artifact]) -> list[str]:
-    out = root / "artifacts" / "toy" / "x" / digest_of(identity) / "manifest.json"
+    out = root / "artifacts" / "scores" / "x" / digest_of(identity) / "manifest.json"
     inputs = [str(item.manifest) for item in given]
     return ["--in", *inputs, "--out", str(out), "--spec", json.dumps(identity)]
 
 
 def test_inputs_find_their_roles_in_any_order(tmp_path, parts):
     one, two, three = parts
-    identity = fake_artifacts.identity("toy", {"k": 2}, {"single": two, "many": [three, one]})
+    identity = fake_artifacts.identity("scores", {"k": 2}, {"single": two, "many": [three, one]})
     job = read_job(arguments(tmp_path, identity, parts))
     assert job.inputs["single"].settings == {"n": 1}
     assert [item.settings["n"] for item in job.inputs["many"]] == [2, 0]
@@ -41,7 +41,7 @@ def test_inputs_find_their_roles_in_any_order(tmp_path, parts):
 
 
 def test_job_without_inputs_writes_its_artifact(tmp_path):
-    identity = fake_artifacts.identity("toy")
+    identity = fake_artifacts.identity("scores")
     out = tmp_path / digest_of(identity) / "manifest.json"
     job = read_job(["--out", str(out), "--spec", json.dumps(identity), "--source", "a b.npz"])
     with job.draft() as draft:
@@ -51,14 +51,14 @@ def test_job_without_inputs_writes_its_artifact(tmp_path):
 
 
 def test_input_that_the_spec_names_but_nobody_gave_is_refused(tmp_path, parts, capsys):
-    identity = fake_artifacts.identity("toy", {}, {"single": parts[1]})
+    identity = fake_artifacts.identity("scores", {}, {"single": parts[1]})
     with pytest.raises(SystemExit):
         read_job(arguments(tmp_path, identity, parts[:1]))
     assert f"--in lacks the artifact {parts[1].digest} that --spec names" in capsys.readouterr().err
 
 
 def test_a_file_stands_for_a_long_command_line(tmp_path, parts):
-    identity = fake_artifacts.identity("toy", {"k": "a b"}, {"many": parts})
+    identity = fake_artifacts.identity("scores", {"k": "a b"}, {"many": parts})
     argv = arguments(tmp_path, identity, parts)
     cut = argv.index("--out")
     rest, argv[cut : cut + 2] = argv[cut : cut + 2], []
@@ -70,7 +70,7 @@ def test_a_file_stands_for_a_long_command_line(tmp_path, parts):
 
 def test_damaged_input_is_refused_before_work_starts(tmp_path, parts):
     (parts[0].folder / "n").write_text("longer")
-    identity = fake_artifacts.identity("toy", {}, {"single": parts[0]})
+    identity = fake_artifacts.identity("scores", {}, {"single": parts[0]})
     with pytest.raises(ValueError, match="n has 6 bytes, should have 1"):
         read_job(arguments(tmp_path, identity, parts[:1]))
 

@@ -9,7 +9,7 @@ from bood_tasks.config.load import laid_over, load
 from bood_tasks.plan import detectors
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan import synthesis as stages
-from bood_tasks.plan.resources import needs
+from bood_tasks.plan.resources import resources_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,7 +130,9 @@ def test_presets_are_valid(path, tmp_path, monkeypatch):
     if path.stem.startswith("goe"):
         table = {"goe-newsgroups": "goe_text_tables"}.get(path.stem, "goe_tables")
         assert table in plan.targets
-        assert all(needs(spec).mem_mb and needs(spec).runtime for spec in plan.specs.values())
+        assert all(
+            resources_of(spec).mem_mb and resources_of(spec).runtime for spec in plan.specs.values()
+        )
         assert planned(plan, "h200")["detector"].jobs >= 3
 
 

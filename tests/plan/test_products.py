@@ -9,6 +9,7 @@ import pytest
 
 from bood_tasks.reporting.figures import sweeps
 from bood_tasks.reporting.tables import ablations, costs, summary, tables
+from bood_tasks.reporting.tables.frames import read_csv
 from bood_tasks.scoring import metrics
 from tests import fake_artifacts
 from tests.reporting.test_tables import SETTINGS
@@ -181,7 +182,7 @@ def test_a_curve_is_the_average_over_test_sets_at_each_point(tmp_path):
     rows = {("bood", "a", 0): (0.8, 0.6), ("bood", "a", 1): (0.6, 0.6)}
     rows |= {("bood", "", seed): (0.4, 0.2) for seed in (0, 1)}
     path = metrics_artifact(tmp_path, rows).folder / "metrics.csv"
-    table = summary.Lookup(summary.aggregate(metrics.read_rows(path)))
+    table = summary.Lookup(summary.aggregate(read_csv(path)))
     found = sweeps.curve(table, ("bood", "energy"), {1: "a", 2.5: ""}, 2.5)
     np.testing.assert_allclose(found.values, [1, 2.5])
     np.testing.assert_allclose(found.mean["FPR95"], [0.65, 0.3])

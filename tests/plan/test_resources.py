@@ -8,7 +8,9 @@ from bood_tasks.cli import cost
 from bood_tasks.config.load import effective_config
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan import synthesis as stages
-from bood_tasks.plan.resources import LARGEST_MB, needs
+from bood_tasks.plan.resources import LARGEST_MB, resources_of
+from bood_tasks.plan.sizes import Sizes
+from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW, ROWS_A_ROUND
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "workflow/presets").glob("*ood-*100.yaml"))
@@ -26,7 +28,7 @@ def test_the_presets_are_there():
 def test_limits_exceed_what_an_a100_should_need(paper):
     minutes: dict[str, float] = {}
     for spec in paper.specs.values():
-        minutes[spec.stage] = minutes.get(spec.stage, 0) + needs(spec).runtime
+        minutes[spec.stage] = minutes.get(spec.stage, 0) + resources_of(spec).runtime
     found = cost.planned(paper, "a100")
     planned = {stage: item.hours * 60 for stage, item in found.items() if item.hours}
     assert {"encoder", "detector", "images"} <= set(planned)
@@ -42,11 +44,11 @@ def test_an_image_shard_is_planned_for_five_to_thirty_minutes(paper):
 
 def test_memory_holds_what_a_job_keeps_and_fits_a_node(paper):
     for spec in paper.specs.values():
-        assert 2000 <= needs(spec).mem_mb <= LARGEST_MB
-    large = [needs(s).mem_mb for s in paper.specs.values() if s.stage == "detector"]
+        assert 2000 <= resources_of(spec).mem_mb <= LARGEST_MB
+    large = [resources_of(s).mem_mb for s in paper.specs.values() if s.stage == "detector"]
     small = planning.make(effective_config([ROOT / "config.yaml"]))
     for spec in small.specs.values():
-        asked = needs(spec)
+        asked = resources_of(spec)
         assert asked.threads == 1
         assert asked.mem_mb <= 8200
         if spec.stage == "detector":
@@ -59,5 +61,16 @@ def test_a_larger_picture_asks_for_more_time():
     for resolution in (1024, 2048, 4096):
         images = base.images.model_copy(update={"resolution": resolution})
         config = base.model_copy(update={"images": images})
-        asked.append(needs(stages.images(config, 0)[0]).runtime)
+        asked.append(resources_of(stages.images(config, 0)[0]).runtime)
     assert asked[0] < asked[1] < asked[2]
+
+
+def test_dreamoods_operations_are_those_of_its_rounds(paper):
+    for spec in paper.specs.values():
+        if spec.stage == "ood_features" and "vectors" in spec.settings:
+            sizes, features = Sizes(), spec.inputs["features"]
+            rounds = -(-spec.settings["vectors"] // (ROWS_A_ROUND * KEPT_A_ROW))
+            drawn = spec.settings["candidates"] * rounds
+            rows = sizes.splits(features.inputs["dataset"])["train"]
+            assert sizes.operations(spec) == 2 * drawn * rows * 768
+            assert sizes.items(spec) == 100 * spec.settings["vectors"]

@@ -3,17 +3,16 @@ import PIL.Image
 import pytest
 import torch
 
-from bood_tasks.reporting.figures import distributions as plots
-from bood_tasks.reporting.figures import figures, gallery, mosaics, style
-from bood_tasks.reporting.figures import mosaics as sheets
+from bood_tasks.reporting.figures import distributions, figures, gallery, mosaics, style
 from bood_tasks.synthesis.crossing import walk
+from bood_tasks.synthesis.stepping import Stepping
 from tests import fake_artifacts
 
 CLASSES = ["cat", "big dog"]
 SIZE, COLUMNS = 8, 3
 FEATURES = np.random.default_rng(2).normal(size=(10, 4)).astype("float32")
 FEATURES[2:4] = [1, 0.9, 0.2, 0], [0.9, 1, 0, 0.2]  # each a step from the other class's side
-STEPPING = {"step_size": 0.2, "temperature": 0.5}
+STEPPING = {"step_size": 0.2, "max_steps": 9, "temperature": 0.5, "feature_space": "raw"}
 ROWS = [
     {"method": "ce", "variant": "", "seed": 0, "score": "msp"},
     {"method": "ce", "variant": "", "seed": 0, "score": "energy"},
@@ -63,8 +62,9 @@ def inputs(root):
             root, "detector", files={"curve.csv": text}, settings={"place": place}
         )
 
-    ends = [walk(torch.from_numpy(FEATURES[row : row + 1]), label, torch.eye(2, 4), count=3,
-                 **STEPPING)[-1].numpy() for label, row in enumerate((2, 3))]  # fmt: skip
+    ends = [walk(torch.from_numpy(FEATURES[row : row + 1]), label, torch.eye(2, 4),
+                 Stepping(**STEPPING), count=3)[-1].numpy()
+            for label, row in enumerate((2, 3))]  # fmt: skip
     counts = {name: 2 for name in CLASSES}
     steps = np.array([0, 1, 1, 2, 3, 0, 2, 2, 2, 100], "int32")
     return {
@@ -109,8 +109,7 @@ def inputs(root):
             root, "ood_features",
             arrays={"labels": np.array([0, 1]), "rows": np.array([2, 3]), "steps": np.array([1, 1]),
                     "vectors": np.stack(ends)},
-            settings={"perturb": "adversarial", "extra_steps": 2, "feature_space": "raw",
-                      **STEPPING},
+            settings={"perturb": "adversarial", "extra_steps": 2, **STEPPING},
             files={"ood_features.json": {
                 "selected": counts, "cut": counts, "tie_mass": {name: 3 for name in CLASSES},
                 "dropped_misclassified": {"cat": 1, "big dog": 1},
@@ -217,6 +216,27 @@ def test_figure_8_holds_both_methods_and_needs_a_row_of_dreamood(drawn, tmp_path
     assert set(made.files) - set(again.files) == {"figure8_dreamood_and_bood.png"}
 
 
+def test_the_filter_s_sheet_holds_a_kept_and_a_dropped_picture_and_the_counts(drawn, tmp_path):
+    """Of five items of each class, those of the first shard are dropped."""
+    given, dropped = drawn[0], drawn[0]["ood_images"][0]["labels"].shape[0]
+    many = sum(shard["labels"].shape[0] for shard in given["ood_images"])
+    kept = np.arange(dropped, many)
+    each = {what: dict.fromkeys(CLASSES, count) for what, count in (("kept", 3), ("dropped", 2))}
+    made = fake_artifacts.make(
+        tmp_path, "outlier_filter", arrays={"rows": kept},
+        files={"outlier_filter.json": each | {"max_confidence": 0.9}},
+    )  # fmt: skip
+    again = fake_artifacts.run_stage(
+        tmp_path, gallery.main, "gallery", SETTINGS, given | {"outlier_filter": made}
+    )
+    sheet = pixels(again.folder / "outlier_filter.png")
+    for shard in given["ood_images"]:
+        assert holds(sheet, shard["images"][0])
+    (told,) = [each["caption"] for each in again.json("captions.json")["figures"]
+               if each["file"] == "outlier_filter.png"]  # fmt: skip
+    assert "above 0.9. Dropped: cat 2 of 5, big dog 2 of 5." in told
+
+
 def test_captions_tell_of_blank_places_and_of_first_pictures(drawn):
     _, made = drawn
     told = {item["file"]: item["caption"] for item in made.json("captions.json")["figures"]}
@@ -262,15 +282,15 @@ def test_picked_steps_hold_start_crossing_and_end(count, crossed_at, shown):
 def test_a_picture_larger_than_the_tile_keeps_its_pixels():
     image = np.random.default_rng(0).integers(0, 256, (1, 120, 120, 3), dtype=np.uint8)
     with style.house_style():
-        figure = sheets.contact_sheet({"real": image}, title="t", columns=1)
+        figure = mosaics.contact_sheet({"real": image}, title="t", columns=1)
     (placed,) = figure.images
     assert (placed.get_array()[30:150, 110:230] == image[0]).all()
 
 
 def test_distances_of_many_classes_share_one_panel():
-    names = [f"class{i}" for i in range(plots.MOST_PANELS_OF_CLASSES + 1)]
+    names = [f"class{i}" for i in range(distributions.MOST_PANELS_OF_CLASSES + 1)]
     steps = np.arange(26) % 5 + 1
-    figure = plots.distances(
+    figure = distributions.distances(
         steps, np.ones(26, bool), np.arange(26) % 13, names,
         taken={}, cut=dict.fromkeys(names, 2), tied={}, left_out={},
     )  # fmt: skip

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from bood_tasks.reporting.figures.gallery_planes import most_switching, way_to_outlier
 from bood_tasks.synthesis import ood_features
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 from tests import fake_artifacts
 
 STEPPING = {"step_size": 0.1, "max_steps": 80, "temperature": 0.5, "feature_space": "unit"}
@@ -28,7 +28,9 @@ def test_ways_begin_at_the_feature_and_end_at_the_outlier(tmp_path, perturb):
     rng = np.random.default_rng(0)
     anchors, labels = rng.normal(size=(3, 6)).astype("float32"), np.arange(12) % 3
     z = anchors[labels] + rng.normal(size=(12, 6)).astype("float32") / 4
-    steps, crossed, margin = count_steps(*map(torch.from_numpy, (z, labels, anchors)), **STEPPING)
+    steps, crossed, margin = count_steps(
+        *map(torch.from_numpy, (z, labels, anchors)), Stepping(**STEPPING)
+    )
     arrays = {"steps": steps.numpy(), "crossed": crossed.numpy(), "margin": margin.numpy(),
               "exact": np.ones(12, bool)}  # fmt: skip
     inputs = {

@@ -4,6 +4,7 @@ import csv
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -11,8 +12,9 @@ from bood_tasks.reporting.figures import goe_epochs, goe_gallery, goe_sweeps
 from bood_tasks.reporting.figures.curves import interval
 from bood_tasks.reporting.figures.goe_sweeps import averages
 from bood_tasks.reporting.tables import goe_tables
-from bood_tasks.reporting.tables.goe_tables import compare, each_set, read_cells, sheet
-from bood_tasks.reporting.tables.sheet import markdown
+from bood_tasks.reporting.tables.frames import read_csv, records
+from bood_tasks.reporting.tables.goe_tables import compare_with_goe, each_set, goe_layout
+from bood_tasks.reporting.tables.layout import markdown
 from bood_tasks.reporting.tables.summary import aggregate
 from bood_tasks.scoring import metrics
 from bood_tasks.scoring.epochs import COLUMNS as EPOCH_COLUMNS
@@ -54,6 +56,10 @@ def rows(labels=(("ce", ""), ("oe", ""), ("oe", "noise"), ("oe", "mixed"))):
     return found
 
 
+def averaged(found):
+    return aggregate(pd.DataFrame(found))
+
+
 def find(cells, outliers, score, column):
     (found,) = [
         cell for cell in cells
@@ -63,7 +69,7 @@ def find(cells, outliers, score, column):
 
 
 def test_a_cell_is_the_mean_over_sets_then_over_seeds():
-    cells = compare(aggregate(rows()), "1", OUTLIERS, "corrected")
+    cells = compare_with_goe(averaged(rows()), "1", OUTLIERS, "corrected")
     cell = find(cells, "Generated", "Energy", "AUROC ↑")
     figure = ("auroc", "")
     by_seed = [
@@ -79,9 +85,9 @@ def test_a_cell_is_the_mean_over_sets_then_over_seeds():
 
 def test_the_printed_aupr_columns_are_exchanged_in_the_corrected_table_alone():
     """Generated, MSP on CIFAR-10: printed AUPR-IN 94.20, AUPR-OUT 96.54."""
-    ours = aggregate(rows())
+    ours = averaged(rows())
     for profile, inside, outside in (("corrected", 0.9654, 0.942), ("as_printed", 0.942, 0.9654)):
-        cells = compare(ours, "1", OUTLIERS, profile)
+        cells = compare_with_goe(ours, "1", OUTLIERS, profile)
         assert find(cells, "Generated", "MSP", "AUPR-IN ↑")["published"] == pytest.approx(inside)
         assert find(cells, "Generated", "MSP", "AUPR-OUT ↑")["published"] == pytest.approx(outside)
         assert find(cells, "Generated", "MSP", "FPR95 ↓")["published"] == pytest.approx(0.1831)
@@ -90,19 +96,21 @@ def test_the_printed_aupr_columns_are_exchanged_in_the_corrected_table_alone():
 
 
 def test_fpr95_has_ood_positive():
-    cell = find(compare(aggregate(rows()), "1", OUTLIERS, "corrected"), "none", "MSP", "FPR95 ↓")
+    cell = find(
+        compare_with_goe(averaged(rows()), "1", OUTLIERS, "corrected"), "none", "MSP", "FPR95 ↓"
+    )
     expected = np.mean([value_of(0, "msp", seed, name, ("fpr95", "ood"))
                         for seed in (0, 1) for name in ("near", "far")])  # fmt: skip
     assert cell["mean"] == pytest.approx(expected)
 
 
 def test_rows_that_one_side_lacks_say_why_and_stand_below():
-    cells = compare(aggregate(rows()), "1", OUTLIERS, "corrected")
+    cells = compare_with_goe(averaged(rows()), "1", OUTLIERS, "corrected")
     absent = find(cells, "Tiny300k", "MSP", "AUROC ↑")
-    assert (absent["mean"], absent["published"]) == ("", pytest.approx(0.9856))
+    assert (absent["mean"], absent["published"]) == (None, pytest.approx(0.9856))
     assert absent["missing"] == "no row with Tiny300k outliers in this run"
     own = find(cells, "mixed", "MSP", "AUROC ↑")
-    assert (own["published"], own["published_missing"]) == ("", "not a row of the paper's table")
+    assert (own["published"], own["published_missing"]) == (None, "not a row of the paper's table")
     order = list(dict.fromkeys(cell["outliers"] for cell in cells))
     assert order == ["none", "Noise", "Generated", "Tiny300k", "mixed"]
 
@@ -113,8 +121,8 @@ def test_rows_that_one_side_lacks_say_why_and_stand_below():
      ("2", "newsgroups20", "20 NewsGroups", 0.8206), ("3", "imagenet1k", "ImageNet 1K", 0.7048)],
 )  # fmt: skip
 def test_our_data_set_chooses_the_printed_block(table, own_id, paper_id, published):
-    ours = aggregate([each | {"id_dataset": own_id} for each in rows()])
-    cell = find(compare(ours, table, OUTLIERS, "corrected"), "none", "MSP", "AUROC ↑")
+    ours = averaged([each | {"id_dataset": own_id} for each in rows()])
+    cell = find(compare_with_goe(ours, table, OUTLIERS, "corrected"), "none", "MSP", "AUROC ↑")
     assert cell["published_id_dataset"] == paper_id
     assert cell["published"] == pytest.approx(published)
     assert cell["comparable"]
@@ -124,14 +132,25 @@ def test_controls_stand_in_the_table_and_win_nothing():
     control = [row("text_statistics", "", score, 0, name, figure, 0.999)
                for score in ("best", "length") for name in ("near", "far")
                for figure in FIGURES]  # fmt: skip
-    cells = compare(aggregate(rows() + control), "2", OUTLIERS, "corrected")
+    cells = compare_with_goe(averaged(rows() + control), "2", OUTLIERS, "corrected")
     names = {cell["score"] for cell in cells if cell["outliers"] == "control"}
     assert names == {"best of four", "length before the cut"}
-    text = markdown(sheet(cells, ["a choice"]))
+    text = markdown(goe_layout(cells, ["a choice"]))
     assert "99.90" in text
     assert "**99.90**" not in text
     assert "a choice." in text
     assert "Text statistics" in text
+
+
+def test_values_that_print_alike_are_all_best():
+    """As in BOOD's tables: a deviation, or a digit that nobody sees, decides nothing."""
+    found = [each for each in rows() if each["score"] in ("", "msp")]
+    for each in found:
+        if each["metric"] == "auroc":
+            each["value"] = 0.9 + (each["method"] == "oe") * (each["seed"] - 0.5) / 100
+    text = markdown(goe_layout(compare_with_goe(averaged(found), "1", OUTLIERS, "corrected"), []))
+    assert "| **90.00 ± 0.00** |" in text
+    assert "| **90.00 ± 0.71** |" in text
 
 
 def test_stage_writes_both_tables_and_each_set(tmp_path):
@@ -148,10 +167,11 @@ def test_stage_writes_both_tables_and_each_set(tmp_path):
     with (found.folder / "goe_table1.csv").open(newline="") as handle:
         cells = list(csv.DictReader(handle))
     assert {cell["profile"] for cell in cells} == {"corrected", "as_printed"}
-    assert read_cells(found.folder / "goe_table1.csv") == compare(
-        aggregate(rows()), "1", OUTLIERS, "corrected"
+    cells = records(read_csv(found.folder / "goe_table1.csv"))
+    assert [cell for cell in cells if cell["profile"] == "corrected"] == compare_with_goe(
+        averaged(rows()), "1", OUTLIERS, "corrected"
     )
-    assert len(markdown(each_set(aggregate(rows()), OUTLIERS)).splitlines()) > 8
+    assert len(markdown(each_set(averaged(rows()), OUTLIERS)).splitlines()) > 8
 
 
 def artifact_of(root, found):
@@ -171,7 +191,7 @@ def test_intervals_are_students():
 
 
 def test_averages_are_over_test_sets_seed_by_seed():
-    found = averages(rows())["oe", "", "msp", "auroc", ""]
+    found = averages(pd.DataFrame(rows()))["oe", "", "msp", "auroc", ""]
     assert found == pytest.approx(
         [np.mean([value_of(1, "msp", s, name, ("auroc", "")) for name in ("near", "far")])
          for s in (0, 1)]
@@ -197,7 +217,7 @@ def test_sweeps_draw_a_figure_for_each_setting_and_keep_the_curves(tmp_path):
         points = list(csv.DictReader(handle))
     assert len(points) == (3 + 2) * 2 * 2
     (point,) = [p for p in points if (p["value"], p["score"], p["metric"]) == ("2", "msp", "AUROC")]
-    expected = interval(averages(rows(labels))["oe", "scale=2", "msp", "auroc", ""])
+    expected = interval(averages(pd.DataFrame(rows(labels)))["oe", "scale=2", "msp", "auroc", ""])
     assert [float(point[key]) for key in ("mean", "low", "high")] == pytest.approx(expected)
 
 

@@ -4,15 +4,18 @@ import json
 import re
 import shutil
 
+import pandas as pd
 import pytest
 
 from bood_tasks.artifacts.usage import Cost
 from bood_tasks.reporting import report
-from bood_tasks.reporting.tables import costs, published, summary
+from bood_tasks.reporting.tables import costs, summary
+from bood_tasks.reporting.tables.frames import csv_text
+from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.scoring import metrics
 from tests import fake_artifacts
 from tests.reporting.test_paper_tables import BOOD, DREAMOOD, run_of
-from tests.reporting.test_tables import ONE_SEED, SETTINGS, TWO_SEEDS
+from tests.reporting.test_tables import ONE_SEED, SETTINGS, TWO_SEEDS, averaged
 
 PICTURES = [
     {"file": "figure1_id_and_ood.png", "title": "All", "caption": "", "data": b"\x89PNG all"},
@@ -27,12 +30,12 @@ DOGS = {"n": 50, "statistic": "std", "auroc": 0.6, "in_training": 0, "in_test": 
 PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
 
-def page(figures=ONE_SEED, **changes):
+def page(results=ONE_SEED, **changes):
     given = {
-        "pixels": PIXELS, "sheets": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
+        "pixels": PIXELS, "papers": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
         "config": {"id": "cats"}, "provenance": PROVENANCE,
     }  # fmt: skip
-    return report.render(summary.aggregate(figures), figures, SETTINGS, **given | changes)
+    return report.render(averaged(results), pd.DataFrame(results), SETTINGS, **given | changes)
 
 
 def cells(text):
@@ -119,7 +122,7 @@ def test_report_warns_of_what_pixels_tell(pixels, words):
 
 
 def test_pixel_warnings_say_nothing_of_sets_that_the_table_does_not_show():
-    table = summary.Lookup(summary.aggregate(ONE_SEED))
+    table = summary.Lookup(averaged(ONE_SEED))
     strange = {"birds": DOGS | {"auroc": 1.0}}
     assert report.find_pixel_warnings(table, strange) == []
 
@@ -136,34 +139,32 @@ def papers(root):
     """The artifacts that hold the paper's tables."""
     ours = run_of([BOOD, DREAMOOD], std=0.01)
     compared = {
-        name: {f"table{n}.csv": published.csv_text(published.compare(ours, n)) for n in numbers}
+        name: {f"table{n}.csv": csv_text(compare_with_bood(ours, n)) for n in numbers}
         for name, numbers in {"tables": "127", "ablations": "368"}.items()
     }
     spent = {"bood": {"encoder": 60, "features": 30, "distances": 6}}
-    compared["costs"] = {
-        f"table{n}.csv": published.csv_text(costs.compare_cost(spent, n)) for n in "45"
-    }
+    compared["costs"] = {f"table{n}.csv": csv_text(costs.compare_cost(spent, n)) for n in "45"}
     return {name: fake_artifacts.make(root, name, files=files) for name, files in compared.items()}
 
 
 def test_paper_tables_stand_in_their_order_and_table_1_is_open(tmp_path):
-    sheets = report.paper_sheets(papers(tmp_path).values())
-    assert [item["sheet"].title.split(":")[0] for item in sheets] == [
+    tables = report.paper_tables(papers(tmp_path).values())
+    assert [item["table"].title.split(":")[0] for item in tables] == [
         f"BOOD's table {number}" for number in range(1, 9)
     ]
-    text = page(sheets=sheets)
+    text = page(papers=tables)
     titles = re.findall(r"<details( open)?><summary>BOOD&#39;s table (.)", text)
     assert titles == [(" open" if n == "1" else "", n) for n in "12345678"]
 
 
-def test_paper_tables_show_what_the_sheet_holds(tmp_path):
-    sheets = report.paper_sheets(papers(tmp_path).values())
-    text = page(sheets=sheets[:1])
+def test_paper_tables_show_what_the_layout_holds(tmp_path):
+    tables = report.paper_tables(papers(tmp_path).values())
+    text = page(papers=tables[:1])
     table = text[text.index('<table class="paper"') :].split("</table>")[0]
     body = re.findall(r"<tr>(.*?)</tr>", table.split("</thead>")[1], re.DOTALL)
     shown = [re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL) for row in body]
-    marks = sheets[0]["marks"]
-    for line, cells in zip(sheets[0]["sheet"].lines, shown, strict=True):
+    marks = tables[0]["marks"]
+    for line, cells in zip(tables[0]["table"].lines, shown, strict=True):
         expected = [f"{cell.text}{marks.get(cell.note, '')}" for cell in line[2:]]
         if line[0].text:  # a method with its score stands beside all of its lines
             expected.insert(0, line[0].text + line[1].text)
@@ -184,17 +185,17 @@ def made_page(root, **more):
     """The page that the stage writes; `more` are inputs in place of these or beside them."""
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in ONE_SEED]
     measured = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
-    averaged = published.csv_text(summary.aggregate(ONE_SEED))
+    summarised = csv_text(averaged(ONE_SEED))
     base = root / "default"  # apart from `more`, which may have the same digests
     inputs = {
         "metrics": fake_artifacts.make(base, "metrics", files={"metrics.csv": measured}),
         "tables": fake_artifacts.make(
-            base, "tables", files={"summary.csv": averaged}, settings={"notes": SETTINGS}
+            base, "tables", files={"summary.csv": summarised}, settings={"notes": SETTINGS}
         ),
         "gallery": album(base, "gallery", "picture", ["c"]),
         "figures": album(base, "figures", "curve"),
         "pixel_statistics": fake_artifacts.make(
-            base, "pixels", files={"pixel_statistics.json": PIXELS}
+            base, "pixel_statistics", files={"pixel_statistics.json": PIXELS}
         ),
     } | more  # fmt: skip
     settings = {"config": {"id": "cats"}, "provenance": PROVENANCE}

@@ -2,10 +2,12 @@ import csv
 import json
 import statistics
 
+import pandas as pd
 import pytest
 
 from bood_tasks import EMBEDDED
 from bood_tasks.reporting.tables import footnotes, summary, tables
+from bood_tasks.reporting.tables.frames import read_csv, records
 from bood_tasks.scoring import metrics
 from tests import fake_artifacts
 
@@ -21,14 +23,14 @@ def rows_of(method, variant, seed, near, far):
     sets = (("dogs", "test", near, 2000), ("cars", "test", far, 1000),
             ("blurred", "validation", 0.7, 1600), ("resampled", "control", 0.99, 8000))  # fmt: skip
     for dataset, split, value, n_ood in sets:
-        for metric, convention, figure in (
+        for metric, convention, mean in (
             ("fpr95", "id", value), ("fpr95", "ood", value / 2), ("auroc", "", 1 - value),
             ("aupr_in", "", 0.25), ("aupr_out", "", 0.75),
         ):  # fmt: skip
             rows.append(
                 common | {
                     "score": "energy", "ood_dataset": dataset, "split": split, "metric": metric,
-                    "convention": convention, "value": figure, "n_ood": n_ood,
+                    "convention": convention, "value": mean, "n_ood": n_ood,
                     "n_id": 1600 if split == "validation" else 8000,
                 }
             )  # fmt: skip
@@ -46,47 +48,51 @@ SETTINGS = {
 }
 
 
-def figure(found, dataset, metric="fpr95", convention="id", split="test"):
+def averaged(rows):
+    return summary.aggregate(pd.DataFrame(rows))
+
+
+def value_of(found, dataset, metric="fpr95", convention="id", split="test"):
     wanted = (dataset, metric, convention, split)
     return next(
-        row for row in found
+        row for row in records(found)
         if (row["ood_dataset"], row["metric"], row["convention"], row["split"]) == wanted
     )  # fmt: skip
 
 
 def test_average_is_taken_per_seed_first():
     """Averages .30 and .35 per seed: their deviation, not the mean of the sets' deviations."""
-    found = figure(summary.aggregate(TWO_SEEDS), "average")
+    found = value_of(averaged(TWO_SEEDS), "average")
     assert found["mean"] == pytest.approx(0.325)
     assert found["std"] == pytest.approx(statistics.stdev([0.30, 0.35]))
     assert (found["n_seeds"], found["n_id"], found["n_ood"]) == (2, 8000, 3000)
 
 
 def test_average_leaves_out_validation_and_control_sets():
-    found = summary.aggregate(TWO_SEEDS)
-    assert {row["split"] for row in found if row["ood_dataset"] == "average"} == {"test"}
-    assert figure(found, "average", "auroc", "")["mean"] == pytest.approx(0.675)
+    found = averaged(TWO_SEEDS)
+    assert set(found.loc[found["ood_dataset"] == "average", "split"]) == {"test"}
+    assert value_of(found, "average", "auroc", "")["mean"] == pytest.approx(0.675)
 
 
 def test_std_has_ddof_one_and_is_empty_for_one_seed():
-    assert figure(summary.aggregate(TWO_SEEDS), "dogs")["std"] == pytest.approx(0.2 / 2**0.5)
-    assert figure(summary.aggregate(ONE_SEED), "dogs")["std"] == ""
+    assert value_of(averaged(TWO_SEEDS), "dogs")["std"] == pytest.approx(0.2 / 2**0.5)
+    assert value_of(averaged(ONE_SEED), "dogs")["std"] is None
 
 
 def test_accuracies_of_both_splits_are_kept_apart():
-    found = summary.aggregate(TWO_SEEDS)
-    assert figure(found, "", "id_acc", "")["mean"] == 0.9
-    assert figure(found, "", "id_acc", "", "validation")["mean"] == 0.8
+    found = averaged(TWO_SEEDS)
+    assert value_of(found, "", "id_acc", "")["mean"] == 0.9
+    assert value_of(found, "", "id_acc", "", "validation")["mean"] == 0.8
 
 
 def test_tables_refuse_a_data_set_called_average():
     rows = [row | {"ood_dataset": "average"} for row in ONE_SEED]
     with pytest.raises(ValueError, match="datasets must not be called 'average'"):
-        summary.aggregate(rows)
+        averaged(rows)
 
 
 def test_markdown_shows_each_figure_in_its_cell():
-    text = tables.markdown(summary.aggregate(ONE_SEED), SETTINGS)
+    text = tables.markdown(averaged(ONE_SEED), SETTINGS)
     line = next(line for line in text.splitlines() if line.startswith("| BOOD"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[1:] == ["Energy", "30.0 / 70.0", "10.0 / 90.0", "20.0 / 80.0", "90.0"]
@@ -95,13 +101,13 @@ def test_markdown_shows_each_figure_in_its_cell():
 
 
 def test_markdown_shows_the_deviation_of_several_seeds():
-    text = tables.markdown(summary.aggregate(TWO_SEEDS), SETTINGS | {"seeds": [0, 1]})
+    text = tables.markdown(averaged(TWO_SEEDS), SETTINGS | {"seeds": [0, 1]})
     assert "| 50.0 ± 14.1 / 50.0 ± 14.1 | 15.0 ± 7.1 / 85.0 ± 7.1 |" in text
     assert "Mean ± standard deviation (ddof = 1) over 2 runs, seeds 0, 1" in text
 
 
 def test_markdown_tables_are_rectangular_and_every_mark_has_its_note():
-    text = tables.markdown(summary.aggregate(ONE_SEED), SETTINGS)
+    text = tables.markdown(averaged(ONE_SEED), SETTINGS)
     for block in text.split("\n\n"):
         if block.startswith("|"):
             assert len({line.count("|") for line in block.splitlines()}) == 1
@@ -113,7 +119,7 @@ def test_markdown_tables_are_rectangular_and_every_mark_has_its_note():
 
 def test_markdown_escapes_a_pipe_in_a_variant():
     rows = rows_of("bood", "a|b", 0, 0.3, 0.1)
-    assert "| BOOD · a\\|b | Energy |" in tables.markdown(summary.aggregate(rows), SETTINGS)
+    assert "| BOOD · a\\|b | Energy |" in tables.markdown(averaged(rows), SETTINGS)
 
 
 def test_footnotes_say_every_setting_once():
@@ -145,7 +151,9 @@ def test_summary_csv_can_be_read_back(tmp_path):
     )
     notes = {"notes": SETTINGS | {"seeds": [0, 1]}}
     made = fake_artifacts.run_stage(tmp_path, tables.main, "tables", notes, {"metrics": given})
-    assert summary.read_table(made.folder / "summary.csv") == summary.aggregate(TWO_SEEDS)
+    pd.testing.assert_frame_equal(
+        read_csv(made.folder / "summary.csv"), averaged(TWO_SEEDS), check_dtype=False
+    )
     assert (made.folder / "summary.md").read_text().startswith("**ID cats: FPR95")
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from bood_tasks.reporting.tables.frames import read_csv, records
 from bood_tasks.scoring import metrics, roc
 from tests import fake_artifacts
 
@@ -168,7 +169,7 @@ def test_metrics_csv_is_the_documented_interface(tmp_path):
     assert header == (
         "method,variant,score,id_dataset,ood_dataset,split,seed,metric,convention,value,n_id,n_ood"
     )
-    rows = metrics.read_rows(made.folder / "metrics.csv")
+    rows = records(read_csv(made.folder / "metrics.csv"))
     assert len(rows) == made.rows["metrics"] == 2 + 2 * 3 * 5
     accuracy = [row for row in rows if row["metric"] == "id_acc"]
     assert [(row["split"], row["value"], row["n_id"], row["n_ood"]) for row in accuracy] == [
@@ -187,7 +188,7 @@ def test_validation_sets_are_compared_with_the_id_validation_split(tmp_path):
     made = fake_artifacts.run_stage(
         tmp_path, metrics.main, "metrics", SETTINGS, {"scores": scored(tmp_path)}
     )
-    rows = metrics.read_rows(made.folder / "metrics.csv")
+    rows = records(read_csv(made.folder / "metrics.csv"))
     found = {
         row["split"]: (row["ood_dataset"], row["value"], row["n_id"])
         for row in rows

@@ -7,11 +7,13 @@ from safetensors.torch import load_file
 from scipy.special import logsumexp
 from torch import nn
 
-from bood_tasks.catalogue.methods import METHODS
+from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.config.scoring import Scoring
 from bood_tasks.networks.pixels import to_input
 from bood_tasks.scoring import outputs, scores
-from bood_tasks.scoring.posthoc import table
+from bood_tasks.scoring.posthoc.base import Score
+from bood_tasks.scoring.posthoc.table import score_named
 from tests import fake_artifacts
 
 
@@ -88,9 +90,19 @@ def test_an_output_that_is_a_score_is_taken_as_it_is(tmp_path):
 
 def test_every_score_of_the_registry_is_computed_in_one_of_three_ways():
     gradients = {name for name, entry in SCORES.items() if entry.gradients}
-    ways = [gradients, set(scores.DIRECT), set(table.SCORES)]
-    assert sorted(name for way in ways for name in way) == sorted(SCORES)
+    outputs = {name for name, entry in SCORES.items() if entry.output}
+    posthoc = set(SCORES) - gradients - outputs
+    assert not gradients & outputs
+    assert all(isinstance(score_named(name), Score) for name in posthoc)
+    assert all(bool(score_named(name).fit) == SCORES[name].fits for name in posthoc)
+    assert all(bool(score_named(name).weigh) == SCORES[name].validated for name in posthoc)
     assert all(set(entry.scores) <= set(SCORES) for entry in METHODS.values())
+
+
+def test_every_declared_fact_of_a_score_is_there():
+    sections = {name for name, entry in SCORES.items() if entry.settings}
+    assert sections == set(Scoring.model_fields)
+    assert all(entry.method in ("", *PACKAGED) for entry in SCORES.values())
 
 
 class Brightness(nn.Module):

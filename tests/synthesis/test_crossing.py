@@ -6,6 +6,7 @@ import torch
 
 from bood_tasks.synthesis.cosine import perturb
 from bood_tasks.synthesis.crossing import crossing_rows, first_outside, walk
+from bood_tasks.synthesis.stepping import Stepping
 
 
 def test_rows_that_are_wrong_or_never_cross_are_left_out():
@@ -21,7 +22,7 @@ def test_no_crossing_feature_is_refused_with_the_cure():
 def test_walk_is_the_feature_and_its_updates():
     torch.manual_seed(0)
     anchors, feature = torch.randn(3, 5), torch.randn(1, 5)
-    path = walk(feature, 1, anchors, count=3, step_size=0.1, temperature=0.5)
+    path = walk(feature, 1, anchors, Stepping(0.1, 9, 0.5, "raw"), count=3)
     assert path.shape == (4, 5)
     assert torch.equal(path[:1], feature)
     for before, after in pairwise(path):

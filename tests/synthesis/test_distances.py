@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from bood_tasks.synthesis import distances, stepping
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 from tests import fake_artifacts
 
 TEMPERATURE = 0.1
@@ -43,8 +43,8 @@ def reference(features, labels, anchors, step_size, max_steps, feature_space):
 
 def counted(features, labels, anchors, step_size, max_steps, feature_space="raw"):
     steps, crossed, margin = count_steps(
-        features, labels, anchors, step_size=step_size, max_steps=max_steps,
-        feature_space=feature_space, temperature=TEMPERATURE,
+        features, labels, anchors,
+        Stepping(step_size, max_steps, TEMPERATURE, feature_space),
     )  # fmt: skip
     return list(zip(steps.tolist(), crossed.tolist(), strict=True)), margin
 
@@ -126,8 +126,8 @@ def test_advance_hears_of_every_row():
     features, labels, anchors = random_case()
     heard = []
     count_steps(
-        features, labels, anchors, step_size=0.05, max_steps=5, feature_space="raw",
-        temperature=TEMPERATURE, advance=heard.append,
+        features, labels, anchors, Stepping(0.05, 5, TEMPERATURE, "raw"),
+        advance=heard.append,
     )  # fmt: skip
     assert sum(heard) == len(features)
 
@@ -185,7 +185,9 @@ def test_main_writes_what_count_steps_returns(tmp_path):
     found = fake_artifacts.run_stage(
         tmp_path, distances.main, "distances", settings | {"rows": "all"}, inputs
     )
-    steps, crossed, margin = count_steps(values.float(), labels, anchors.float(), **settings)
+    steps, crossed, margin = count_steps(
+        values.float(), labels, anchors.float(), Stepping(**settings)
+    )
     for name, expected, dtype in (
         ("steps", steps, np.int32),
         ("crossed", crossed, np.bool_),

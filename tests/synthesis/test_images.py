@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from bood_tasks.synthesis.images import assign_vectors, item_noise
+from bood_tasks.jobs.job import Job
+from bood_tasks.synthesis.images import assign_vectors
+from bood_tasks.synthesis.shards import each_shard, item_noise
 
 
 def test_image_i_of_a_class_uses_vector_i_mod_n():
@@ -29,15 +33,16 @@ def test_class_without_a_vector_is_named():
 
 @pytest.mark.parametrize(("start", "stop"), [(3, 3), (-1, 2)])
 def test_empty_or_negative_shard_range_is_refused(start, stop):
+    job = Job({"start": start, "stop": stop}, {}, Path("x"), {}, "")
     with pytest.raises(ValueError, match="a shard must cover"):
-        assign_vectors(np.array([0]), ["a"], start=start, stop=stop)
+        each_shard(job, lambda shard: pytest.fail(f"made {shard}"))
 
 
 def test_noise_belongs_to_the_item_not_to_its_place():
-    items = np.array([4, 5, 6])
-    together = item_noise((4, 2, 2), 0, ["a", "b", "a"], items)
-    alone = item_noise((4, 2, 2), 0, ["b"], items[1:2])
+    items = [4, 5, 6]
+    together = item_noise((4, 2, 2), 0, "images", ["a", "b", "a"], items)
+    alone = item_noise((4, 2, 2), 0, "images", ["b"], items[1:2])
     assert torch.equal(together[1:2], alone)
     assert not torch.equal(together[0], together[2])
-    assert not torch.equal(alone, item_noise((4, 2, 2), 1, ["b"], items[1:2]))
-    assert not torch.equal(alone, item_noise((4, 2, 2), 0, ["a"], items[1:2]))
+    assert not torch.equal(alone, item_noise((4, 2, 2), 1, "images", ["b"], items[1:2]))
+    assert not torch.equal(alone, item_noise((4, 2, 2), 0, "images", ["a"], items[1:2]))

@@ -11,11 +11,11 @@ from bood_tasks.synthesis import ood_features
 from bood_tasks.synthesis.cosine import perturb, predict
 from bood_tasks.synthesis.ood_features import rescale_vectors
 from bood_tasks.synthesis.samplers.bood import add_noise, class_means, leave_centroid, push_across
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 from tests import fake_artifacts
 
 CLASSES = ["cat", "dog", "owl"]
-STEPPING = {"step_size": 0.05, "max_steps": 60, "temperature": 0.1}
+STEPPING = {"step_size": 0.05, "max_steps": 60, "temperature": 0.1, "feature_space": "raw"}
 
 
 def random_case(rows=90, dim=12):
@@ -47,7 +47,7 @@ def test_push_across_takes_exactly_d_and_c_autograd_steps(extra_steps):
             made += 1
             left = None if left is None else left - 1
         expected.append(z.detach())
-    found = push_across(features, labels, anchors, extra_steps=extra_steps, **STEPPING)
+    found = push_across(features, labels, anchors, Stepping(**STEPPING), extra_steps=extra_steps)
     torch.testing.assert_close(found.double(), torch.stack(expected), atol=1e-5, rtol=0)
     assert 0 in counts  # wrong from the start: the c updates alone
     assert len(set(counts)) > 5
@@ -55,9 +55,9 @@ def test_push_across_takes_exactly_d_and_c_autograd_steps(extra_steps):
 
 def test_push_across_needs_as_many_updates_as_distances_counts():
     features, labels, anchors = random_case()
-    steps, crossed, _ = count_steps(features, labels, anchors, feature_space="raw", **STEPPING)
+    steps, crossed, _ = count_steps(features, labels, anchors, Stepping(**STEPPING))
     assert crossed.all()
-    found = push_across(features, labels, anchors, extra_steps=0, **STEPPING)
+    found = push_across(features, labels, anchors, Stepping(**STEPPING), extra_steps=0)
     z = features.clone()
     for step in range(int(steps.max())):
         moving = steps > step
@@ -68,14 +68,14 @@ def test_push_across_needs_as_many_updates_as_distances_counts():
 
 def test_push_across_rejects_rows_that_do_not_cross():
     features, labels, anchors = random_case()
-    stepping = STEPPING | {"max_steps": 1}
+    stepping = Stepping(**STEPPING | {"max_steps": 1})
     with pytest.raises(ValueError, match=r"within max_steps = 1, got \d+ that do not; raise"):
-        push_across(features, labels, anchors, extra_steps=2, **stepping)
+        push_across(features, labels, anchors, stepping, extra_steps=2)
 
 
 def test_push_across_rejects_negative_extra_steps():
     with pytest.raises(ValueError, match="extra_steps must be >= 0, got -1"):
-        push_across(*random_case(), extra_steps=-1, **STEPPING)
+        push_across(*random_case(), Stepping(**STEPPING), extra_steps=-1)
 
 
 def test_noise_has_the_standard_deviation_sigma():
@@ -122,16 +122,15 @@ SETTINGS = {
     "sampler": "bood", "select": "boundary", "rate": 0.2, "scope": "per_class",
     "misclassified": "drop",
     "perturb": "adversarial", "extra_steps": 2, "rescale": "anchor",
-    "feature_space": "raw", "seed": 0, **STEPPING,
+    "seed": 0, **STEPPING,
 }  # fmt: skip
 
 
-def run(tmp_path, **changes):
+def run(tmp_path, *, distances=True, **changes):
     """Run the stage on the random case with some settings changed; None takes one away."""
     features, labels, anchors = random_case()
     settings = {key: value for key, value in (SETTINGS | changes).items() if value is not None}
-    space = settings["feature_space"]
-    steps, crossed, margin = count_steps(features, labels, anchors, feature_space=space, **STEPPING)
+    steps, crossed, margin = count_steps(features, labels, anchors, Stepping.of(settings))
     inputs = {
         "distances": fake_artifacts.make(
             tmp_path,
@@ -153,6 +152,8 @@ def run(tmp_path, **changes):
             files={"anchors.json": {"classes": CLASSES}},
         ),
     }
+    if not distances:
+        del inputs["distances"]
     made = fake_artifacts.run_stage(tmp_path, ood_features.main, "ood_features", settings, inputs)
     return made, features, labels, anchors, steps
 
@@ -166,7 +167,7 @@ def test_main_selects_pushes_and_rescales(tmp_path, capsys, feature_space):
     np.testing.assert_array_equal(labels[rows], made["labels"][:])
     np.testing.assert_array_equal(steps[rows], made["steps"][:])
     start = F.normalize(features, dim=1) if feature_space == "unit" else features
-    z = push_across(start[rows], labels[rows], anchors, extra_steps=2, **STEPPING)
+    z = push_across(start[rows], labels[rows], anchors, Stepping(**STEPPING), extra_steps=2)
     expected = F.normalize(z, dim=1) * anchors[labels[rows]].norm(dim=1, keepdim=True)
     torch.testing.assert_close(torch.from_numpy(made["vectors"][:]), expected)
     assert made.rows == {"vectors": 18}

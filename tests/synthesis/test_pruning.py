@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from bood_tasks.synthesis.cosine import CosineClassifier
 from bood_tasks.synthesis.pruning import nearest_steps
 from bood_tasks.synthesis.samplers.selection import select_rows
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 
 CLASSES = [f"c{k}" for k in range(6)]
 
@@ -52,12 +52,10 @@ def test_selection_is_that_of_the_whole_count(
 ):
     features, labels, anchors = case(seed, copies=5)
     features, anchors = features.to(dtype), anchors.to(dtype)
-    given = {
-        "step_size": step_size, "max_steps": max_steps, "feature_space": space, "temperature": 0.1
-    }  # fmt: skip
+    stepping = Stepping(step_size, max_steps, 0.1, space)
     how = {"rate": rate, "scope": scope, "misclassified": misclassified}
-    steps, crossed, margin = count_steps(features, labels, anchors, **given)
-    found = nearest_steps(features, labels, anchors, **given, **how)
+    steps, crossed, margin = count_steps(features, labels, anchors, stepping)
+    found = nearest_steps(features, labels, anchors, stepping, **how)
     exact = found[3]
     assert torch.equal(found[0][exact], steps[exact])
     assert torch.equal(found[1][exact], crossed[exact])
@@ -84,8 +82,8 @@ def _shown(selection):
 def test_most_rows_are_never_stepped_to_the_end():
     features, labels, anchors = case(0, rows=3000, dim=64, norm=10.0)
     *_, exact = nearest_steps(
-        features, labels, anchors, step_size=0.02, max_steps=100, feature_space="raw",
-        temperature=0.1, rate=0.05, scope="per_class", misclassified="drop",
+        features, labels, anchors, Stepping(0.02, 100, 0.1, "raw"),
+        rate=0.05, scope="per_class", misclassified="drop",
     )  # fmt: skip
     assert 0.05 <= exact.float().mean() < 0.3
 
@@ -97,8 +95,7 @@ def test_bound_never_exceeds_the_count_and_is_zero_for_wrong_rows(dtype):
     classifier = CosineClassifier(anchors, temperature=0.1)
     bound = classifier.least_steps(classifier.products(features), labels, classifier.reach(0.02))
     steps, crossed, _ = count_steps(
-        features, labels, anchors, step_size=0.02, max_steps=500, feature_space="raw",
-        temperature=0.1,
+        features, labels, anchors, Stepping(0.02, 500, 0.1, "raw"),
     )  # fmt: skip
     assert crossed.all()
     assert (bound <= steps).all()
@@ -120,8 +117,8 @@ def test_float32_and_float64_choose_the_same_rows():
     for dtype in (torch.float32, torch.float64):
         how = {"rate": 0.05, "scope": "per_class", "misclassified": "keep"}
         found = nearest_steps(
-            features.to(dtype), labels, anchors.to(dtype), step_size=0.02, max_steps=100,
-            feature_space="raw", temperature=0.1, **how,
+            features.to(dtype), labels, anchors.to(dtype),
+            Stepping(0.02, 100, 0.1, "raw"), **how,
         )  # fmt: skip
         rows.append(chosen(labels, *found[:3], **how).rows)
     assert np.array_equal(*rows)

@@ -1,14 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from bood_tasks import EMBEDDED
 from bood_tasks.synthesis import strips
 from bood_tasks.synthesis.samplers.bood import push_across
-from bood_tasks.synthesis.stepping import count_steps
+from bood_tasks.synthesis.stepping import Stepping, count_steps
 from tests import fake_artifacts
 
 SHIPPED = EMBEDDED / "generator"
-STEPPING = {"step_size": 0.2, "max_steps": 6, "temperature": 0.5}
+STEPPING = Stepping(step_size=0.2, max_steps=6, temperature=0.5, feature_space="raw")
 
 
 def test_nearest_row_of_each_of_the_first_classes():
@@ -29,12 +31,12 @@ def features(count=6):
 
 def test_pushing_one_by_one_ends_where_the_outlier_features_do():
     z, labels, anchors = features()
-    given = STEPPING | {"max_steps": 60}
-    vectors, crossed_at = strips.push_each(z, labels.numpy(), anchors, extra_steps=[0, 2], **given)
+    stepping = replace(STEPPING, max_steps=60)
+    vectors, crossed_at = strips.push_each(z, labels.numpy(), anchors, stepping, extra_steps=[0, 2])
     for extra, found in zip((0, 2), vectors, strict=True):
-        expected = push_across(z, labels, anchors, extra_steps=extra, **given)
+        expected = push_across(z, labels, anchors, stepping, extra_steps=extra)
         torch.testing.assert_close(found, expected)
-    steps, crossed, _ = count_steps(z, labels, anchors, feature_space="raw", **given)
+    steps, crossed, _ = count_steps(z, labels, anchors, stepping)
     assert crossed.all()
     assert crossed_at == steps.tolist()
 
@@ -42,9 +44,7 @@ def test_pushing_one_by_one_ends_where_the_outlier_features_do():
 def test_a_feature_that_does_not_cross_within_max_steps_is_blank_and_null():
     z, labels, anchors = features(2)
     z[1] = 100 * anchors[1]  # far inside
-    vectors, crossed_at = strips.push_each(
-        z, labels.numpy(), anchors, extra_steps=[0, 1], **STEPPING
-    )
+    vectors, crossed_at = strips.push_each(z, labels.numpy(), anchors, STEPPING, extra_steps=[0, 1])
     assert isinstance(crossed_at[0], int)
     assert crossed_at[1] is None
     images = strips.decode_rows(
@@ -63,7 +63,7 @@ def test_stage_decodes_a_row_per_value_and_a_column_per_feature(tmp_path):
     z = anchors[labels] + 0.1 * rng.normal(size=(3, size)).astype("float32")
     how = {"max_steps": 40, "temperature": 0.1, "feature_space": "unit"}
     steps, crossed, margin = count_steps(
-        *map(torch.from_numpy, (z, labels, anchors)), step_size=0.03, **how
+        *map(torch.from_numpy, (z, labels, anchors)), Stepping(step_size=0.03, **how)
     )
     inputs = {
         "generator": fake_artifacts.make(tmp_path, "generator", folders={"pipeline": SHIPPED}),

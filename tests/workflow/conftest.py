@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import filelock
 import numpy as np
 import PIL.Image
 import psutil
@@ -68,9 +69,6 @@ def specs_in(workdir: Path, config: Config, stage: str) -> list[Spec]:
     return [spec for spec in plan.specs.values() if spec.stage == stage]
 
 
-_MADE: list["Workdir"] = []
-
-
 class Workdir:
     """A folder in which the repository's Snakefile runs."""
 
@@ -78,6 +76,7 @@ class Workdir:
         """`pictures`: the ID data are the folder of pictures there, not the shipped ones."""
         self.path = path
         self.folder = FOLDER if pictures else {}
+        self.overlay = f"overlay-{os.getpid()}.yaml"  # other workers may plan here too
 
     def config(self, overlay: dict | None = None) -> dict:
         """Return the whole configuration: the default, smoke, the folder data set, the overlay."""
@@ -89,13 +88,15 @@ class Workdir:
 
     def command_line(self, *arguments: str, overlay: dict | None, text: str | None) -> list[str]:
         """Write the --configfiles and return Snakemake's command line."""
-        (self.path / "folder.yaml").write_text(yaml.safe_dump(self.folder or {"seeds": [0]}))
-        (self.path / "overlay.yaml").write_text(text or yaml.safe_dump(overlay or {"seeds": [0]}))
+        folder = self.path / "folder.yaml"
+        if not folder.exists():
+            folder.write_text(yaml.safe_dump(self.folder or {"seeds": [0]}))
+        (self.path / self.overlay).write_text(text or yaml.safe_dump(overlay or {"seeds": [0]}))
         return [
             sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
             "--directory", str(self.path), "--cores", "2",
             "--configfile", str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml",
-            "overlay.yaml", *(["--"] if arguments and arguments[0][0] != "-" else []), *arguments,
+            self.overlay, *(["--"] if arguments and arguments[0][0] != "-" else []), *arguments,
         ]  # fmt: skip
 
     def snakemake(
@@ -118,7 +119,7 @@ class Workdir:
 
     def bood(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run the console command here, on this configuration."""
-        overlays = [str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml", "overlay.yaml"]
+        overlays = [str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml", self.overlay]
         return self.bood_plain(*arguments, "--configfile", *overlays)
 
     def bood_plain(self, *arguments: str) -> subprocess.CompletedProcess:
@@ -163,9 +164,9 @@ class Workdir:
         return json.loads((self.path / spec.manifest).read_text())
 
     def command(self, spec) -> list[str]:
-        """Return the command line by which Snakemake runs a stage."""
+        """Return the command line by which Snakemake makes an artifact."""
         return [
-            sys.executable, "-m", f"bood_tasks.{spec.stage}",
+            sys.executable, "-m", "bood_tasks.jobs",
             "--in", *[item.manifest for item in spec.upstream()],
             "--out", spec.manifest, "--spec", to_json(spec.identity()),
             *(["--source", spec.source] if spec.source else []),
@@ -185,14 +186,17 @@ class Workdir:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Workdir:
     """The finished run. Tests that change something take `fresh`."""
-    if _MADE:  # tests/faults shares it
-        return _MADE[0]
-    path = tmp_path_factory.mktemp("work dir")  # with a space: nothing may depend on none
-    write_pictures(path / "pictures")
-    work = Workdir(path)
-    done = work.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
-    _MADE.append(work)
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent  # of all workers
+    path = base / "work dir"  # with a space: nothing may depend on none
+    with filelock.FileLock(base / "work dir.lock"):
+        work = Workdir(path)
+        if not (base / "work dir.done").exists():
+            write_pictures(path / "pictures")
+            done = work.snakemake()
+            assert done.returncode == 0, done.stdout + done.stderr
+            (base / "work dir.done").touch()
     return work
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from tests.workflow.conftest import ROOT, Workdir
 
-pytestmark = pytest.mark.xdist_group("goe")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("goe")]
 
 GOE = yaml.safe_load((ROOT / "workflow/presets/goe-smoke.yaml").read_text())
 TARGETS = ("goe_table1", "goe_table2", "goe_figures")

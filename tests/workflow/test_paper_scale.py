@@ -14,8 +14,6 @@ import yaml
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.config.fields import merged
 
-pytestmark = pytest.mark.xdist_group("paper")
-
 ROOT = Path(__file__).parents[2]
 WORDS = {"boot": 9, "coat": 4, "trouser": 1, "tshirt": 0}
 TINY = {  # what the shipped generator and two cores need; everything else is the preset's
@@ -77,7 +75,7 @@ def write_svhn(folder):
 
 @pytest.mark.parametrize(
     ("preset", "shards"),  # 40 of each row with images, and the ID decodes
-    [("bood-imagenet100", 81), ("dreamood-cifar100", 41)],
+    [("bood-imagenet100", 81), pytest.param("dreamood-cifar100", 41, marks=pytest.mark.long)],
 )
 def test_a_dry_run_of_paper_scale_needs_no_data(tmp_path, preset, shards):
     done = snakemake(tmp_path, preset, "--dry-run")
@@ -94,6 +92,7 @@ def test_missing_data_are_all_named_before_the_first_job(tmp_path):
     assert not (tmp_path / "artifacts").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["bood", "dreamood"])
 def test_the_papers_path_runs_whole_at_tiny_size(tmp_path, method):
     write_cifar(tmp_path / "cifar")

@@ -3,8 +3,6 @@
 import pytest
 import yaml
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 READ = {"metrics_artifact": 1, "tables_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
 READ |= {"gallery_artifact": 1, "costs_artifact": 1}
 END = READ | {"publish": 6, "all": 1}
@@ -24,47 +22,47 @@ def test_finished_run_has_nothing_to_do(finished):
     assert finished.planned() == {}
 
 
+CHANGES = [  # each plan takes Snakemake some seconds: of these, the first two are in `make test`
+    ({"distances": {"step_size": 0.06}}, END | BOOD | {"distances": 1, "ood_features": 1}),
+    ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, UNTRAINED | {"scores": 1}),
+    ({"ood_features": {"extra_steps": 3}}, END | BOOD | {"ood_features": 1}),
+    ({"ood_features": {"rate": 0.1}}, END | BOOD | NO_WAYS | {"ood_features": 1}),
+    ({"images": {"guidance": 3}}, END | BOOD | {"images": 2}),  # the ID decodes as well
+    ({"images": {"per_class": 80}}, END | BOOD | NO_WAYS),  # one more shard
+    ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "outputs": 2, "scores": 2}),
+    ({"detector": {"lr": 0.04}}, END | ALL),
+    # a score that is fitted needs the training split's outputs; none of the others moves
+    (
+        {"rows": {"ce": {"scores": ["msp", "energy", "knn"]}}},
+        UNTRAINED | {"outputs": 1, "scores": 1},
+    ),
+    ({"metrics": {"threshold": "nearest"}}, UNTRAINED | {"pixel_statistics": 1}),
+    (
+        {"encoder": {"temperature": 0.2}},
+        END | BOOD | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1},
+    ),
+    (
+        {"seeds": [0, 1]},
+        END
+        | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
+        | ALL
+        # these show the first seed
+        | {"gallery_artifact": 0, "costs_artifact": 0, "publish": 4},
+    ),
+    # their order is the readers' matter alone
+    ({"test": ["digits", "near"]}, UNTRAINED | {"pixel_statistics": 1}),
+    (
+        {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
+        END | TRAINED,
+    ),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("overlay", "jobs"),
-    [
-        (
-            {"distances": {"step_size": 0.06}},
-            END | BOOD | {"distances": 1, "ood_features": 1},
-        ),
-        ({"ood_features": {"extra_steps": 3}}, END | BOOD | {"ood_features": 1}),
-        ({"ood_features": {"rate": 0.1}}, END | BOOD | NO_WAYS | {"ood_features": 1}),
-        ({"images": {"guidance": 3}}, END | BOOD | {"images": 2}),  # the ID decodes as well
-        ({"images": {"per_class": 80}}, END | BOOD | NO_WAYS),  # one more shard
-        ({"detector": {"ood_weight": 2}}, END | {"detector": 2, "outputs": 2, "scores": 2}),
-        ({"detector": {"lr": 0.04}}, END | ALL),
-        ({"rows": {"bood": {"scores": ["energy", "msp"]}}}, UNTRAINED | {"scores": 1}),
-        # a score that is fitted needs the training split's outputs; none of the others moves
-        (
-            {"rows": {"ce": {"scores": ["msp", "energy", "knn"]}}},
-            UNTRAINED | {"outputs": 1, "scores": 1},
-        ),
-        ({"metrics": {"threshold": "nearest"}}, UNTRAINED | {"pixel_statistics": 1}),
-        (
-            {"encoder": {"temperature": 0.2}},
-            END | BOOD | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1},
-        ),
-        (
-            {"seeds": [0, 1]},
-            END
-            | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
-            | ALL
-            # these show the first seed
-            | {"gallery_artifact": 0, "costs_artifact": 0, "publish": 4},
-        ),
-        # their order is the readers' matter alone
-        ({"test": ["digits", "near"]}, UNTRAINED | {"pixel_statistics": 1}),
-        (
-            {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
-            END | TRAINED,
-        ),
-    ],
+    [*CHANGES[:2], *(pytest.param(*change, marks=pytest.mark.long) for change in CHANGES[2:])],
     ids=lambda value: str(value)[:60],
-)  # fmt: skip
+)
 def test_a_changed_setting_reruns_what_uses_it(finished, overlay, jobs):
     assert finished.planned(overlay=overlay) == {rule: n for rule, n in jobs.items() if n}
 
@@ -81,11 +79,13 @@ def test_changes_of_no_meaning_rerun_nothing(finished):
     assert finished.planned("--set-threads", "detector=2", "images=2") == {}
 
 
+@pytest.mark.long
 def test_scrambled_times_and_lost_records_rerun_nothing(fresh):
     assert not (fresh.path / ".snakemake").exists()
     assert fresh.planned() == {}
 
 
+@pytest.mark.long
 def test_results_follow_the_configuration_there_and_back(fresh):
     table = fresh.path / "results" / "metrics.csv"
     before = table.read_bytes()
@@ -97,6 +97,7 @@ def test_results_follow_the_configuration_there_and_back(fresh):
     assert table.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_deleted_artifact_is_remade_with_the_same_content(fresh):
     spec = fresh.specs("scores")[0]
     before = fresh.manifest(spec)
@@ -107,6 +108,7 @@ def test_a_deleted_artifact_is_remade_with_the_same_content(fresh):
     assert fresh.manifest(spec) == before
 
 
+@pytest.mark.long
 def test_an_edited_data_folder_reruns_everything_made_from_it(fresh):
     picture = sorted((fresh.path / "pictures" / "coat").glob("*.png"))[0]
     picture.write_bytes(sorted(picture.parent.glob("*.png"))[1].read_bytes())

@@ -12,7 +12,7 @@ from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.spec import to_json
 from bood_tasks.artifacts.store import Artifact, Draft
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 
 
 def outlier_images(work, overlay=None):

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 
 
 def test_the_zip_holds_what_lies_in_results(finished, tmp_path):

@@ -1,4 +1,4 @@
-"""The README's own example of a detector in use, as it stands there, on a real run."""
+"""The example of a detector in use in docs/deploy.md, as it stands there, on a real run."""
 
 import csv
 import re
@@ -9,23 +9,21 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/deploy.md"
 NAME = "artifacts/scores/energy_regulariser-boundary-adversarial-seed0-energy"
 
 
 def example(digest: str) -> tuple[list[list[str]], str]:
-    """Return the section's commands and its Python lines, a digest for each <digest>."""
-    text = README.read_text(encoding="utf-8").replace("<digest>", digest)
-    section = text.split("### Use the result\n")[1].split("\n### ")[0]
-    commands = re.findall(r"^\$ bood ([^#\n]+)", section, re.MULTILINE)
-    return [line.split() for line in commands], re.search(
-        r"```python\n(.*?)```", section, re.DOTALL
-    ).group(1)
+    """Return the page's commands and its Python lines, a digest for each <digest>."""
+    text = PAGE.read_text(encoding="utf-8").replace("<digest>", digest)
+    commands = re.findall(r"^\$ bood ([^#\n]+)", text, re.MULTILINE)
+    module = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    return [line.split() for line in commands], module
 
 
-def test_the_readmes_lines_work(fresh):
+def test_the_pages_lines_work(fresh):
     (manifest,) = fresh.path.glob(f"{NAME}/*/manifest.json")
     commands, module = example(manifest.parent.name)
     assert [line[0] for line in commands] == ["ls", "score", "export"]

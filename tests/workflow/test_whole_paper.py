@@ -10,7 +10,7 @@ import yaml
 from bood_tasks.config.fields import merged
 from tests.workflow.conftest import ROOT, Workdir
 
-pytestmark = pytest.mark.xdist_group("paper")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("paper")]
 
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 PAPER = yaml.safe_load((ROOT / "workflow/presets/paper-smoke.yaml").read_text())

@@ -8,16 +8,16 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 
-from bood_tasks.artifacts.locks import FORCED, take_over
+from bood_tasks.artifacts.locks import FORCED, clear_stale_locks
 from bood_tasks.artifacts.outside import require_writable
 from bood_tasks.artifacts.spec import to_json
-from bood_tasks.catalogue.products import ABSENT, PLACES
+from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import SHARDED
 from bood_tasks.cli.listing import summarise
 from bood_tasks.config.load import load
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
-from bood_tasks.plan.resources import needs
+from bood_tasks.plan.resources import resources_of
 from bood_tasks.reporting.publish import exhibits
 
 try:
@@ -29,7 +29,7 @@ except (ValueError, FileNotFoundError, OSError) as error:
 
 prepare(workflow.basedir, CONFIG.run.model_dump())
 if workflow.is_main_process:
-    take_over(Path.cwd())
+    clear_stale_locks(Path.cwd())
 
 
 def require_data(config):
@@ -45,38 +45,22 @@ def note_force(told):
     os.environ[FORCED] = "1" if forced else ""
 
 
-# The papers' tables and figures, by what each is part of.
-PAPER = {
-    **{f"table{number}": "tables" for number in (1, 2, 7)},
-    **{f"table{number}": "ablations" for number in (3, 6, 8)},
-    **{f"table{number}": "costs" for number in (4, 5)},
-    **{f"figure{number}": "gallery" for number in (1, 2, 3, 4, 7, 8)},
-    **{f"figure{number}": "sweeps" for number in (5, 6)},
-    **{f"goe_table{number}": "goe_tables" for number in (1, 3)},
-    "goe_table2": "goe_text_tables",
-    "goe_figure1": "goe_gallery",
-    **{f"goe_figure{number}": "goe_sweeps" for number in (2, 3, 5)},
-    "goe_figure2_text": "goe_text_sweeps",
-    "goe_figure4": "goe_epochs",
-}
-GOE_FIGURES = ("goe_gallery", "goe_sweeps", "goe_text_sweeps", "goe_epochs")
-
-
-def present(*kinds):
-    """Return those of the products that this configuration has."""
-    return [kind for kind in kinds if kind in PLAN.targets]
-
-
-def published(kind):
-    """Return the record of which artifact lies in results/ and, once they lie there, its files,
-    marked for `snakemake --report`. Of a product that the configuration has not: an error."""
-    if kind not in PLAN.targets:
+def published(*kinds):
+    """Return what a target waits for: of each of these products that this configuration has, the
+    record in results/ and, once they lie there, its files. A target that has none is an error."""
+    made = [kind for kind in kinds if kind in PLAN.targets]
+    if not made:
 
         def absent(wildcards):
-            why = ABSENT.get(kind, "it holds texts alone")
-            raise WorkflowError(f"this configuration has no {kind}: {why}")
+            why = [f"this configuration has no {kind}: {PRODUCTS[kind].absent}" for kind in kinds]
+            raise WorkflowError("\n".join(why))
 
         return absent
+    return [name for kind in made for name in record_and_files(kind)]
+
+
+def record_and_files(kind):
+    """Return a product's record, and its published files marked for `snakemake --report`."""
     record = Path(f"results/.published/{kind}-{PLAN.targets[kind].digest}.json")
     # one label alone: of several, Snakemake's page makes switches, and fails where not all combine
     shown = exhibits(record).items()
@@ -120,18 +104,18 @@ def order(wildcards, input):
 
 def cores(wildcards):
     """Return a job's threads."""
-    return needs(spec(wildcards)).threads
+    return resources_of(spec(wildcards)).threads
 
 
 def memory(wildcards, attempt):
     """Return a job's memory in MB; a retry gets more."""
-    return needs(spec(wildcards)).mem_mb * attempt
+    return resources_of(spec(wildcards)).mem_mb * attempt
 
 
 def minutes(wildcards, attempt):
     """Return a job's time limit; what a try has done is kept, and the next one gets longer."""
     made = spec(wildcards)
-    return needs(made).runtime * attempt * (CONFIG.run.pack if made.stage in SHARDED else 1)
+    return resources_of(made).runtime * attempt * (CONFIG.run.pack if made.stage in SHARDED else 1)
 
 
 def artifact(wildcards):

@@ -7,6 +7,15 @@ use rule dataset as pretrained with:
         "logs/pretrained/{name}-{digest}.tsv"
 
 
+use rule generator as outlier_filter with:
+    output:
+        "artifacts/outlier_filter/{name}/{digest}/manifest.json",
+    log:
+        "logs/outlier_filter/{name}-{digest}.log",
+    benchmark:
+        "logs/outlier_filter/{name}-{digest}.tsv"
+
+
 use rule generator as detector with:
     output:
         "artifacts/detector/{name}/{digest}/manifest.json",

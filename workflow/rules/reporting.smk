@@ -104,6 +104,7 @@ rule publish:
         "results/.published/{kind}-{digest}.json",
     log:
         "logs/publish/{kind}-{digest}.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     threads: 1

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
@@ -26,6 +25,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerBase
 
 from bood_tasks.artifacts.outside import require_whole_weights
+from bood_tasks.generators.pixels import to_uint8
 
 SchedulerName = Literal["pndm", "ddim", "dpmsolver++", "unipc"]
 PLACEHOLDER = "{class}"
@@ -87,12 +87,6 @@ def load_pipeline(
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
     return pipe.to(device)
-
-
-def compile_networks(pipe: StableDiffusionPipeline) -> None:
-    """Compile the UNet and the decoder, for one batch shape; pays after a few hundred images."""
-    pipe.unet.forward = torch.compile(pipe.unet.forward, dynamic=False)
-    pipe.vae.decoder.forward = torch.compile(pipe.vae.decoder.forward, dynamic=False)
 
 
 def _model(model_class: type, folder: Path, dtype: dict):
@@ -240,16 +234,6 @@ def latent_shape(
         )
     size = pipe.unet.config.sample_size if resolution is None else resolution // factor
     return pipe.unet.config.in_channels, size, size
-
-
-def to_uint8(
-    images: Float[Tensor, "b 3 h w"], saved_size: int | None, kernel: str
-) -> UInt8[Tensor, "b s s 3"]:
-    """Pictures in [-1, 1] as bytes, resized on their device (antialiased), then rounded."""
-    if saved_size is not None and saved_size != images.shape[-1]:
-        smooth = {} if kernel == "area" else {"antialias": True, "align_corners": False}
-        images = F.interpolate(images, (saved_size, saved_size), mode=kernel, **smooth)
-    return (images / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 @torch.no_grad()

@@ -22,7 +22,8 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from bood_tasks.generators.text_to_image.diffusion import COMPONENTS, load_pipeline, prompt_ids
+from bood_tasks.generators.text_to_image.diffusion import load_pipeline, prompt_ids
+from bood_tasks.generators.text_to_image.interface import FOLDER, components, family_of, load
 from bood_tasks.generators.text_to_image.latent_diffusion import (
     Batches,
     Descent,
@@ -148,9 +149,9 @@ def _check_resolution(pipe: StableDiffusionPipeline, images: ndarray) -> None:
 
 
 def copy_pipeline(source: Path, folder: Path) -> None:
-    """Copy what `load_pipeline` reads of a local folder, and check that it loads."""
-    load_pipeline(source)
-    for component in COMPONENTS:
+    """Copy what a local folder's family reads of it, and check that it loads."""
+    load(source)
+    for component in family_of(source).COMPONENTS:
         (folder / component).mkdir(parents=True, exist_ok=True)
         for path in sorted((source / component).iterdir()):
             if path.suffix in KEPT_SUFFIXES:
@@ -161,7 +162,7 @@ def copy_pipeline(source: Path, folder: Path) -> None:
 
 
 def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
-    """Fetch what `load_pipeline` reads of one commit of the hub, and check that it loads.
+    """Fetch what the families read of one commit of the hub, and check that it loads.
 
     Safetensors of full precision only. What a killed job fetched is not fetched again. Raises
     ValueError that names the commit if it cannot be had.
@@ -170,7 +171,7 @@ def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
     import huggingface_hub.constants
 
     huggingface_hub.constants.HF_HUB_OFFLINE = False
-    parts = [f"{component}/*{end}" for component in COMPONENTS for end in KEPT_SUFFIXES]
+    parts = [f"{component}/*{end}" for component in components() for end in KEPT_SUFFIXES]
     try:
         huggingface_hub.snapshot_download(
             repo,
@@ -186,14 +187,14 @@ def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
             "here and set generator: {source: local, path: <folder>}"
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's own notes
-    load_pipeline(folder)
+    load(folder)
 
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     settings = dict(job.settings)
     with job.draft() as draft:
-        folder = draft.folder / "pipeline"
+        folder = draft.folder / FOLDER
         source = settings.pop("source")
         if source == "local":
             copy_pipeline(Path(job.source), folder)

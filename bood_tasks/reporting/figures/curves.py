@@ -1,4 +1,4 @@
-"""The drawings of GOE's figures: arrays in, a figure out, readable in black and white."""
+"""Curves over a setting or over epochs: arrays in, a figure out, readable in black and white."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy import ndarray
-from scipy.stats import t as student
+from scipy.special import stdtrit  # of scipy.stats' t: importing that takes 2 s
 
 from bood_tasks.reporting.figures.mosaics import LETTER
 from bood_tasks.reporting.figures.style import BLACK, BLUE, CYCLE, DASHES, DPI, GREY, VERMILION
@@ -16,7 +16,6 @@ from bood_tasks.reporting.figures.style import BLACK, BLUE, CYCLE, DASHES, DPI, 
 LEVEL = 0.95
 CURVE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DECADE = 10  # settings that span this factor have a logarithmic axis
-CURVE_DECADE = 10
 PANEL = 2.2  # inches
 CURVE_PANEL = 3.4
 
@@ -27,7 +26,7 @@ def interval(values: Iterable[float]) -> tuple[float, float, float]:
     mean, count = values.mean(), len(values)
     if count < 2:
         return float(mean), float("nan"), float("nan")
-    half = student.ppf((1 + LEVEL) / 2, count - 1) * values.std(ddof=1) / np.sqrt(count)
+    half = stdtrit(count - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / np.sqrt(count)
     return float(mean), float(mean - half), float(mean + half)
 
 
@@ -70,7 +69,7 @@ def curves(
     for ax, (metric, found) in zip(axes, panels.items(), strict=True):
         values = next(iter(found.values())).values
         span = values[-1] / max(values[values > 0].min(initial=np.inf), 1e-12)
-        even = span >= CURVE_DECADE or values[0] == 0
+        even = span >= DECADE or values[0] == 0
         places = np.arange(len(values)) if even else values
         at = places[np.flatnonzero(values == default)]
         lines["default"] = ax.axvline(at[0], color=GREY, lw=5, alpha=0.35)

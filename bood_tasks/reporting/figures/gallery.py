@@ -1,13 +1,12 @@
-"""Pictures of what lies on the way to the scores: the paper's picture figures, under their numbers
-there, contact sheets, distances, losses. Everything that depends on one run shows the first seed.
+"""Draw the steps before the scores: the paper's figures of pictures, under their numbers there,
+contact sheets, distances and losses. What depends on one run shows the first seed.
 
 `captions.json` holds, for every PNG in reading order, its title and caption, and `warnings`: what
 a reader must know about the numbers.
 """
 
-import csv
-
 import numpy as np
+import pandas as pd
 from jaxtyping import UInt8
 from numpy import ndarray
 
@@ -15,9 +14,13 @@ from bood_tasks.artifacts.spec import readable
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.titles import row_name
 from bood_tasks.jobs.job import Job, read_job
-from bood_tasks.reporting.figures import distributions as plots
-from bood_tasks.reporting.figures import gallery_pictures, gallery_planes, style
-from bood_tasks.reporting.figures import mosaics as sheets
+from bood_tasks.reporting.figures import (
+    distributions,
+    gallery_pictures,
+    gallery_planes,
+    mosaics,
+    style,
+)
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.gallery_pictures import first_images
 
@@ -31,13 +34,13 @@ def _examples(dataset: Artifact, label: int, count: int) -> UInt8[ndarray, "n h 
     return dataset["train/images"].oindex[rows]
 
 
-def _curve(artifact: Artifact, term: str) -> plots.Curve | None:
-    """(epochs, values) of one column of curve.csv, or None where the loss has no such term."""
-    with (artifact.folder / "curve.csv").open(newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if row.get(term)]
-    if not rows:
+def _curve(artifact: Artifact, term: str) -> distributions.Curve | None:
+    """Return (epochs, values) of a column of curve.csv; None where the loss has no such term."""
+    curve = pd.read_csv(artifact.folder / "curve.csv")
+    if term not in curve or curve[term].isna().all():
         return None
-    return tuple(np.array([float(row[key]) for row in rows]) for key in ("epoch", term))
+    shown = curve.dropna(subset=term)
+    return shown["epoch"].to_numpy(float), shown[term].to_numpy(float)
 
 
 def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
@@ -53,7 +56,7 @@ def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
         }
         album.add(
             f"contact_{readable(name)}",
-            sheets.contact_sheet(bands, title=name, columns=columns),
+            mosaics.contact_sheet(bands, title=name, columns=columns),
             f"Contact sheet: {name}",
             "Real training pictures, decodes of the class anchor, decodes of outlier vectors made "
             "from this class; the first of each by index.",
@@ -65,7 +68,7 @@ def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
     counted, selection = job.inputs["distances"], job.inputs["ood_features"]
     facts = selection.json("ood_features.json")
     known = counted["exact"][:]  # of the others only a bound is known
-    figure = plots.distances(
+    figure = distributions.distances(
         counted["steps"][:][known],
         counted["crossed"][:][known],
         job.inputs["features"]["labels"][:][known],
@@ -88,7 +91,7 @@ def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
 
 def _draw_losses(album: Album, job: Job) -> None:
     rows, detectors = job.settings["rows"], job.inputs["detectors"]
-    panels: dict[str, dict[str, plots.Curve]] = {
+    panels: dict[str, dict[str, distributions.Curve]] = {
         "encoder: cross-entropy": {"encoder": _curve(job.inputs["encoder"], "loss")},
         "detector: cross-entropy": {},
         "detector: OOD term, without β": {},
@@ -104,7 +107,7 @@ def _draw_losses(album: Album, job: Job) -> None:
                 panels[panel][name] = curve
     album.add(
         "losses",
-        plots.losses({title: lines for title, lines in panels.items() if lines}),
+        distributions.losses({title: lines for title, lines in panels.items() if lines}),
         "Training losses",
         f"Seed {job.settings['seed']}; means of neighbouring steps.",
         formats=["png", "svg"],
@@ -112,7 +115,7 @@ def _draw_losses(album: Album, job: Job) -> None:
 
 
 def find_warnings(facts: dict) -> list[str]:
-    """What the selection's own counts (ood_features.json) tell a reader to be careful about."""
+    """Return what the selection's counts, ood_features.json, tell a reader to be careful about."""
     found = []
     taken, tied = (sum(facts[key].values()) for key in ("selected", "tie_mass"))
     if taken and tied > MUCH_TIED * taken:
@@ -146,6 +149,7 @@ def main(argv: list[str] | None = None) -> None:
         gallery_planes.draw_planes(album, job, classes)
         gallery_pictures.draw_outliers(album, job, classes)
         gallery_pictures.draw_dreamood(album, job, classes)
+        gallery_pictures.draw_filter(album, job, classes)
         _draw_contacts(album, job, classes)
         _draw_distances(album, job, classes)
         _draw_losses(album, job)

@@ -6,7 +6,7 @@ Pictures are always the first by index, so nobody chose them.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
 from bood_tasks.artifacts.store import Artifact
@@ -108,6 +108,47 @@ def draw_dreamood(album: Album, job: Job, classes: list[str]) -> None:
         title="OOD decodes of DreamOOD and of BOOD",
         caption="Decoded outlier vectors of each class: left DreamOOD's, right BOOD's; the same "
         "generator, and noise that depends on class and index alone.",
+    )
+
+
+def _pictures(shards: Sequence[Artifact], rows: Int64[ndarray, " r"]) -> UInt8[ndarray, "r h w 3"]:
+    """The pictures of these row numbers, counted over all shards in order."""
+    ends = np.cumsum([shard["labels"].shape[0] for shard in shards])
+    found = np.empty((len(rows), *shards[0]["images"].shape[1:]), np.uint8)
+    for number, row in enumerate(rows):
+        place = int(np.searchsorted(ends, row, side="right"))
+        before = int(ends[place - 1]) if place else 0
+        found[number] = shards[place]["images"][int(row) - before]
+    return found
+
+
+def draw_filter(album: Album, job: Job, classes: list[str]) -> None:
+    """What the outlier filter keeps and drops of each class, if there is one."""
+    if "outlier_filter" not in job.inputs:
+        return
+    made, shards = job.inputs["outlier_filter"], job.inputs["ood_images"]
+    counts, columns = made.json("outlier_filter.json"), job.settings["contact_columns"]
+    labels = np.concatenate([shard["labels"][:] for shard in shards])
+    kept = np.isin(np.arange(len(labels)), made["rows"][:])
+    side = max(mosaics.SMALLEST_TILE, *shards[0]["images"].shape[1:3])
+    bands = []
+    for label, name in enumerate(classes[:CLASSES_IN_GRIDS]):
+        parts = [np.flatnonzero((labels == label) & which)[:columns] for which in (kept, ~kept)]
+        many = f"{counts['kept'][name]:,} kept,\n{counts['dropped'][name]:,} dropped"
+        tiles = [mosaics.mosaic(_pictures(shards, rows), columns=columns, side=side)
+                 for rows in parts]  # fmt: skip
+        bands.append((f"{name}:\n{many}", tiles))
+    told = ", ".join(f"{name} {counts['dropped'][name]:,} of "
+                     f"{counts['dropped'][name] + counts['kept'][name]:,}"
+                     for name in classes)  # fmt: skip
+    album.add(
+        "outlier_filter",
+        mosaics.lay_out(bands, ["kept", "dropped"], title="", margin=110, apart=24),
+        "What the outlier filter drops",
+        "The first pictures of each class by index that the filter keeps, and the first that it "
+        "drops: an ID classifier's largest softmax probability of them is above "
+        f"{counts['max_confidence']:g}. Dropped: {told}.",
+        formats=["png"],
     )
 
 

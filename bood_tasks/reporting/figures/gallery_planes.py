@@ -27,7 +27,7 @@ from bood_tasks.reporting.figures.planes import (
 from bood_tasks.reporting.figures.style import MARKERS
 from bood_tasks.synthesis.cosine import predict
 from bood_tasks.synthesis.crossing import walk
-from bood_tasks.synthesis.stepping import in_space
+from bood_tasks.synthesis.stepping import Stepping, in_space
 
 POINTS_PER_CLASS = 150
 WAYS_PER_CLASS = 8
@@ -69,9 +69,8 @@ def way_to_outlier(
         in_space(feature, how["feature_space"]),
         int(made["labels"][place]),
         anchors,
+        Stepping.of(how),
         count=int(made["steps"][place]) + how["extra_steps"],
-        step_size=how["step_size"],
-        temperature=how["temperature"],
     )
 
 

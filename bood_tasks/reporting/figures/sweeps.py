@@ -1,7 +1,7 @@
 """Figures 5 and 6: what one setting of a row does to FPR95 and AUROC, all others held.
 
 Leaves a figure for each group of settings that the paper shows together and one for any other
-setting, and sweeps.csv: every figure at every point, per seed.
+setting, and sweeps.csv: every value at every point, per seed.
 """
 
 import shutil
@@ -9,30 +9,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bood_tasks.catalogue.titles import row_name, score_name
+from bood_tasks.catalogue.metrics import IN_BOOD_CURVES, titled
+from bood_tasks.catalogue.titles import row_name, score_name, setting_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.figures import curves, style
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.curves import Sweep
+from bood_tasks.reporting.tables.frames import read_csv
 from bood_tasks.reporting.tables.summary import AVERAGE, Lookup, aggregate
-from bood_tasks.scoring.metrics import read_rows
 
 VERSION = 1
-SYMBOLS = {
-    "distances.step_size": "step size α",
-    "ood_features.extra_steps": "steps after crossing c",
-    "ood_features.rate": "rate r",
-    "detector.ood_weight": "weight β",
-    "distances.max_steps": "most steps K",
-}
 FIGURES = {
     "figure5": ("distances.step_size", "ood_features.extra_steps"),
     "figure6": ("ood_features.rate", "detector.ood_weight", "distances.max_steps"),
 }
-METRICS = {"FPR95": ("fpr95", "id"), "AUROC": ("auroc", "")}
+METRICS = titled(IN_BOOD_CURVES)
 
 
-def curve(table: Lookup, row: tuple[str, str], points: Mapping[float, str], own: float) -> Sweep:
+def curve(
+    table: Lookup, row: tuple[str, str], points: Mapping[float, str], default: float
+) -> Sweep:
     """Return one setting's curve; `points`: {value: variant} in rising order of values,
     `row`: method and score."""
     method, score = row
@@ -42,8 +38,8 @@ def curve(table: Lookup, row: tuple[str, str], points: Mapping[float, str], own:
             table.cell((method, variant, score), AVERAGE, *metric) for variant in points.values()
         ]
         means[name] = np.array([cell["mean"] for cell in cells])
-        spreads[name] = np.array([np.nan if cell["std"] == "" else cell["std"] for cell in cells])
-    return Sweep(np.array(list(points), float), means, spreads, own)
+        spreads[name] = np.array([np.nan if cell["std"] is None else cell["std"] for cell in cells])
+    return Sweep(np.array(list(points), float), means, spreads, default)
 
 
 def grouped(settings: list[str]) -> dict[str, list[str]]:
@@ -57,7 +53,7 @@ def grouped(settings: list[str]) -> dict[str, list[str]]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     path = job.inputs["metrics"].folder / "metrics.csv"
-    table = Lookup(aggregate(read_rows(path)))
+    table = Lookup(aggregate(read_csv(path)))
     labels = table.labels()
     method, _, score = labels[-1]
     baseline = next((label for label in labels if label[0] != method), None)
@@ -66,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         floor = {name: table.cell(baseline, AVERAGE, *m)["mean"] for name, m in METRICS.items()}
         against = f"{row_name(*baseline[:2])}, {score_name(baseline[2])}"
     panels = {
-        SYMBOLS.get(setting, setting): curve(
+        setting_name(setting): curve(
             table, (method, score), dict(points), job.settings["defaults"][setting]
         )
         for setting, points in job.settings["sweeps"].items()
@@ -75,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         shutil.copyfile(path, draft.folder / "sweeps.csv")
         album = Album(draft.folder)
         for name, settings in grouped(list(job.settings["sweeps"])).items():
-            shown = [SYMBOLS.get(setting, setting) for setting in settings]
+            shown = [setting_name(setting) for setting in settings]
             album.add(
                 name,
                 curves.sweeps(

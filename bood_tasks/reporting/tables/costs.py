@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, measured
 from bood_tasks.jobs.job import read_job
+from bood_tasks.reporting.tables.frames import Row
+from bood_tasks.reporting.tables.layout import MINUS, Cell, TableLayout
 from bood_tasks.reporting.tables.paper_tables import cell_block, missing_cell, save
-from bood_tasks.reporting.tables.published import KEY, Row, entry_of, read_published
-from bood_tasks.reporting.tables.sheet import MINUS, Cell, Sheet
+from bood_tasks.reporting.tables.published import KEY, entry_of, read_published
 
 VERSION = 1
 TOTAL = "Total"
@@ -34,12 +35,12 @@ def main(argv: list[str] | None = None) -> None:
         for table, measure in (("4", seconds), ("5", sizes)):
             ours = {method: measure(made) for method, made in job.inputs.items()}
             rows = compare_cost(ours, table)
-            save(draft.folder, rows, cost_sheet(rows))
+            save(draft.folder, f"table{table}", rows, cost_layout(rows))
         draft.finish(rows={"tables": 2})
 
 
-def cost_sheet(rows: list[Row]) -> Sheet:
-    """Lay out what published.compare_cost returns."""
+def cost_layout(rows: list[Row]) -> TableLayout:
+    """Lay out what compare_cost returns."""
     table, costs = rows[0]["table"], KEY["costs"]
     quantities = list(dict.fromkeys(row["quantity"] for row in rows))
     lines, counted = [], []
@@ -59,7 +60,7 @@ def cost_sheet(rows: list[Row]) -> Sheet:
             f"{method}: "
             + ", ".join(f"{name} = {' + '.join(stages[name])}" for name in quantities[:-1])
         )
-    return Sheet(
+    return TableLayout(
         f"BOOD's table {table}: {costs['tables'][table]['title']}",
         [("Method", [""]), ("", [""]), *((name, [""]) for name in quantities)],
         2,
@@ -91,7 +92,7 @@ def compare_cost(ours: Mapping[str, Mapping[str, float | int]], table: str) -> l
         stages = [stage for quantity in counted for stage in costs["stages"][method][quantity]]
         measured = ours.get(method, {})
         absent = [stage for stage in stages if stage not in measured]
-        published, amount = float(row["value"]), ""
+        published, amount = float(row["value"]), None
         if not absent:
             amount = sum(measured[stage] for stage in stages) / costs["units"][row["unit"]]
         missing = f"not measured: {', '.join(absent)}" if measured else "method not measured"
@@ -103,7 +104,7 @@ def compare_cost(ours: Mapping[str, Mapping[str, float | int]], table: str) -> l
                 "unit": row["unit"],
                 "ours": amount,
                 "published": published,
-                "delta": amount - published if not absent else "",
+                "delta": amount - published if not absent else None,
                 "missing": missing if absent else "",
             }
         )

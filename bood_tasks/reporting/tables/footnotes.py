@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from bood_tasks.catalogue.samplers import SAMPLERS
+
 THRESHOLDS = {
     "first": "the strictest threshold that accepts at least 95 % of ID",
     "nearest": "the threshold whose accepted share of ID is nearest to 95 %",
@@ -26,7 +28,7 @@ RESCALINGS = {
     "anchor_no_renorm": "multiplied by the anchor's length without normalising",
     "none": "used as they are",
 }
-ONLY_FOR = {"sigma": "gaussian", "shift": "centroid", "extra_steps": "adversarial"}
+ONLY_FOR = {read: value for value, read in SAMPLERS["bood"].variants["perturb"].items()}
 SPACES = {"unit": "unit-length features", "raw": "features of their own length"}
 DECODED = {"outliers": "outlier vectors", "anchors": "plain class anchors", "words": "other words"}
 

@@ -1,41 +1,34 @@
-"""Our figures beside those that BOOD's tables 1 to 8 print, and the difference, as tidy rows.
+"""Our values beside those that BOOD's tables 1 to 8 print, and the difference, one row per cell.
 
-What the paper printed stands in data/published; key.json there says which row of ours each is.
+What the paper printed stands in embedded/published; key.json there says which row of ours each is.
 """
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+
+import pandas as pd
 
 from bood_tasks import EMBEDDED
+from bood_tasks.catalogue.metrics import IN_BOOD, METRICS
 from bood_tasks.catalogue.titles import row_name
+from bood_tasks.reporting.tables.frames import Row, records
+from bood_tasks.reporting.tables.summary import AVERAGE as OUR_AVERAGE
+from bood_tasks.reporting.tables.summary import Label
 
 FOLDER = EMBEDDED / "published"
 KEY = json.loads((FOLDER / "key.json").read_text(encoding="utf-8"))
 AVERAGE = "Average"  # as printed
-OUR_AVERAGE = KEY["ood_dataset"][AVERAGE]
 ONE_SEED = "one seed: no deviation"
 ONLY_MEANS = "computed from means over seeds: no deviation"
-METRICS = (("fpr95", "id"), ("fpr95", "ood"), ("auroc", ""))
-TYPES = dict.fromkeys(("mean", "std", "published", "published_std", "delta", "ours"), float)
-
-
-TYPES |= dict.fromkeys(("n_seeds", "n_id", "n_ood"), int) | {"comparable": "True".__eq__}
-
-
-Row = dict
-Label = tuple[str, str, str]  # method, variant, score
-Figures = dict[tuple[str, str, str], Row]  # of one row: our data set, metric, convention
+Values = dict[tuple[str, str, str], Row]  # of one row: our data set, metric, convention
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table: its name, whose figures of ours it shows, what the paper prints."""
+    """One row of a table: its name, the row of ours that it shows, what the paper prints."""
 
     name: str
     label: Label
@@ -44,10 +37,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: the paper's data set, ours ("": none), and whether they are one."""
+    """One column of a table: the paper's data set, ours ("": none), whether both are the same."""
 
     paper: str
-    own: str
+    ours: str
     metric: str
     convention: str
     comparable: bool
@@ -62,7 +55,7 @@ def entry_of(tables: Mapping[str, Row], table: str) -> Row:
 
 def read_published(file: str) -> list[Row]:
     """Return one printed table as it stands: text, in percent."""
-    return list(csv.DictReader((FOLDER / file).read_text(encoding="utf-8").splitlines()))
+    return pd.read_csv(FOLDER / file, dtype="str", keep_default_na=False).to_dict("records")
 
 
 def _our_label(file: str, printed: Row) -> Label:
@@ -86,40 +79,41 @@ def _printed_lines(entry: Row, printed: list[Row]) -> dict[str, Line]:
     return lines
 
 
-def _figures(ours: list[Row]) -> dict[Label, Figures]:
-    """Group the test figures by row; an accuracy belongs to every score of its detector."""
-    test = [row for row in ours if row["split"] == KEY["split"]]
-    found: dict[Label, Figures] = {
+def _by_row(measured: list[Row]) -> dict[Label, Values]:
+    """Group the test values by row; an accuracy belongs to every score of its detector."""
+    test = [row for row in measured if row["split"] == KEY["split"]]
+    found: dict[Label, Values] = {
         (row["method"], row["variant"], row["score"]): {} for row in test if row["score"]
     }
     for row in test:
-        for label, figures in found.items():
+        for label, values in found.items():
             if label[:2] == (row["method"], row["variant"]) and row["score"] in ("", label[2]):
-                figures[row["ood_dataset"], row["metric"], row["convention"]] = row
+                values[row["ood_dataset"], row["metric"], row["convention"]] = row
     return found
 
 
-def _average_over(figures: Figures, datasets: Iterable[str]) -> Figures:
-    """Return the figures with their average over these data sets; means have no deviation."""
+def _average_over(values: Values, datasets: Iterable[str]) -> Values:
+    """Return the values with their average over these data sets; of means no deviation is known."""
     averages = {}
-    for metric, convention in METRICS:
-        parts = [figures[name, metric, convention] for name in datasets]
+    for metric, convention in IN_BOOD:
+        parts = [values[name, metric, convention] for name in datasets]
         averages[OUR_AVERAGE, metric, convention] = parts[0] | {
             "mean": statistics.fmean(part["mean"] for part in parts),
-            "std": "",
+            "std": None,
             "n_ood": sum(part["n_ood"] for part in parts),
         }
-    return figures | averages
+    return values | averages
 
 
-def _improvement(better: Figures, worse: Figures) -> Figures:
-    """Return by how much `better` is better than `worse` in each OOD figure."""
+def _improvement(better: Values, worse: Values) -> Values:
+    """Return by how much `better` is better than `worse` in each metric of each OOD set."""
     found = {}
-    for place, row in better.items():
-        if place[1] != "id_acc" and place in worse:
-            sign = -1 if place[1] == "fpr95" else 1
-            gain = sign * (row["mean"] - worse[place]["mean"])
-            found[place] = row | {"mean": gain, "std": ""}
+    for key, row in better.items():
+        _, metric, _ = key
+        if metric != "id_acc" and key in worse:
+            sign = 1 if METRICS[metric].higher_is_better else -1
+            gain = sign * (row["mean"] - worse[key]["mean"])
+            found[key] = row | {"mean": gain, "std": None}
     return found
 
 
@@ -129,18 +123,18 @@ def _columns(
     """Return the paper's data sets, our other ones, the average, the accuracy."""
     pairs = [(name, KEY["ood_dataset"][name] if same_id else "", same_id) for name in named]
     if named:
-        paired = [own for _, own, _ in pairs]
-        pairs += [("", own, False) for own in tested if own not in paired]
+        paired = [ours for _, ours, _ in pairs]
+        pairs += [("", ours, False) for ours in tested if ours not in paired]
     pairs.append((AVERAGE, OUR_AVERAGE, same_average))
     columns = [
-        Column(paper, own, metric, convention, comparable)
-        for paper, own, comparable in pairs
-        for metric, convention in METRICS
+        Column(paper, ours, metric, convention, comparable)
+        for paper, ours, comparable in pairs
+        for metric, convention in IN_BOOD
     ]
     return columns + [Column("", "", "id_acc", "", same_id)] * accuracy
 
 
-def _why_not_ours(rows: Mapping[Label, Figures], line: Line, column: Column) -> str:
+def _why_not_ours(rows: Mapping[Label, Values], line: Line, column: Column) -> str:
     if line.label not in rows:
         if not line.label[2]:
             return "not both of its methods are among the rows of this run"
@@ -148,14 +142,14 @@ def _why_not_ours(rows: Mapping[Label, Figures], line: Line, column: Column) -> 
         return f"{'score' if known else 'method'} not among the rows of this run"
     if column.metric == "id_acc":
         return "no improvement of accuracies is counted"
-    if column.own:
-        return f"data set {column.own} not in this run"
+    if column.ours:
+        return f"data set {column.ours} not in this run"
     return "the in-distribution data are others than the paper's, and so are the test sets"
 
 
 def _why_not_published(table: str, line: Line, column: Column) -> str:
-    if column.own and not column.paper:
-        return f"the paper's table {table} has no data set “{column.own}”"
+    if column.ours and not column.paper:
+        return f"the paper's table {table} has no data set “{column.ours}”"
     if not line.cells:
         return f"not a row of the paper's table {table}"
     if column.convention == "ood":
@@ -163,62 +157,75 @@ def _why_not_published(table: str, line: Line, column: Column) -> str:
     return "the paper prints none"
 
 
-def _fraction(text: str) -> float | str:
-    return float(Decimal(text) / KEY["value"]["divide_by"]) if text else ""
+def fraction(text: str) -> float | None:
+    """Return a printed percentage as a fraction, correctly rounded."""
+    return float(Decimal(text) / KEY["value"]["divide_by"]) if text else None
 
 
-def _cell(table: str, rows: Mapping[Label, Figures], line: Line, column: Column) -> Row:
-    own = rows.get(line.label, {}).get((column.own, column.metric, column.convention))
+def beside(ours: Row | None, published: float | None, *, subtract: bool) -> Row:
+    """Return our value, the printed one and ours minus printed, each None where it is missing."""
+    both = subtract and ours is not None and published is not None
+    return {
+        **{key: ours and ours[key] for key in ("mean", "std", "n_seeds", "n_id", "n_ood")},
+        "published": published,
+        "delta": ours["mean"] - published if both else None,
+    }
+
+
+def _cell(table: str, rows: Mapping[Label, Values], line: Line, column: Column) -> Row:
+    ours = rows.get(line.label, {}).get((column.ours, column.metric, column.convention))
     paper = line.cells.get((column.paper, column.metric)) if column.convention != "ood" else None
-    missing = "" if own else _why_not_ours(rows, line, column)
-    if own and own["std"] == "":
-        missing = ONE_SEED if own["n_seeds"] == 1 else ONLY_MEANS
-    mean, published = own["mean"] if own else "", _fraction(paper["value"]) if paper else ""
-    set_beside = own and paper and (column.comparable or column.paper == AVERAGE)
+    missing = "" if ours else _why_not_ours(rows, line, column)
+    if ours and ours["std"] is None:
+        missing = ONE_SEED if ours["n_seeds"] == 1 else ONLY_MEANS
+    compared = beside(
+        ours, fraction(paper["value"]) if paper else None,
+        subtract=column.comparable or column.paper == AVERAGE,
+    )  # fmt: skip
+    delta = compared.pop("delta")
     return {
         "method": line.name,
         "our_method": line.label[0],
         "variant": line.label[1],
         "score": line.label[2],
-        "ood_dataset": column.own,
+        "ood_dataset": column.ours,
         "published_ood_dataset": column.paper,
         "metric": column.metric,
         "convention": column.convention,
-        "mean": mean,
-        **{key: own[key] if own else "" for key in ("std", "n_seeds", "n_id", "n_ood")},
-        "published": published,
-        "published_std": _fraction(paper["std"]) if paper else "",
-        "delta": mean - published if set_beside else "",
+        **compared,
+        "published_std": fraction(paper["std"]) if paper else None,
+        "delta": delta,
         "comparable": column.comparable,
         "missing": missing,
         "published_missing": "" if paper else _why_not_published(table, line, column),
     }
 
 
-def compare(ours: list[Row], table: str) -> list[Row]:
-    """Return every cell of BOOD's table 1, 2, 3, 6, 7 or 8: our figure, the printed one, ours
+def compare_with_bood(summary: pd.DataFrame, table: str) -> list[Row]:
+    """Return every cell of BOOD's table 1, 2, 3, 6, 7 or 8: our value, the printed one, ours
     minus printed, in fractions.
 
-    `ours`: rows as tables.aggregate returns them. Data sets are matched by name. `comparable` is
-    false where the two figures are of different data: then only averages get a `delta`, and it
+    `summary`: as summary.aggregate returns it. Data sets are matched by name. `comparable` is
+    false where the two values are of different data: then only averages get a `delta`, and it
     proves nothing. Where the run tests the paper's data sets and others, our average is over the
-    paper's. `missing` says why ours or its deviation is empty, `published_missing` why the
+    paper's. `missing` says why ours or its deviation is None, `published_missing` why the
     printed one is.
     """
+    measured = records(summary)
     entry = entry_of(KEY["tables"], table)
     printed = read_published(entry["file"])
-    own_id, paper_id = ours[0]["id_dataset"], printed[0]["id_dataset"]
+    own_id, paper_id = measured[0]["id_dataset"], printed[0]["id_dataset"]
     same_id = KEY["id_dataset"][paper_id] == own_id
-    lines, rows = _printed_lines(entry, printed), _figures(ours)
+    lines, rows = _printed_lines(entry, printed), _by_row(measured)
 
-    tested = dict.fromkeys(name for figures in rows.values() for name, *_ in figures)
+    tested = dict.fromkeys(name for values in rows.values() for name, *_ in values)
     tested = [name for name in tested if name not in ("", OUR_AVERAGE)]
     named = dict.fromkeys(row["dataset"] for row in printed if row["metric"] != "id_acc")
     named = [name for name in named if name != AVERAGE]
     behind = [KEY["ood_dataset"][name] for name in named or entry["averaged"]]
     same_average = same_id and set(behind) <= set(tested)
     if same_average and set(behind) != set(tested):
-        rows = {label: _average_over(figures, behind) for label, figures in rows.items()}
+        rows = {label: _average_over(values, behind) for label, values in rows.items()}
 
     others = []
     if entry["others"]:
@@ -238,21 +245,3 @@ def compare(ours: list[Row], table: str) -> list[Row]:
         for line in (*lines.values(), *others)
         for column in columns
     ]
-
-
-def csv_text(rows: list[Row]) -> str:
-    """Return rows of compare or compare_cost as CSV at full precision."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def read_csv(path: Path) -> list[Row]:
-    """Return the rows that csv_text wrote."""
-    with path.open(newline="", encoding="utf-8") as handle:
-        return [
-            {key: TYPES.get(key, str)(text) if text else "" for key, text in row.items()}
-            for row in csv.DictReader(handle)
-        ]

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bood_tasks.scoring.posthoc.base import Outputs, State, energy_of, linear_head, percentile_of
+from bood_tasks.scoring.posthoc.base import Outputs, Score, State
+from bood_tasks.scoring.posthoc.last_layer import energy_of, linear_head, percentile_of
 
 
 def fit_dice(training: Outputs, *, sparsity: float) -> State:
@@ -21,3 +22,6 @@ def fit_dice(training: Outputs, *, sparsity: float) -> State:
 def dice(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     """Return the energy of the sparse head."""
     return energy_of(outputs.features, state)
+
+
+SCORES = {"dice": Score(dice, fit_dice)}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from bood_tasks.scoring.posthoc.base import Outputs, State, by_block, row_blocks
+from bood_tasks.scoring.posthoc.base import Outputs, Score, State, by_block, row_blocks
 
 SIMILARITIES = 2**26  # held at once by knn: 256 MB
 
@@ -51,3 +51,6 @@ def knn(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     blocks = row_blocks(_normalised(outputs.features), max(1, SIMILARITIES // len(rows)))
     cosines = torch.cat([_kth_largest(block @ rows.T, k) for block in blocks])
     return -(2 - 2 * cosines).clamp(min=0).sqrt()
+
+
+SCORES = {"knn": Score(knn, fit_knn)}

@@ -5,9 +5,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from bood_tasks.scoring.posthoc.base import ROWS, Outputs, State, by_block
-
-RANK_LEVEL = 1e-10  # of the largest variance; rounding of float32 features leaves about 1e-14
+from bood_tasks.scoring.posthoc.base import RANK_LEVEL, ROWS, Outputs, Score, State, by_block
 
 
 def _fit_gaussians(features: Float[Tensor, "n p"], labels: Int64[Tensor, " n"]) -> State:
@@ -102,3 +100,9 @@ def mahalanobis_ensemble(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     """Return the weighted sum of the stages' Mahalanobis scores (Lee et al. 2018b)."""
     scores = _stage_scores(outputs, state).double()
     return (scores @ state["weights"] + state["offset"]).float()
+
+
+SCORES = {
+    "mahalanobis": Score(mahalanobis, fit_mahalanobis),
+    "mahalanobis_ensemble": Score(mahalanobis_ensemble, fit_mahalanobis_ensemble, fit_weights),
+}

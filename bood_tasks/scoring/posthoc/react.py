@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bood_tasks.scoring.posthoc.base import Outputs, State, energy_of, linear_head, percentile_of
+from bood_tasks.scoring.posthoc.base import Outputs, Score, State
+from bood_tasks.scoring.posthoc.last_layer import energy_of, linear_head, percentile_of
 
 
 def fit_react(training: Outputs, *, percentile: float) -> State:
@@ -16,3 +17,6 @@ def fit_react(training: Outputs, *, percentile: float) -> State:
 def react(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     """Return the energy of the head on features min(f, c)."""
     return energy_of(outputs.features.clamp(max=float(state["clip"])), state)
+
+
+SCORES = {"react": Score(react, fit_react)}

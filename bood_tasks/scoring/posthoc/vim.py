@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bood_tasks.detectors.confidence import energy
-from bood_tasks.scoring.posthoc.base import ROWS, Outputs, State, by_block, linear_head
-from bood_tasks.scoring.posthoc.mahalanobis import RANK_LEVEL
+from bood_tasks.scoring.posthoc.base import RANK_LEVEL, ROWS, Outputs, Score, State, by_block
+from bood_tasks.scoring.posthoc.last_layer import linear_head
 
 
 def vim_dimension(width: int) -> int:
@@ -54,3 +54,6 @@ def vim(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     """Return the energy less the virtual logit alpha |R^T (f - o)| (Wang et al. 2022)."""
     virtual = state["alpha"] * _residual_norm(outputs.features, state).double()
     return (energy(outputs.logits.double()) - virtual).float()
+
+
+SCORES = {"vim": Score(vim, fit_vim)}

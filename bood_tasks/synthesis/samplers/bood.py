@@ -1,31 +1,30 @@
 """BOOD's outlier features: boundary features pushed across, and its ablations."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.job import Job
 from bood_tasks.synthesis import cosine
+from bood_tasks.synthesis.samplers.interface import Features, Sampled
 from bood_tasks.synthesis.samplers.selection import describe_selection, select_rows
-from bood_tasks.synthesis.stepping import in_space
+from bood_tasks.synthesis.stepping import Stepping, in_space
 
 
 def push_across(
     z: Float[Tensor, "m d"],
     labels: Int[Tensor, " m"],
     anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
     *,
-    step_size: float,
-    max_steps: int,
     extra_steps: int,
-    temperature: float,
 ) -> Float[Tensor, "m d"]:
     """Return each row after the updates that switch its prediction (Eq. 4) and c more (Eq. 5).
 
@@ -34,22 +33,22 @@ def push_across(
     """
     if extra_steps < 0:
         raise ValueError(f"extra_steps must be >= 0, got {extra_steps}; the paper uses 2")
-    stepping = {"step_size": step_size, "temperature": temperature}
+    step = {"step_size": stepping.step_size, "temperature": stepping.temperature}
     z = z.clone()
     # One step of grace: in another batch, rounding may delay a crossing at exactly K.
-    for _ in range(max_steps + 1):
+    for _ in range(stepping.max_steps + 1):
         inside = cosine.predict(z, anchors) == labels
         if not inside.any():
             break
-        z[inside] = cosine.perturb(z[inside], labels[inside], anchors, **stepping)
+        z[inside] = cosine.perturb(z[inside], labels[inside], anchors, **step)
     still = (cosine.predict(z, anchors) == labels).sum().item()
     if still:
         raise ValueError(
-            f"selected rows must cross the boundary within max_steps = {max_steps}, got {still} "
-            "that do not; raise distances.max_steps or distances.step_size"
+            f"selected rows must cross the boundary within max_steps = {stepping.max_steps}, got "
+            f"{still} that do not; raise distances.max_steps or distances.step_size"
         )
     for _ in range(extra_steps):
-        z = cosine.perturb(z, labels, anchors, **stepping)
+        z = cosine.perturb(z, labels, anchors, **step)
     return z
 
 
@@ -92,38 +91,46 @@ def leave_centroid(
     return z + shift * torch.linalg.vector_norm(z, dim=1, keepdim=True) * F.normalize(away, dim=1)
 
 
-def sample_bood(
-    job: Job, features: Tensor, labels: np.ndarray, anchors: Tensor, classes: list[str]
-):
-    """Select and perturb (Eq. 4 and 5); return vectors, labels, rows, steps and the counts."""
-    settings, device = job.settings, features.device
-    stepping = {key: settings[key] for key in ("step_size", "max_steps", "temperature")}
-    space = settings["feature_space"]
-    steps, crossed, margin, exact = (
-        job.inputs["distances"][name][:] for name in ("steps", "crossed", "margin", "exact")
-    )
-    how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
-    selection = select_rows(labels, steps, crossed, margin, classes, **how)
-    print("\n".join(describe_selection(steps[exact], crossed[exact], selection)), file=sys.stderr)
-    rows = selection.rows
-    chosen_labels = torch.from_numpy(labels[rows]).to(device)
-    start = in_space(features[rows], space)
+def _perturbed(
+    z: Float[Tensor, "m d"],
+    rows: Int64[np.ndarray, " m"],
+    owners: Int64[Tensor, " m"],
+    given: Features,
+    stepping: Stepping,
+    settings: Mapping[str, Any],
+) -> Float[Tensor, "m d"]:
+    """Return the selected features z, rows `rows` of all, after the perturbation of `settings`."""
     match settings["perturb"]:
         case "adversarial":
-            extra = settings["extra_steps"]
-            z = push_across(start, chosen_labels, anchors, extra_steps=extra, **stepping)
-        case "gaussian":
-            items = [
-                (classes[y], int(row)) for y, row in zip(chosen_labels.tolist(), rows, strict=True)
-            ]
-            z = add_noise(start, items, sigma=settings["sigma"], seed=settings["seed"])
-        case "centroid":
-            means = class_means(
-                in_space(features, space), torch.from_numpy(labels).to(device), len(classes)
+            return push_across(
+                z, owners, given.anchors, stepping, extra_steps=settings["extra_steps"]
             )
-            z = leave_centroid(start, means[chosen_labels], shift=settings["shift"])
+        case "gaussian":
+            names = [given.classes[y] for y in owners.tolist()]
+            items = list(zip(names, rows.tolist(), strict=True))
+            return add_noise(z, items, sigma=settings["sigma"], seed=settings["seed"])
+        case "centroid":
+            labels = torch.from_numpy(given.labels).to(z.device)
+            everything = in_space(given.features, stepping.feature_space)
+            means = class_means(everything, labels, len(given.classes))
+            return leave_centroid(z, means[owners], shift=settings["shift"])
         case "none":
-            z = start
+            return z
+
+
+def sample(given: Features, settings: Mapping[str, Any]) -> Sampled:
+    """Return the features that `select` chooses, after `perturb` (Eq. 4 and 5)."""
+    stepping, steps = Stepping.of(settings), given.distances.steps
+    crossed, exact = given.distances.crossed, given.distances.exact
+    how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
+    selection = select_rows(
+        given.labels, steps, crossed, given.distances.margin, given.classes, **how
+    )
+    print("\n".join(describe_selection(steps[exact], crossed[exact], selection)), file=sys.stderr)
+    rows = selection.rows
+    owners = torch.from_numpy(given.labels[rows]).to(given.features.device)
+    start = in_space(given.features[rows], stepping.feature_space)
+    z = _perturbed(start, rows, owners, given, stepping, settings)
     counts = asdict(selection)
     del counts["rows"]
-    return z, chosen_labels, rows, steps[rows], counts
+    return Sampled(z, owners, rows, steps[rows], counts)

@@ -9,7 +9,7 @@ import pytest
 
 from bood_tasks.artifacts.spec import Spec, to_json
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.datasets import CATALOGUE, holds, missing
+from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.datasets.dataset import main, open_published
 from bood_tasks.datasets.pictures import read_picture
 from bood_tasks.datasets.read_cifar import unpickle_plain
@@ -248,7 +248,7 @@ def test_every_published_data_set_is_tested_here():
 @pytest.mark.parametrize("kind", CATALOGUE)
 def test_missing_data_set_says_what_was_expected_where(tmp_path, kind):
     folder = tmp_path / "absent"
-    assert not holds(kind, folder)
+    assert not CATALOGUE[kind].holds(folder)
     with pytest.raises(FileNotFoundError) as caught:
         open_published(folder, settings_of(kind))
     text = str(caught.value)
@@ -264,7 +264,7 @@ def test_nothing_is_fetched_unless_asked_for(tmp_path, monkeypatch):
         fetched.append(kind)
         binary_edition(folder / "cifar-100-binary", "cifar100")
 
-    monkeypatch.setattr("bood_tasks.datasets.download.download_dataset", fetch)
+    monkeypatch.setattr("bood_tasks.datasets.dataset.download", fetch)
     with pytest.raises(FileNotFoundError):
         open_published(tmp_path, settings_of("cifar100"))
     assert not fetched
@@ -285,4 +285,4 @@ def test_published_data_set_through_the_command_line(tmp_path, monkeypatch):
     assert facts["kernel"] == "bilinear"
     expected = content["test"][0].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     assert np.array_equal(artifact["test/images"][:], expected)
-    assert "d (CIFAR-100)" in missing("d", "cifar100", tmp_path)
+    assert "d (CIFAR-100)" in CATALOGUE["cifar100"].missing("d", tmp_path)

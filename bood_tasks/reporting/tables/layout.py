@@ -26,7 +26,7 @@ DOCUMENT = r"""\documentclass{article}
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell says, in plain text, and the note that it is marked with."""
+    """One cell: its plain text, and the note that it is marked with."""
 
     text: str = ""
     bold: bool = False
@@ -34,7 +34,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TableLayout:
     """One table before any markup. `head`: the groups of columns with the columns of each; the
     first `left` columns are words. A line whose first cell says something opens a block."""
 
@@ -50,50 +50,56 @@ class Sheet:
         return {note: number for number, note in enumerate(found, 1)}
 
 
-def percentage(mean: float, std: float | str = "", *, sign: str = "-") -> str:
+def percentage(mean: float, std: float | None = None, *, sign: str = "-") -> str:
     """Return a fraction in percent, with its deviation if there is one."""
-    spread = "" if std == "" else f" ± {100 * std:.2f}"
+    spread = "" if std is None else f" ± {100 * std:.2f}"
     return f"{100 * mean:{sign}.2f}".replace("-", MINUS) + spread
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return a text that Markdown shows as it is, also within a table."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def markdown(sheet: Sheet) -> str:
-    """Return the sheet as a GitHub table with its notes."""
-    marks = sheet.marks()
+def markdown_table(heads: list[str], lines: list[list[str]], *, left: int) -> str:
+    """Return a GitHub table of marked-up cells, its first `left` columns to the left."""
+    rule = [":--"] * left + ["--:"] * (len(heads) - left)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
+
+
+def markdown(table: TableLayout) -> str:
+    """Return a GitHub table with its title and notes."""
+    marks = table.marks()
 
     def shown(cell: Cell) -> str:
-        text = f"**{_escape(cell.text)}**" if cell.bold else _escape(cell.text)
+        text = f"**{escape(cell.text)}**" if cell.bold else escape(cell.text)
         return text + (f"<sup>{marks[cell.note]}</sup>" if cell.note else "")
 
     heads = [
-        "<br>".join(_escape(name) for name in (group, column) if name)
-        for group, columns in sheet.head
+        "<br>".join(escape(name) for name in (group, column) if name)
+        for group, columns in table.head
         for column in columns
     ]
-    rule = [":--"] * sheet.left + ["--:"] * (len(heads) - sheet.left)
-    lines = [heads, rule, *([shown(cell) for cell in line] for line in sheet.lines)]
-    numbered = [f"{number}. {_escape(note)}." for note, number in marks.items()]
+    lines = [[shown(cell) for cell in line] for line in table.lines]
+    numbered = [f"{number}. {escape(note)}." for note, number in marks.items()]
     parts = [
-        f"**{_escape(sheet.title)}**",
-        "\n".join(f"| {' | '.join(line)} |" for line in lines),
-        *(_escape(note) for note in sheet.notes),
+        f"**{escape(table.title)}**",
+        markdown_table(heads, lines, left=table.left),
+        *(escape(note) for note in table.notes),
     ]
     return "\n\n".join([*parts, "\n".join(numbered)]).rstrip() + "\n"
 
 
-def latex(*sheets: Sheet) -> str:
-    """Return a document of its own: a booktabs table a sheet, shrunk to the page's width.
+def latex(*tables: TableLayout) -> str:
+    """Return a document of its own: each as a booktabs table, shrunk to the page's width.
 
     Its table environments can be taken out; they need the packages booktabs and graphicx.
     """
-    return DOCUMENT % "\n\n".join(map(_latex_table, sheets))
+    return DOCUMENT % "\n\n".join(map(_latex_table, tables))
 
 
-def _latex_table(sheet: Sheet) -> str:
-    marks = sheet.marks()
+def _latex_table(table: TableLayout) -> str:
+    marks = table.marks()
 
     def shown(cell: Cell) -> str:
         text = cell.text.translate(LATEX)
@@ -101,28 +107,28 @@ def _latex_table(sheet: Sheet) -> str:
         return text + (f"$^{{{marks[cell.note]}}}$" if cell.note else "")
 
     groups, rules, columns, start = [], [], [], 1
-    for group, names in sheet.head:
+    for group, names in table.head:
         end = start + len(names) - 1
-        place = "l" if start <= sheet.left else "c"
-        groups.append(rf"\multicolumn{{{len(names)}}}{{{place}}}{{{group.translate(LATEX)}}}")
+        side = "l" if start <= table.left else "c"
+        groups.append(rf"\multicolumn{{{len(names)}}}{{{side}}}{{{group.translate(LATEX)}}}")
         rules += [rf"\cmidrule(lr){{{start}-{end}}}"] * any(names)
         columns += [name.translate(LATEX) for name in names]
         start = end + 1
     body = []
-    for number, line in enumerate(sheet.lines):
+    for number, line in enumerate(table.lines):
         if number and line[0].text:
             body.append(r"\addlinespace")
         body.append(" & ".join(shown(cell) for cell in line) + r" \\")
     second = [" ".join(rules), " & ".join(columns) + r" \\"] if any(columns) else []
     numbered = [f"$^{{{number}}}$ {note.translate(LATEX)}." for note, number in marks.items()]
-    notes = [note.translate(LATEX) for note in sheet.notes]
+    notes = [note.translate(LATEX) for note in table.notes]
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{sheet.title.translate(LATEX)}.}}",
+            rf"\caption{{{table.title.translate(LATEX)}.}}",
             r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{'l' * sheet.left}{'r' * (len(columns) - sheet.left)}}}",
+            rf"\begin{{tabular}}{{{'l' * table.left}{'r' * (len(columns) - table.left)}}}",
             r"\toprule",
             " & ".join(groups) + r" \\",
             *second,

@@ -1,0 +1,61 @@
+"""What every sampler of outlier features is given, and what it returns.
+
+A sampler is one module of this folder, named in catalogue/samplers, with one function,
+`sample(features, settings) -> Sampled`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int32, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Steps of each feature to the decision boundary, as the stage `distances` leaves them."""
+
+    steps: Int[np.ndarray, " n"]
+    crossed: Bool[np.ndarray, " n"]
+    margin: Float[np.ndarray, " n"]
+    exact: Bool[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The training features, their classes, and the anchors; `distances` if the sampler reads them.
+
+    Features and anchors lie on the job's device.
+    """
+
+    features: Float[Tensor, "n d"]
+    labels: Int[np.ndarray, " n"]
+    anchors: Float[Tensor, "v d"]
+    classes: list[str]
+    distances: Distances | None
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Outlier vectors before they are rescaled, sorted by class.
+
+    `labels`: the class each started from; `rows`: the feature; `steps`: its distance, -1 without
+    one. `counts`: what ood_features.json says per class: selected, dropped_misclassified,
+    skipped_never_crossed, cut, tie_mass.
+    """
+
+    vectors: Float[Tensor, "m d"]
+    labels: Int64[Tensor, " m"]
+    rows: Int64[np.ndarray, " m"]
+    steps: Int32[np.ndarray, " m"]
+    counts: dict[str, dict[str, int]]
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A sampler's module."""
+
+    def sample(self, features: Features, settings: Mapping[str, Any]) -> Sampled:
+        """Return the outlier vectors; `settings` are those that the sampler reads, and the seed."""

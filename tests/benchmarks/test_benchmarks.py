@@ -1,0 +1,91 @@
+"""Every script of benchmarks/ runs, at tiny size. How fast it is, nobody looks at here."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
+SHIPPED = ROOT / "bood_tasks/embedded"
+GPU = runpy.run_path(str(FOLDER / "gpu.py"))
+COMMANDS = [
+    "artifacts.py --rows 50 --picked 5",
+    "metrics.py --count 200 --repeats 1",
+    "scores.py --rows 100 --fit-rows 1500 --pictures 2 --repeats 1",
+    "goe.py --channels 4 --pictures 2 --batch 2 --vocabulary 100 --texts 2",
+    f"generator_probe.py {SHIPPED}/generator {SHIPPED}/fashion_mnist.npz out --count 16 --steps 2 "
+    "--per-class 16",
+    *(arguments for arguments, _ in GPU["TINY"].values()),
+]
+IN_PROCESSES = [  # they start others
+    "imports.py --stages metrics --repeats 1",
+    "gpu.py --tiny",
+    "rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml",
+]
+
+
+def test_every_script_is_tried():
+    tried = {command.split()[0] for command in COMMANDS + IN_PROCESSES}
+    assert tried == {path.name for path in FOLDER.glob("*.py")} - {"machine.py"}
+
+
+def test_the_gpu_parts_have_a_tiny_size_and_the_goals_a_part():
+    assert set(GPU["TINY"]) == set(GPU["PARTS"]) >= {part for part, *_ in GPU["GOALS"]}
+
+
+@pytest.fixture
+def said(command, monkeypatch, tmp_path, capsys) -> str:
+    """What a script prints that this process runs in an empty folder."""
+    script, *arguments = command.split()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(FOLDER)  # for machine.py
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    runpy.run_path(str(FOLDER / script), run_name="__main__")
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[0])
+def test_it_runs(command, said, tmp_path):
+    script = command.split()[0]
+    if script == "goe.py":
+        assert "pictures/s" in said
+        assert "words/s" in said
+    elif script == "generator_probe.py":
+        assert "median_confidence" in json.loads(said)
+        assert len(list(tmp_path.glob("out/*.png"))) == 6 * 3 + 2
+    else:
+        record = json.loads(said.splitlines()[-1])
+        assert record["ratio"] > 0
+        assert record["machine"]["cores"] >= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "command", [f"{arguments} --device cuda" for arguments, _ in GPU["TINY"].values()]
+)
+def test_it_runs_on_a_gpu(said):
+    record = json.loads(said.splitlines()[-1])
+    assert record["machine"]["device"] == torch.cuda.get_device_name()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", IN_PROCESSES, ids=lambda command: command.split()[0])
+def test_it_runs_in_processes(command):
+    script, *arguments = command.split()
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / script), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    if script == "gpu.py":
+        assert set(record["parts"]) == set(GPU["PARTS"])
+    elif script == "imports.py":
+        assert 0 < record["seconds"] < record["peer_seconds"]  # metrics needs no torch
+    else:
+        assert record["scores"] == 4
