@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import PIL.Image
 import zarr
 from jaxtyping import UInt8
 
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import Job
 from bood_tasks.training.predict import are_tokens
@@ -24,6 +22,10 @@ def resized_outliers(
 
     Read block by block: 100,000 pictures of 256 pixels would be 20 GB.
     """
+    import PIL.Image  # here: scoring reads this module too, and resizes nothing
+
+    from bood_tasks.datasets.pictures import fit_picture
+
     found = np.empty((sum(array.shape[0] for array in arrays), size, size, 3), np.uint8)
 
     def fit_in(picture: np.ndarray) -> np.ndarray:
