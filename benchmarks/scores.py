@@ -22,7 +22,7 @@ from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.scoring.posthoc.base import Outputs
 from bood_tasks.scoring.posthoc.odin import odin
-from bood_tasks.scoring.posthoc.table import SCORES
+from bood_tasks.scoring.posthoc.table import score_named
 from bood_tasks.scoring.posthoc.vim import vim_dimension
 
 TOLERANCE = 1e-3
@@ -123,8 +123,13 @@ def measure(*, rows: int, fit_rows: int, pictures: int, repeats: int) -> dict:
     test = made_up(rows, head, spread=1.7, random=random)
 
     def ours(name: str) -> Callable[[], Tensor]:
-        score = SCORES[name]
-        return lambda: score.score(test, score.fit(training, **SETTINGS.get(name, {})))
+        score = score_named(name)
+
+        def run() -> Tensor:
+            fitted = score.fit(training, **SETTINGS.get(name, {})) if score.fit else {}
+            return score.score(test, fitted)
+
+        return run
 
     pairs = {name: (ours(name), theirs) for name, theirs in peers(training, test).items()}
     pairs["odin"] = odins(pictures)
