@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int64
@@ -31,6 +30,7 @@ from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import read_weights, require_fitting, write_weights
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
+from bood_tasks.training.curve import write_curve
 from bood_tasks.training.recipe import cosine_lr, require_finite
 
 VERSION = 1
@@ -182,7 +182,7 @@ def _trained(job: Job, draft: Draft) -> tuple[dict[str, Tensor], dict, float]:
         shape, settings,
         checkpoint=draft.progress / "checkpoint.safetensors", device=pick_device(),
     )  # fmt: skip
-    pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
+    write_curve(curve, draft.folder / "curve.csv")
     return model.state_dict(), {"shape": asdict(shape), "vocabulary": content}, rate
 
 
