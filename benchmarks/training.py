@@ -29,7 +29,7 @@ from bood_tasks.networks.pixels import MEAN, STD
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import place
+from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.recipe import Recipe
 
 BACKWARD = 3  # operations of a step, in forward passes
@@ -108,8 +108,8 @@ def our_epoch_seconds(
         return net.loss(x, y, step)
 
     def run(rows: int, epochs: int) -> float:
-        held = place(images[:rows], device)
-        outliers = [(place(images[:rows][::-1].copy(), device), 1.0)] if ood else []
+        held = load_where_it_fits(images[:rows], device)
+        outliers = [(load_where_it_fits(images[:rows][::-1].copy(), device), 1.0)] if ood else []
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             fit(

@@ -12,7 +12,7 @@ from bood_tasks.artifacts.spec import digest_of
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.datasets.pictures import fit_picture
-from bood_tasks.detectors.model import FILE, build
+from bood_tasks.detectors.model import DESCRIPTION, build
 from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.scoring import outputs, scores
 from tests import fake_artifacts
@@ -79,7 +79,7 @@ def _detector(root: Path, method: str) -> Artifact:
     manifest = root / "artifacts/detector" / method / digest_of(spec) / "manifest.json"
     with Draft(manifest, spec) as draft:
         save_weights(model, draft.folder / "model.safetensors")
-        write_json(draft.folder / FILE, description)
+        write_json(draft.folder / DESCRIPTION, description)
         draft.finish()
     return Artifact(manifest)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from bood_tasks.catalogue.methods import CONFIDENCE, METHODS, MethodEntry
 
+LEVEL = 0.95  # of ID samples, the share that a detector is to accept: FPR95's
+
 
 @dataclass(frozen=True)
 class ScoreEntry:

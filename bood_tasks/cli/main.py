@@ -14,6 +14,7 @@ import yaml
 
 from bood_tasks.artifacts import usage
 from bood_tasks.artifacts.spec import ROOT
+from bood_tasks.catalogue.scores import LEVEL
 from bood_tasks.cli.listing import RESULTS, ls, print_table, summary
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, verify
 from bood_tasks.config.load import effective_config
@@ -165,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("score", help="score pictures with a trained detector")
     _take_detector(command)
     command.add_argument(
-        "--tpr", type=float, default=0.95, help="share of ID pictures that are accepted"
+        "--tpr", type=float, default=LEVEL, help="share of ID pictures that are accepted"
     )
     command.add_argument(
         "--out", type=Path, default=Path("scores.csv"), help="file that is written"

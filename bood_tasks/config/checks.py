@@ -22,10 +22,10 @@ def _check_names(config: Config) -> None:
     """Raise ValueError for names that mean nothing or two things."""
     taken = sorted(set(config.methods) & set(METHODS))
     if taken:
-        raise ValueError(f"methods.{taken[0]} must have another name: the registry has it")
-    for place in ("datasets", "sources"):
-        for name in {*GENERATED, "none"} & set(getattr(config, place)):
-            raise ValueError(f"{place}.{name} must have another name: it is an outlier source")
+        raise ValueError(f"methods.{taken[0]} must have another name: the catalogue has it")
+    for section in ("datasets", "sources"):
+        for name in {*GENERATED, "none"} & set(getattr(config, section)):
+            raise ValueError(f"{section}.{name} must have another name: it is an outlier source")
     known = set(config.datasets)
     for name in set(config.sources) & known:
         raise ValueError(f"sources.{name} must have another name: a data set has it")
@@ -33,7 +33,7 @@ def _check_names(config: Config) -> None:
         if row.method not in METHODS and row.method not in config.methods:
             hint = closest(row.method, {*METHODS, *config.methods})
             raise ValueError(
-                f"rows.{name}.method must be one of the registry or of `methods`, "
+                f"rows.{name}.method must be a method of the catalogue or of `methods`, "
                 f"got {row.method!r}{hint}"
             )
         sources = {*GENERATED, *config.sources, *known}
@@ -48,11 +48,11 @@ def _check_names(config: Config) -> None:
         f"datasets.{name}.of": [item.of] for name, item in config.datasets.items()
         if hasattr(item, "of")
     }  # fmt: skip
-    for place, names in used.items():
+    for setting, names in used.items():
         for name in names:
             if name not in known:
                 raise ValueError(
-                    f"{place} must name a data set, got {name!r}{closest(name, known)}"
+                    f"{setting} must name a data set, got {name!r}{closest(name, known)}"
                 )
     if len(set(config.seeds)) < len(config.seeds):
         raise ValueError(f"seeds must differ, got {config.seeds}")
@@ -83,13 +83,13 @@ def _check_datasets(config: Config) -> None:
     named = {"test": config.test, "validation": config.validation, "control": config.control}
     for name, row in config.rows.items():
         named[f"rows.{name}.outliers"] = [config.kind_of(source) for source in row.outliers]
-    for place, names in named.items():
+    for setting, names in named.items():
         for name in names:
             holds = name == "texts" if name in GENERATED else is_text(config.datasets[name])
             if holds != texts:
                 words = ("texts", "pictures")[:: 1 if texts else -1]
                 raise ValueError(
-                    f"{place} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
+                    f"{setting} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
                     f"which holds {words[1]}"
                 )
 
@@ -128,34 +128,34 @@ def _check_scores(config: Config, name: str) -> None:
 
 def check_row(config: Config, name: str) -> None:
     """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
-    found, rows = config.for_row(name), {name}
+    changed, rows = config.for_row(name), {name}
     for source in config.rows[name].outliers:
         _check_filter(config, config.for_source(name, source).outlier_filter)
     texts = is_text(config.datasets[config.id])
-    if (found.detector.network == "gru") != texts:
+    if (changed.detector.network == "gru") != texts:
         raise ValueError(
             f"detector.network must be gru for texts and only for them, got "
-            f"{found.detector.network} for id = {config.id}"
+            f"{changed.detector.network} for id = {config.id}"
         )
-    if found.detector.start and found.detector.pretrained:
+    if changed.detector.start and changed.detector.pretrained:
         raise ValueError(
             f"detector.start and detector.pretrained must not both be given, got both for row "
             f"{name}; a row starts from another row or from a file"
         )
     for section in ("encoder", "detector"):
         smaller = config.image.crop is not None and config.image.crop < config.image.size
-        if getattr(found, section).augment == "resized_crop" and not smaller:
+        if getattr(changed, section).augment == "resized_crop" and not smaller:
             raise ValueError(
                 f"{section}.augment: resized_crop must have an image.crop below "
                 f"image.size = {config.image.size}, got {config.image.crop}"
             )
     section, pictures = config.method(name).section, per_class(config.datasets[config.id])
-    own = getattr(found.detector, section) if section else None
-    if isinstance(own, Queued) and pictures:
+    settings = getattr(changed.detector, section) if section else None
+    if isinstance(settings, Queued) and pictures:
         _require_full_queue(
-            own, f"detector.{section}", epochs=found.detector.epochs, pictures=pictures
+            settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=pictures
         )
-    while (start := found.detector.start) is not None:
+    while (start := changed.detector.start) is not None:
         if start not in config.rows:
             raise ValueError(
                 f"detector.start must name a row, got {start!r}{closest(start, config.rows)}"
@@ -166,30 +166,31 @@ def check_row(config: Config, name: str) -> None:
                 f"{name}; give it rows.{start}.set.detector.start: null"
             )
         rows.add(start)
-        found = config.for_row(start)
+        changed = config.for_row(start)
 
 
-def _check_filter(config: Config, own: OutlierFilter) -> None:
+def _check_filter(config: Config, settings: OutlierFilter) -> None:
     """Raise ValueError if outliers are judged by a row that is not there or needs outliers."""
-    if own.max_confidence is None:
+    if settings.max_confidence is None:
         return
-    if own.row not in config.rows:
+    if settings.row not in config.rows:
         raise ValueError(
-            f"outlier_filter.row must name a row, got {own.row!r}{closest(own.row, config.rows)}"
+            f"outlier_filter.row must name a row, got {settings.row!r}"
+            f"{closest(settings.row, config.rows)}"
         )
-    if config.rows[own.row].outliers or config.for_row(own.row).detector.start:
+    if config.rows[settings.row].outliers or config.for_row(settings.row).detector.start:
         raise ValueError(
             f"outlier_filter.row must name a row without outliers that starts from no other row, "
-            f"got {own.row!r}; add a row of method ce and name it"
+            f"got {settings.row!r}; add a row of method ce and name it"
         )
 
 
-def _require_full_queue(own: Queued, place: str, *, epochs: int, pictures: int) -> None:
+def _require_full_queue(settings: Queued, section: str, *, epochs: int, pictures: int) -> None:
     """Raise ValueError if a class's queue cannot be full when the first outliers are drawn."""
-    most = round(own.start * epochs * pictures)
-    if own.queue > most:
+    most = round(settings.start * epochs * pictures)
+    if settings.queue > most:
         raise ValueError(
-            f"{place}.queue must be at most {most}, which a class of {pictures} pictures fills in "
-            f"the share {own.start:g} of {epochs} epochs, got {own.queue}; lower it, or raise "
-            f"{place}.start or detector.epochs"
+            f"{section}.queue must be at most {most}, which a class of {pictures} pictures fills "
+            f"in the share {settings.start:g} of {epochs} epochs, got {settings.queue}; lower it, "
+            f"or raise {section}.start or detector.epochs"
         )

@@ -129,11 +129,11 @@ def is_text(item: BaseModel) -> bool:
 
 
 def per_class(dataset: Any) -> int | None:
-    """Return how many training pictures a class has at most, None if that is not known."""
-    given, entry = getattr(dataset, "train_per_class", None), CATALOGUE.get(dataset.kind)
+    """Return the largest number of training pictures of a class, None if that is not known."""
+    chosen, entry = getattr(dataset, "train_per_class", None), CATALOGUE.get(dataset.kind)
     counted = entry.counts.get("train") if entry else None
-    held = counted // entry.classes - dataset.validation_per_class if counted else None
-    return min((count for count in (given, held) if count), default=None)
+    left = counted // entry.classes - dataset.validation_per_class if counted else None
+    return min((count for count in (chosen, left) if count), default=None)
 
 
 class Vocabulary(Section):

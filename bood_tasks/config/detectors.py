@@ -108,13 +108,17 @@ class OutlierExposure(Section):
 
 
 class OutlierFilter(Section):
-    """Which generated outliers no detector sees: those that an ID classifier is sure of."""
+    """Settings of the filter between outliers and detectors: it drops outliers that an ID
+    classifier is sure of."""
 
     max_confidence: Share | None = Field(
         None,
-        description="drop outliers whose largest softmax probability is above; null = keep all",
+        description="Largest softmax probability of an outlier that detectors still see, in "
+        "(0, 1]; null = all outliers are kept.",
     )
-    row: Name = Field("ce", description="the row, one without outliers, whose detector judges them")
+    row: Name = Field(
+        "ce", description="Name of the row, one without outliers, whose detector judges them."
+    )
 
 
 class OwnMethod(Section):

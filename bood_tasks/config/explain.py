@@ -1,4 +1,4 @@
-"""What is wrong with a setting and how to mend it, in one line a problem. Used by config."""
+"""Say what is wrong with a setting and how to mend it, in one line per problem."""
 
 import difflib
 import re
@@ -27,21 +27,21 @@ def _known_keys(model: type[BaseModel], location: tuple) -> set[str]:
     """Return the keys allowed where an unknown one was found."""
     for depth, part in enumerate(location):
         field = model.model_fields.get(str(part))
-        found = list(_models_in(field.annotation)) if field else []
-        if len(found) > 1:  # told apart by `kind`, which pydantic puts into the location
-            found = [
+        models = list(_models_in(field.annotation)) if field else []
+        if len(models) > 1:  # told apart by `kind`, which pydantic puts into the location
+            models = [
                 item
-                for item in found
+                for item in models
                 if set(get_args(item.model_fields["kind"].annotation)) & set(location[depth + 1 :])
             ]
-        model = found[0] if found else model
+        model = models[0] if models else model
     return set(model.model_fields)
 
 
-def in_section(message: str, model: type[BaseModel], place: str, location: tuple = ()) -> str:
-    """Return a message with the place of its section before the setting that it names."""
+def in_section(message: str, model: type[BaseModel], path: str, location: tuple = ()) -> str:
+    """Return a message with the path of its section before the setting that it names."""
     setting = re.split(r"[ .:]", message)[0] in _known_keys(model, location)
-    return f"{place}{'.' if setting else ' '}{message}" if place else message
+    return f"{path}{'.' if setting else ' '}{message}" if path else message
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -53,19 +53,19 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     for item in error.errors():
         location = item["loc"]
         shown = location[:2] + location[3:] if location[:1] == ("datasets",) else location
-        place = ".".join([*([prefix] if prefix else []), *map(str, shown)])
+        path = ".".join([*([prefix] if prefix else []), *map(str, shown)])
         got, kind = item["input"], item["type"]
         message = item["msg"].removeprefix("Value error, ")
         message = re.sub("^(Input|String|List|Dictionary|Value) should ", "must ", message)
         if kind == "extra_forbidden":
             hint = closest(str(location[-1]), _known_keys(model, location[:-1]))
-            lines.append(f"{place} is no setting{hint}")
+            lines.append(f"{path} is no setting{hint}")
         elif kind == "value_error":
-            lines.append(in_section(message, model, place, location))
+            lines.append(in_section(message, model, path, location))
         elif kind == "missing":
-            lines.append(f"{place} is missing")
+            lines.append(f"{path} is missing")
         else:
-            line = f"{place} {message}, got {got!r}"
+            line = f"{path} {message}, got {got!r}"
             if isinstance(got, str) and re.fullmatch(r"\d+(\.\d*)?e[+-]?\d+", got):
                 number = repr(float(got))
                 number = number if "." in number else number.replace("e", ".0e")

@@ -143,7 +143,7 @@ class Config(Section):
         description="Name: training method of your own. What rows can name beside the catalogue's.",
     )
     rows: Annotated[dict[Name, Row], Field(min_length=1)] = Field(
-        description="Name: row of the tables."
+        description="Name: row of the tables; if `only.rows` is a list, only those that it names."
     )
     ablations: Ablations | None = Field(
         None, description="Variants and sweeps of one row; null = none."
@@ -158,7 +158,7 @@ class Config(Section):
     _of_texts: "Config | None" = PrivateAttr(None)
 
     def method(self, name: str) -> MethodEntry:
-        """Return a row's method, of the registry or one of one's own."""
+        """Return a row's method, of the catalogue or of `methods`."""
         method = self.rows[name].method
         if method not in self.methods:
             return METHODS[method]
@@ -197,20 +197,20 @@ class Config(Section):
 
     def for_source(self, row: str, source: str) -> "Config":
         """Return the configuration that one outlier source of a row is made by."""
-        own = self.for_row(row)
+        config = self.for_row(row)
         if source not in self.sources:
-            return own
-        return own._changed(self.sources[source].set, f"sources.{source}.set")
+            return config
+        return config._changed(self.sources[source].set, f"sources.{source}.set")
 
-    def _changed(self, overrides: Overrides, place: str) -> "Config":
+    def _changed(self, overrides: Overrides, setting: str) -> "Config":
         changed = {}
         for section, values in overrides.items():
             if section not in OVERRIDDEN:
-                raise ValueError(f"{place}.{section} must be one of {', '.join(OVERRIDDEN)}")
+                raise ValueError(f"{setting}.{section} must be one of {', '.join(OVERRIDDEN)}")
             model = getattr(self, section)
             try:
                 changed[section] = type(model).model_validate(merged(model.model_dump(), values))
             except ValidationError as error:
-                lines = explain(error, type(model), f"{place}.{section}")
+                lines = explain(error, type(model), f"{setting}.{section}")
                 raise ValueError("; ".join(lines)) from None
         return self.model_copy(update=changed)

@@ -12,9 +12,12 @@ REFERENCE = "ablations/reference"  # no row of the configuration can have such a
 
 @dataclass(frozen=True)
 class Study:
-    """`config` holds a row for each point and the ablations' seeds. `sweeps`: {setting: {value:
-    variant}} in rising order of values, the unchanged row's variant being empty; `defaults`: that
-    row's own values."""
+    """The ablations of a configuration, as rows of it.
+
+    `config` has a row for each point, and the ablations' seeds. `sweeps` is {setting: {value:
+    variant}} in rising order of values; the unchanged row has the empty variant. `defaults` are the
+    values of that row.
+    """
 
     config: Config
     variants: list[str]
@@ -40,40 +43,41 @@ def study(config: Config) -> Study:
 
     Raises ValueError, naming the setting, for a row, setting or value that cannot be.
     """
-    given = config.ablations
-    if given.row not in config.rows:
+    ablations = config.ablations
+    if ablations.row not in config.rows:
+        hint = closest(ablations.row, config.rows)
         raise ValueError(
-            f"ablations.row must name a row, got {given.row!r}{closest(given.row, config.rows)}; "
+            f"ablations.row must name a row, got {ablations.row!r}{hint}; "
             "write ablations: null for none"
         )
-    base = config.rows[given.row]
+    base = config.rows[ablations.row]
     rows = dict(config.rows)
 
-    def add(variant: str, overrides: Overrides, place: str) -> Config:
-        changed = merged(merged(base.set, given.set), overrides)
+    def add(variant: str, overrides: Overrides, setting: str) -> Config:
+        changed = merged(merged(base.set, ablations.set), overrides)
         rows[_name(variant)] = base.model_copy(update={"variant": variant, "set": changed})
-        whole = config.model_copy(update={"rows": rows, "seeds": given.seeds or config.seeds})
+        whole = config.model_copy(update={"rows": rows, "seeds": ablations.seeds or config.seeds})
         try:
             check_row(whole, _name(variant))
         except ValueError as error:
-            text = str(error).replace(f"rows.{_name(variant)}.set", place)
+            text = str(error).replace(f"rows.{_name(variant)}.set", setting)
             raise ValueError(text) from None
         return whole
 
     whole = add("", {}, "ablations.set")
     reference = whole.for_row(REFERENCE)
-    for name, overrides in given.variants.items():
+    for name, overrides in ablations.variants.items():
         whole = add(name, overrides, f"ablations.variants.{name}")
     sweeps, defaults = {}, {}
-    for setting, values in given.sweeps.items():
+    for setting, values in ablations.sweeps.items():
         section, key = setting.split(".")
         settings = getattr(reference, section, None)
         if not hasattr(settings, key):
             raise ValueError(f"ablations.sweeps.{setting} must name a setting, section.setting")
-        own = getattr(settings, key)
-        points = {own: ""}
-        for value in set(values) - {own}:
+        default = getattr(settings, key)
+        points = {default: ""}
+        for value in set(values) - {default}:
             points[value] = f"{key}={value:g}"
             whole = add(points[value], {section: {key: value}}, f"ablations.sweeps.{setting}")
-        sweeps[setting], defaults[setting] = dict(sorted(points.items())), own
-    return Study(whole, list(given.variants), sweeps, defaults)
+        sweeps[setting], defaults[setting] = dict(sorted(points.items())), default
+    return Study(whole, list(ablations.variants), sweeps, defaults)

@@ -15,10 +15,11 @@ from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.corpus import read_split
 from bood_tasks.jobs.job import read_job
+from bood_tasks.networks.padding import PAD
 
 VERSION = 1
 FILE = "tokenizer.json"
-PAD, UNKNOWN, END = range(3)
+UNKNOWN, END = PAD + 1, PAD + 2
 SPECIAL = ("[PAD]", "[UNK]", "[EOS]")
 
 

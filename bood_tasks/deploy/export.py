@@ -17,32 +17,31 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from bood_tasks.deploy.load import Detector, Reader, load_detector
+from bood_tasks.deploy.load import ScoredNetwork, TrainedDetector, load_detector
 from bood_tasks.networks.pixels import to_input
+from bood_tasks.scoring.roc import LEVEL
 from bood_tasks.training.augmentation import centre_crop
-
-TPR = 0.95
 
 
 class Graph(nn.Module):
     """A detector from pixels to score and logits."""
 
-    def __init__(self, reader: Reader, crop: int | None):
+    def __init__(self, network: ScoredNetwork, crop: int | None):
         super().__init__()
-        self.reader, self.crop = reader, crop
+        self.network, self.crop = network, crop
 
     def forward(
         self, pictures: UInt8[Tensor, "n 3 h w"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n v"]]:
-        return self.reader(to_input(centre_crop(pictures, self.crop)))
+        return self.network(to_input(centre_crop(pictures, self.crop)))
 
 
-def metadata(detector: Detector) -> dict[str, str]:
+def metadata(detector: TrainedDetector) -> dict[str, str]:
     """Return what a user of the file must know; the module's docstring explains the keys."""
     given = {
         "score": detector.score,
-        "threshold": detector.threshold(TPR),
-        "tpr": TPR,
+        "threshold": detector.threshold(LEVEL),
+        "tpr": LEVEL,
         "calibration": detector.calibration,
         "classes": json.dumps(detector.classes),
         "crop": "" if detector.crop is None else detector.crop,
@@ -61,10 +60,10 @@ def export(
     if not out.resolve().parent.is_dir():
         raise FileNotFoundError(f"--out must lie in a folder that is there, got {out}; make it")
     detector = load_detector(artifact, score=score, method=method)
-    if detector.reader.magnitude:
+    if detector.network.magnitude:
         raise ValueError(
             f"the score must not need gradients, got {detector.score} with magnitude "
-            f"{detector.reader.magnitude:g}: ONNX holds no backward pass; choose another score of "
+            f"{detector.network.magnitude:g}: ONNX holds no backward pass; choose another score of "
             "this detector by --score, or use `bood score`"
         )
     side = detector.image["size"]
@@ -72,7 +71,7 @@ def export(
         warnings.simplefilter("ignore")  # about torch's own code
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            Graph(detector.reader, detector.crop).eval(),
+            Graph(detector.network, detector.crop).eval(),
             (torch.zeros(2, 3, side, side, dtype=torch.uint8),),
             input_names=["pictures"],
             output_names=["score", "logits"],

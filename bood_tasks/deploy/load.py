@@ -26,14 +26,14 @@ from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import load_model
 from bood_tasks.jobs.environment import inference_batch, run_setting
 from bood_tasks.scoring.posthoc.base import State
-from bood_tasks.scoring.roc import first_threshold
+from bood_tasks.scoring.roc import LEVEL, first_threshold
 from bood_tasks.scoring.scores import of_outputs, of_pictures
 from bood_tasks.training.predict import predict
 
 STATE = "state.safetensors"
 
 
-class Reader(nn.Module):
+class ScoredNetwork(nn.Module):
     """A trained network with one fitted score: what a detector runs and `bood export` writes."""
 
     def __init__(self, model: Method, settings: Mapping, state: State, magnitude: float):
@@ -55,7 +55,7 @@ class Reader(nn.Module):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Verdict:
     """What a detector says of n pictures."""
 
     scores: Float[np.ndarray, " n"]  # larger = more ID
@@ -63,7 +63,7 @@ class Judgement:
     classes: np.ndarray  # name of the most likely ID class, for OOD pictures as well
 
 
-class Detector:
+class TrainedDetector:
     """A trained detector with one score; `load_detector` makes it.
 
     `classes` are the ID class names in the order of the logits, `image` is how a picture is
@@ -71,17 +71,17 @@ class Detector:
     all), `reference` the scores of `calibration`, ID pictures by which thresholds are set.
     """
 
-    def __init__(self, reader: Reader, lineage: Lineage, device: str):
-        self.reader, self.device, self.crop = reader, device, lineage.crop
-        self.score = reader.settings["score"]
+    def __init__(self, network: ScoredNetwork, lineage: Lineage, device: str):
+        self.network, self.device, self.crop = network, device, lineage.crop
+        self.score = network.settings["score"]
         self.classes: list[str] = lineage.dataset.json("dataset.json")["classes"]
         self.image: dict = lineage.dataset.settings["image"]
-        name = reader.settings["id"]
+        name = network.settings["id"]
         held_out = f"{name}/validation/score" in lineage.scores
         self.calibration = f"{name}/{'validation' if held_out else 'test'}"
         self.reference = lineage.scores[f"{self.calibration}/score"][:]
 
-    def threshold(self, tpr: float = 0.95) -> float:
+    def threshold(self, tpr: float = LEVEL) -> float:
         """Return the strictest threshold that accepts at least a share `tpr` of `calibration`.
 
         The rule `first` of metrics. Raises ValueError unless 0 < tpr <= 1.
@@ -94,7 +94,7 @@ class Detector:
         with ThreadPoolExecutor(run_setting("workers")) as pool:
             return list(pool.map(read, range(len(pictures))))
 
-    def judge(self, images: Pictures, *, tpr: float) -> Judgement:
+    def judge(self, images: Pictures, *, tpr: float) -> Verdict:
         """Return what the detector says of pictures that `read` returned.
 
         Raises ValueError if a score is not finite.
@@ -102,7 +102,7 @@ class Detector:
         threshold = self.threshold(tpr)
 
         def side_by_side(x: Tensor) -> Tensor:
-            score, logits = self.reader(x)
+            score, logits = self.network(x)
             return torch.cat([score[:, None], logits], 1)
 
         table = predict(
@@ -116,9 +116,9 @@ class Detector:
             )
         scores = table[:, 0]
         decisions = np.where(scores >= threshold, "ID", "OOD")
-        return Judgement(scores, decisions, np.array(self.classes)[table[:, 1:].argmax(1)])
+        return Verdict(scores, decisions, np.array(self.classes)[table[:, 1:].argmax(1)])
 
-    def __call__(self, pictures: Given, *, tpr: float = 0.95) -> Judgement:
+    def __call__(self, pictures: Given, *, tpr: float = LEVEL) -> Verdict:
         """Return scores, decisions and classes of pictures: what `bood score` writes.
 
         `pictures` are PIL pictures, paths, or uint8 [n, h, w, 3], RGB, of any size. Raises
@@ -160,7 +160,7 @@ def load_detector(
     *,
     score: str | None = None,
     method: Path | str | None = None,
-) -> Detector:
+) -> TrainedDetector:
     """Return a trained detector, to be called on pictures.
 
     `path` is the folder of a scores artifact, or of a detector's with `score` to choose among its
@@ -172,13 +172,13 @@ def load_detector(
     source = own_method(lineage.detector.settings, method)
     scores = lineage.scores
     state = load_file(scores.folder / STATE, device) if STATE in scores.files else {}
-    reader = Reader(
+    network = ScoredNetwork(
         load_model(lineage.detector, device, source),
         scores.settings,
         state,
         scores.json("score.json").get("magnitude", 0.0),
     )
-    detector = Detector(reader, lineage, device)
+    detector = TrainedDetector(network, lineage, device)
     if detector.calibration.endswith("/test"):
         warnings.warn(
             f"{scores.folder} has no ID validation scores, so thresholds follow from "

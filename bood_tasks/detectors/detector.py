@@ -17,14 +17,14 @@ from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.detectors.method import Method
-from bood_tasks.detectors.model import FILE, build, network_description
-from bood_tasks.detectors.outliers import open_outliers, rows_of
+from bood_tasks.detectors.model import DESCRIPTION, build, network_description
+from bood_tasks.detectors.outliers import open_outliers, samples_of
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import place
+from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe
 
@@ -60,13 +60,13 @@ def train_detector(
     curve, rate = fit(
         model,
         lambda net, x, y, step: net.loss(x, y, step),
-        place(images, device),
+        load_where_it_fits(images, device),
         torch.from_numpy(labels),
         recipe,
         stage="detector",
         seed=seed,
         checkpoint=checkpoint,
-        outliers=[(place(rows, device), share) for rows, share in outliers],
+        outliers=[(load_where_it_fits(rows, device), share) for rows, share in outliers],
         snapshots=snapshots,
         optimisers=model.optimisers(recipe),
     )
@@ -77,7 +77,7 @@ def _start(job: Job, description: Mapping) -> dict[str, Tensor] | None:
     """Return the weights to start from; raises ValueError if they are another network's."""
     if "start" not in job.inputs:
         return None
-    given = job.inputs["start"].json(FILE)
+    given = job.inputs["start"].json(DESCRIPTION)
     shape = set(description) - {"method", "settings"}
     different = {key: given.get(key) for key in shape if given.get(key) != description[key]}
     if different:
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
         if snapshots:
             snapshots.mkdir(exist_ok=True)
         model, curve, rate = train_detector(
-            rows_of(data, "train"),
+            samples_of(data, "train"),
             data["train/labels"][:],
             open_outliers(job, facts),
             recipe,
@@ -117,12 +117,12 @@ def main(argv: list[str] | None = None) -> None:
             source=job.source,
         )
         save_weights(model, draft.folder / "model.safetensors")
-        write_json(draft.folder / FILE, description)
+        write_json(draft.folder / DESCRIPTION, description)
         pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
         split = "validation" if "validation" in data else "test"
         logits = predict(
             model,
-            rows_of(data, split),
+            samples_of(data, split),
             batch_size=inference_batch(),
             device=device,
             crop=recipe.crop,

@@ -10,7 +10,7 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.method import Method
 from bood_tasks.networks.build import network
 
-FILE = "method.json"
+DESCRIPTION = "method.json"
 
 
 def method_class(module: str, source: str = "") -> type[Method]:
@@ -42,7 +42,7 @@ def build(description: Mapping, source: str = "") -> Method:
 
 def load_model(artifact: Artifact, device: str, source: str = "") -> Method:
     """Return a trained network in evaluation mode; a method of one's own needs its `source`."""
-    model = build(artifact.json(FILE), source)
+    model = build(artifact.json(DESCRIPTION), source)
     model.load_state_dict(load_file(artifact.folder / "model.safetensors"))
     return model.to(device, memory_format=torch.channels_last).eval()
 

@@ -12,7 +12,7 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import Job
-from bood_tasks.training.predict import is_text
+from bood_tasks.training.predict import are_tokens
 
 ROWS_AT_ONCE = 100  # an image shard's file block
 
@@ -41,7 +41,7 @@ def resized_blocks(
                 block = array[first : first + ROWS_AT_ONCE]
                 if kept is not None:
                     block = block[kept[before + first : before + first + len(block)]]
-                if not is_text(block) and block.shape[1:3] != (size, size) and len(block):
+                if not are_tokens(block) and block.shape[1:3] != (size, size) and len(block):
                     block = np.stack(list(pool.map(fit_in, block)))
                 if len(block):
                     yield block
@@ -67,10 +67,10 @@ def resized_outliers(
     return found
 
 
-def rows_of(artifact: Artifact, part: str = "") -> zarr.Array:
+def samples_of(artifact: Artifact, split: str = "") -> zarr.Array:
     """Return a split's pictures or tokens, or those of an artifact that has no splits."""
-    place = f"{part}/" if part else ""
-    return artifact[f"{place}images" if f"{place}images" in artifact else f"{place}tokens"]
+    prefix = f"{split}/" if split else ""
+    return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
 
 
 def first_rows(arrays: Sequence[zarr.Array], count: int | None) -> list[np.ndarray | zarr.Array]:
@@ -110,10 +110,10 @@ def open_outliers(job: Job, facts: Mapping) -> list[tuple[np.ndarray | zarr.Arra
     for source in job.settings.get("sources", ()):
         own, left = left[: source["artifacts"]], left[source["artifacts"] :]
         arrays = first_rows(
-            [rows_of(item, "test" if "test" in item else "") for item in own], source["count"]
+            [samples_of(item, "test" if "test" in item else "") for item in own], source["count"]
         )
         kept = _kept(next(filters)) if source.get("filtered") else None
-        if is_text(arrays[0]):
+        if are_tokens(arrays[0]):
             rows = np.concatenate([array[:] for array in arrays])
             rows = rows if kept is None else rows[kept]
             for item in own:

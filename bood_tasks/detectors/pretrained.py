@@ -7,7 +7,7 @@ unless it is new. Leaves model.safetensors and method.json, as detector.py.
 from pathlib import Path
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.detectors.model import FILE, build, network_description
+from bood_tasks.detectors.model import DESCRIPTION, build, network_description
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.job import read_job
 from bood_tasks.networks.weights import initialised, read_weights, require_fitting, save_weights
@@ -39,5 +39,5 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f"detector.pretrained: {error} ({cure})") from None
     with job.draft() as draft:
         save_weights(model, draft.folder / "model.safetensors")
-        write_json(draft.folder / FILE, description)
+        write_json(draft.folder / DESCRIPTION, description)
         draft.finish()

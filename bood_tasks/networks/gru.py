@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-PAD = 0  # of vocabulary.py
+from bood_tasks.networks.padding import PAD
 
 
 class GRUClassifier(nn.Module):

@@ -10,6 +10,11 @@ from bood_tasks.plan.datasets import content, dataset
 from bood_tasks.plan.synthesis import gan_images, images, texts
 
 
+def method_file(trained: Spec) -> str:
+    """Return the file of one's own method that a detector needs to be read, "" without one."""
+    return "" if trained.stage == "pretrained" else trained.source  # that of weights is no method
+
+
 def outlier_filter(
     config: Config, own: Config, shards: tuple[Spec, ...], count: int | None, seed: int
 ) -> Spec | None:
@@ -22,7 +27,7 @@ def outlier_filter(
     inputs = {"outliers": shards, "detector": judge, "dataset": dataset(own, own.id)}
     kind = shards[0].name.split("-seed")[0]
     name = readable(kind, f"p{item.max_confidence:g}", f"seed{seed}")
-    return Spec("outlier_filter", name, settings, inputs, judge.source)
+    return Spec("outlier_filter", name, settings, inputs, method_file(judge))
 
 
 def outliers(

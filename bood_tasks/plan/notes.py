@@ -8,6 +8,12 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
 
 
+def _filtered(config: Config) -> dict:
+    """Return the outlier filter's settings, if there is one."""
+    item = config.outlier_filter
+    return {} if item.max_confidence is None else {"outlier_filter": item.model_dump()}
+
+
 def notes(config: Config, rows: Iterable[str]) -> dict:
     """Return the choices behind BOOD's tables and figures of these rows."""
     rows = list(rows)
@@ -28,6 +34,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "detector": config.detector.model_dump(exclude=set(SECTIONS)),
         **own,
         **config.scoring.model_dump(include=scores),
+        **_filtered(config),
     }
 
 
@@ -52,6 +59,7 @@ def goe_notes(config: Config) -> dict:
     return {
         **_of_all(config, config.rows),
         **found,
+        **_filtered(first),
         "detector": first.detector.model_dump(exclude=unused),
         "outlier_exposure": first.detector.outlier_exposure.model_dump(),
     }

@@ -8,7 +8,7 @@ from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
 from bood_tasks.plan.datasets import dataset
-from bood_tasks.plan.detectors import detector
+from bood_tasks.plan.detectors import detector, method_file
 
 
 def label_scores(config: Config, rows: Iterable[str]) -> tuple[list[dict], tuple[Spec, ...]]:
@@ -58,7 +58,7 @@ def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
     name = trained.name
     if training:
         settings["training"], name = True, f"{name}-train"
-    return Spec("outputs", name, settings, inputs, trained.source)
+    return Spec("outputs", name, settings, inputs, method_file(trained))
 
 
 def scores(config: Config, row: str, seed: int, score: str) -> Spec:
@@ -76,7 +76,7 @@ def scores(config: Config, row: str, seed: int, score: str) -> Spec:
     source = ""
     if entry.linear or entry.gradients:
         inputs["detector"] = found.inputs["detector"]
-        source = inputs["detector"].source
+        source = method_file(inputs["detector"])
     if entry.gradients:
         inputs["datasets"] = found.inputs["datasets"]
         settings |= {"datasets": found.settings["datasets"], "crop": config.image.crop}

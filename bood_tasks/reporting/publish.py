@@ -1,4 +1,4 @@
-"""Put what people read into results/, replacing what was there, and record which artifact it is.
+"""Copy a product into results/, replacing what was there, and record which artifact it is.
 
 The record `.published/<kind>-<digest>.json` stands if and only if results/ holds that artifact's
 files: records are withdrawn before the first file changes and written after the last one.
@@ -28,7 +28,7 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def _recorded(record: Path) -> set[str]:
-    """Names of files below results/ that a record lists; a damaged one lists none."""
+    """Return the names of files below results/ that a record lists; a damaged one lists none."""
     try:
         names = json.loads(record.read_text(encoding="utf-8"))["files"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -48,30 +48,30 @@ def publish(artifact: Artifact, record: Path, *, kind: str) -> list[Path]:
     damage = damaged_files(artifact.folder, artifact.files, rehash=True)
     if damage:
         raise ValueError(f"{artifact.folder}: {damage[0]}; run `bood verify --repair`")
-    results, place = record.parent.parent, Path(PRODUCTS[kind].folder)
+    results, folder = record.parent.parent, Path(PRODUCTS[kind].folder)
     require_writable(record.parent)
-    require_writable(results / place)
+    require_writable(results / folder)
 
-    sources = {
-        (place / path.relative_to(artifact.folder)).as_posix(): path
+    payload = {
+        (folder / path.relative_to(artifact.folder)).as_posix(): path
         for path in payload_files(artifact.folder)
     }
     pending = record.parent / f"{kind}.pending"
     earlier = sorted(record.parent.glob(f"{kind}-*.json"))
-    ours = set(sources).union(*map(_recorded, [pending, *earlier]))
+    ours = set(payload).union(*map(_recorded, [pending, *earlier]))
     write_json(pending, {"files": sorted(ours)})
     for note in earlier:
         note.unlink()
-    for name, source in sources.items():
+    for name, source in payload.items():
         _replace(source, results / name)
-    for name in ours - set(sources):
+    for name in ours - set(payload):
         (results / name).unlink(missing_ok=True)
     write_json(
         record,
-        {"artifact": artifact.folder.as_posix(), "digest": artifact.digest, "files": list(sources)},
+        {"artifact": artifact.folder.as_posix(), "digest": artifact.digest, "files": list(payload)},
     )
     pending.unlink()
-    return [results / name for name in sources]
+    return [results / name for name in payload]
 
 
 def exhibits(record: Path) -> dict[str, str]:

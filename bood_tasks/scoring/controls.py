@@ -1,18 +1,22 @@
-"""What pixels or lengths alone could tell: the controls beside every table."""
+"""What the plainest statistics of pictures or texts alone could tell, beside every table."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import zarr
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.jobs.job import Job
 from bood_tasks.scoring.roc import Threshold, auroc, compare
 
 PICTURES_AT_ONCE = 256
 Pictures = UInt8[ndarray, "n h w 3"] | zarr.Array
+Statistics = Callable[[Artifact, str], dict[str, ndarray]]  # of a split, by name, a value a sample
+Marks = Callable[[Artifact, str], list[bytes]]  # of a split: exact copies have the same
 
 
 def picture_batches(images: Pictures) -> Iterator[UInt8[ndarray, "n h w 3"]]:
@@ -56,14 +60,16 @@ def compared(settings: Mapping) -> list[tuple[str, str]]:
     ]
 
 
-def count_copies(data: Mapping[str, Artifact], settings: Mapping) -> dict[str, dict[str, int]]:
-    """Count each set's pictures that ID training or test has, too; ID test's that training has."""
+def count_copies(
+    data: Mapping[str, Artifact], settings: Mapping, marks_of: Marks
+) -> dict[str, dict[str, int]]:
+    """Count each set's samples that ID training or test has, too; ID test's that training has."""
     inside = data[settings["id"]]
-    splits = {split: fingerprints(inside[f"{split}/images"]) for split in ("train", "test")}
+    splits = {split: marks_of(inside, split) for split in ("train", "test")}
     known = {split: set(found) for split, found in splits.items()}
     counts = {settings["id"]: {"in_training": sum(x in known["train"] for x in splits["test"])}}
     for name, _ in compared(settings):
-        found = fingerprints(data[name]["test/images"])
+        found = marks_of(data[name], "test")
         counts[name] = {
             f"in_{word}": sum(x in known[split] for x in found)
             for split, word in (("train", "training"), ("test", "test"))
@@ -86,3 +92,24 @@ def figures(
         "n": len(out_scores),
         "figures": compare(in_scores, out_scores, threshold=threshold),
     }
+
+
+def write_controls(
+    job: Job, statistics_of: Statistics, marks_of: Marks, *, alone: tuple[str, ...] = ()
+) -> None:
+    """Write the stage's JSON: for each OOD set its best statistic, those that stand `alone` beside
+    it, and its exact copies of ID samples."""
+    settings, stage = job.settings, job.identity["stage"]
+    data = dict(zip(settings["datasets"], job.inputs["datasets"], strict=True))
+    facts = count_copies(data, settings, marks_of)
+    splits = dict.fromkeys(split for _, split in compared(settings))
+    insides = {split: statistics_of(data[settings["id"]], split) for split in splits}
+    for name, split in compared(settings):
+        inside, outside = insides[split], statistics_of(data[name], "test")
+        facts[name] |= figures(inside, outside, threshold=settings["threshold"])
+        for one in alone:
+            sides = ({one: side[one]} for side in (inside, outside))
+            facts[name][one] = figures(*sides, threshold=settings["threshold"])
+    with job.draft() as draft:
+        write_json(draft.folder / f"{stage}.json", facts)
+        draft.finish(rows={"data sets": len(facts)})

@@ -1,4 +1,4 @@
-"""The figures after every epoch of a detector's training (GOE's figure 4), by its kept weights.
+"""The metrics after every epoch of a detector's training (GOE's figure 4), by its kept weights.
 
 Leaves epochs.csv: as metrics.csv, less what names the row, with the epoch.
 """
@@ -10,19 +10,18 @@ import torch
 from safetensors.torch import load_file
 
 from bood_tasks.detectors.model import load_model
-from bood_tasks.detectors.outliers import rows_of
+from bood_tasks.detectors.outliers import samples_of
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.scoring import metrics
 from bood_tasks.scoring.outputs import run_outputs, splits
 from bood_tasks.scoring.roc import compare
 from bood_tasks.scoring.scores import of_outputs
 
 VERSION = 1
-COLUMNS = (
-    "epoch", "score", "id_dataset", "ood_dataset", "split", "metric", "convention", "value",
-    "n_id", "n_ood",
-)  # fmt: skip
+NOT_OURS = ("method", "variant", "seed")  # the artifact is one row's, of one seed
+COLUMNS = ("epoch", *(name for name in metrics.COLUMNS if name not in NOT_OURS))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
             scored: dict[str, dict[str, np.ndarray]] = {}
             for name, data in parts:
                 outputs = run_outputs(
-                    model, rows_of(data, "test"), batch_size=inference_batch(), device=device,
+                    model, samples_of(data, "test"), batch_size=inference_batch(), device=device,
                     crop=settings["crop"],
                 )  # fmt: skip
                 given = {key: torch.from_numpy(x) for key, x in outputs.items()}
@@ -54,12 +53,14 @@ def main(argv: list[str] | None = None) -> None:
                 inside = scored[settings["id"]][score]
                 for name in settings["test"]:
                     outside = scored[name][score]
-                    for figure in compare(inside, outside, threshold=settings["threshold"]):
-                        label = (int(path.stem), score, settings["id"], name, "test")
-                        found.append((*label, *figure, len(inside), len(outside)))
+                    known = {"score": score, "id_dataset": settings["id"], "ood_dataset": name}
+                    known |= {"split": "test", "n_id": len(inside), "n_ood": len(outside)}
+                    values = compare(inside, outside, threshold=settings["threshold"])
+                    rows = metrics.records(known, values)
+                    found += [{"epoch": int(path.stem), **row} for row in rows]
             advance()
         with (draft.folder / "epochs.csv").open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(COLUMNS)
+            writer = csv.DictWriter(handle, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
             writer.writerows(found)
         draft.finish(rows={"epochs": len(weights)})

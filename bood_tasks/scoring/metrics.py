@@ -1,11 +1,11 @@
-"""Compute metrics.csv, one value per row, from per-sample scores (method: section 9).
+"""Compute metrics.csv, one value per row, from the scores of every sample (method: section 9).
 
 Scores are larger for samples that look more like ID. Test and control sets are compared with the
 ID test split, validation sets with the ID validation split. No averages here: tables make them.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from bood_tasks.artifacts.store import Artifact
@@ -14,29 +14,34 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.scoring.roc import compare
 
 VERSION = 3
-COLUMNS = {  # texts tell values apart
+COLUMNS = {
     "method": str, "variant": str, "score": str, "id_dataset": str, "ood_dataset": str,
     "split": str, "seed": int, "metric": str, "convention": str, "value": float, "n_id": int,
     "n_ood": int,
 }  # fmt: skip
+KEYS = (  # what tells values apart, but for the seed
+    "method", "variant", "score", "id_dataset", "ood_dataset", "split", "metric", "convention",
+)  # fmt: skip
 
 
-def _accuracies(scores: Artifact, label: dict, name: str) -> Iterable[dict]:
-    """Rows of one detector's accuracies; a data set may have no validation split."""
+def records(known: Mapping, values: Iterable[Sequence]) -> Iterator[dict]:
+    """Yield a row per (metric, convention, value); columns that are not known are empty or 0."""
+    for metric, convention, value in values:
+        row = {**known, "metric": metric, "convention": convention, "value": value}
+        yield {name: row.get(name, kind()) for name, kind in COLUMNS.items()}
+
+
+def _accuracies(scores: Artifact, label: dict, name: str) -> Iterator[dict]:
+    """Yield one detector's accuracies; a data set may have no validation split."""
     for split in ("test", "validation"):
-        if f"{name}/{split}/correct" not in scores:
-            continue
-        correct = scores[f"{name}/{split}/correct"][:]
-        yield {
-            "method": label["method"], "variant": label["variant"], "seed": label["seed"],
-            "id_dataset": name, "score": "", "ood_dataset": "", "split": split,
-            "metric": "id_acc", "convention": "", "value": float(correct.mean()),
-            "n_id": len(correct), "n_ood": 0,
-        }  # fmt: skip
+        if f"{name}/{split}/correct" in scores:
+            correct = scores[f"{name}/{split}/correct"][:]
+            known = {"score": "", "id_dataset": name, "split": split, "n_id": len(correct)}
+            yield from records(label | known, [("id_acc", "", float(correct.mean()))])
 
 
-def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
-    """Rows of one score of one detector on each OOD set."""
+def _rows(scores: Artifact, label: dict, settings: dict) -> Iterator[dict]:
+    """Yield one score of one detector on each OOD set."""
     name = settings["id"]
     for split in ("test", "validation", "control"):
         if not settings[split]:
@@ -46,22 +51,19 @@ def _rows(scores: Artifact, label: dict, settings: dict) -> Iterable[dict]:
         for dataset in settings[split]:
             outside = scores[f"{dataset}/test/score"][:]
             try:
-                figures = compare(inside, outside, threshold=settings["threshold"])
+                values = compare(inside, outside, threshold=settings["threshold"])
             except ValueError as error:
                 who = " ".join(filter(None, (label["method"], label["variant"])))
                 raise ValueError(
                     f"{who}, seed {label['seed']}, {label['score']} on {dataset}: {error}"
                 ) from None
-            for metric, convention, value in figures:
-                yield label | {
-                    "id_dataset": name, "ood_dataset": dataset, "split": split,
-                    "metric": metric, "convention": convention, "value": value,
-                    "n_id": len(inside), "n_ood": len(outside),
-                }  # fmt: skip
+            known = {"id_dataset": name, "ood_dataset": dataset, "split": split}
+            known |= {"n_id": len(inside), "n_ood": len(outside)}
+            yield from records(label | known, values)
 
 
-def all_rows(found: Iterable[Artifact], settings: dict) -> Iterable[dict]:
-    """Rows of every score; a detector's accuracies stand before its first one."""
+def all_rows(found: Iterable[Artifact], settings: dict) -> Iterator[dict]:
+    """Yield the rows of every score; a detector's accuracies stand before its first score."""
     seen = set()
     for scores, label in zip(found, settings["rows"], strict=True):
         run = (label["method"], label["variant"], label["seed"])
@@ -71,21 +73,17 @@ def all_rows(found: Iterable[Artifact], settings: dict) -> Iterable[dict]:
         yield from _rows(scores, label, settings)
 
 
-def control_rows(method: str, facts: Mapping[str, Mapping], settings: Mapping) -> Iterable[dict]:
-    """Rows of the best plain statistic of each OOD set, and of the texts' length, of the first
-    seed (pixel_statistics.py, text_statistics.py)."""
+def control_rows(method: str, facts: Mapping[str, Mapping], settings: Mapping) -> Iterator[dict]:
+    """Yield the best plain statistic of each OOD set, and the texts' length, as the first seed's
+    (pixel_statistics.py, text_statistics.py)."""
     for score in (BEST, LENGTH):
         for split in ("test", "validation", "control"):
             for dataset in settings[split]:
                 found = facts[dataset] if score == BEST else facts[dataset].get(score, {})
-                for metric, convention, value in found.get("figures", ()):
-                    yield {
-                        "method": method, "variant": "", "score": score,
-                        "id_dataset": settings["id"], "ood_dataset": dataset, "split": split,
-                        "seed": settings["rows"][0]["seed"],
-                        "metric": metric, "convention": convention, "value": value,
-                        "n_id": found["n_id"], "n_ood": found["n"],
-                    }  # fmt: skip
+                known = {"method": method, "score": score, "seed": settings["rows"][0]["seed"]}
+                known |= {"id_dataset": settings["id"], "ood_dataset": dataset, "split": split}
+                known |= {"n_id": found.get("n_id"), "n_ood": found.get("n")}
+                yield from records(known, found.get("figures", ()))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -93,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     with job.draft() as draft:
         count = 0
         with (draft.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(handle, tuple(COLUMNS), lineterminator="\n")
             writer.writeheader()
             rows = all_rows(job.inputs["scores"], job.settings)
             if "pixels" in job.inputs:

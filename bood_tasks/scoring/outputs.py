@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.model import load_model
-from bood_tasks.detectors.outliers import rows_of
+from bood_tasks.detectors.outliers import samples_of
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, split, data in parts:
             found = run_outputs(
                 model,
-                rows_of(data, split),
+                samples_of(data, split),
                 batch_size=inference_batch(),
                 device=device,
                 crop=job.settings["crop"],

@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.jobs.job import read_job
-from bood_tasks.scoring.controls import Pictures, compared, count_copies, figures, picture_batches
+from bood_tasks.scoring.controls import Pictures, fingerprints, picture_batches, write_controls
 
 VERSION = 1
 NEAR_ZERO = 12  # of 255: black as the eye sees it, though JPEG or resizing moved it (our choice)
@@ -43,17 +42,8 @@ def statistics(images: Pictures) -> dict[str, Float[ndarray, " n"]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    job = read_job(argv)
-    settings = job.settings
-    data = dict(zip(settings["datasets"], job.inputs["datasets"], strict=True))
-    inside = {
-        split: statistics(data[settings["id"]][f"{split}/images"])
-        for split in dict.fromkeys(split for _, split in compared(settings))
-    }
-    facts = count_copies(data, settings)
-    for name, split in compared(settings):
-        outside = statistics(data[name]["test/images"])
-        facts[name] |= figures(inside[split], outside, threshold=settings["threshold"])
-    with job.draft() as draft:
-        write_json(draft.folder / "pixel_statistics.json", facts)
-        draft.finish(rows={"data sets": len(facts)})
+    write_controls(
+        read_job(argv),
+        lambda data, split: statistics(data[f"{split}/images"]),
+        lambda data, split: fingerprints(data[f"{split}/images"]),
+    )

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-LEVEL = 0.95
+from bood_tasks.catalogue.scores import LEVEL
+
 Convention = Literal["id", "ood"]
 Threshold = Literal["first", "nearest"]
 

@@ -24,7 +24,7 @@ from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.synthesis.cosine import cosine_logits
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import place
+from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe, Step, optimiser
 
@@ -61,7 +61,7 @@ def train_encoder(
     curve, rate = fit(
         model,
         loss,
-        place(images, device),
+        load_where_it_fits(images, device),
         torch.from_numpy(labels),
         recipe,
         stage="encoder",

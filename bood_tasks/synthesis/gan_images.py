@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from bood_tasks.generators.biggan.biggan import Generator
+from bood_tasks.generators.biggan.biggan_deep import DeepGenerator
 from bood_tasks.generators.biggan.gan_generator import load_generator
 from bood_tasks.generators.biggan.layouts import FILE
 from bood_tasks.generators.pixels import to_uint8
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     each_shard(job, partial(write_shard, generator=generator, device=device))
 
 
-def write_shard(job: Job, generator: Generator, device: str) -> None:
+def write_shard(job: Job, generator: Generator | DeepGenerator, device: str) -> None:
     """Draw one shard into its artifact."""
     settings, shape = job.settings, generator.shape
     scale, dtype = (

@@ -2,16 +2,19 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+Optimisers = Sequence[torch.optim.Optimizer]
 
 
-def _states(optimisers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[str, dict, Tensor]]:
+def _states(optimisers: Optimisers) -> Iterator[tuple[str, dict, Tensor]]:
     """Yield a name for each optimised parameter, its optimiser's state of it, and itself."""
     for number, optimiser in enumerate(optimisers):
         parameters = [item for group in optimiser.param_groups for item in group["params"]]
@@ -19,27 +22,39 @@ def _states(optimisers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[str, 
             yield f"optimiser.{number}.{index}", optimiser.state[parameter], parameter
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimisers, step: int, curve: list) -> None:
-    """Replace the checkpoint in one step; step and loss curve travel in its header."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], optimisers: Optimisers, step: int, curve: Any
+) -> None:
+    """Replace the checkpoint in one step.
+
+    `tensors` are all weights and buffers that the run goes on from; the next step and the curve,
+    anything that JSON can hold, travel in the file's header.
+    """
+    found = {f"model.{name}": value for name, value in tensors.items()}
     for name, state, _ in _states(optimisers):
         for key, value in state.items():
             if value is not None:  # momentum before the first step
-                tensors[f"{name}.{key}"] = value
+                found[f"{name}.{key}"] = value
     scratch = path.with_suffix(".tmp")
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    plain = {name: value.detach().cpu().contiguous() for name, value in found.items()}
     save_file(plain, scratch, metadata={"step": str(step), "curve": json.dumps(curve)})
     os.replace(scratch, path)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimisers) -> tuple[int, list]:
-    """Load the checkpoint if there is one; return the next step and the curve so far."""
+@torch.no_grad()
+def load_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], optimisers: Optimisers
+) -> tuple[int, Any]:
+    """Copy the checkpoint, if there is one, into `tensors` and the optimisers' states.
+
+    Returns the next step and the curve so far; 0 and an empty list without a checkpoint.
+    """
     if not path.is_file():
         return 0, []
     with safe_open(path, "pt") as file:
+        for name, value in tensors.items():
+            value.copy_(file.get_tensor(f"model.{name}"))
         names = list(file.keys())
-        state = {n.removeprefix("model."): file.get_tensor(n) for n in names if n[:6] == "model."}
-        model.load_state_dict(state)
         for prefix, state, parameter in _states(optimisers):
             for name in names:
                 stem, _, key = name.rpartition(".")

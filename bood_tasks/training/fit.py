@@ -7,7 +7,6 @@ ends with the weights of an unbroken one. On a GPU nothing in a step waits for t
 are read once every STEPS_PER_POINT.
 """
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +23,11 @@ from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import Cropped, Pixels, mirror, resized_crop, shift, to_device
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.loading import Held, Streamed
+from bood_tasks.training.loading import FromDisk, InMemory
 from bood_tasks.training.mixing import Mixture
-from bood_tasks.training.predict import as_input, is_text
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.predict import are_tokens, as_input
+from bood_tasks.training.recipe import Recipe, Step, require_finite, scheduled_lr
 
-LAST_LR = 1e-6
 STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
 CHECKPOINT_SHARE = 0.02  # of the time at most, beside that: large networks at many steps a second
 STEPS_PER_POINT = 10
@@ -43,16 +41,6 @@ def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
     else:
         images = shift(images, recipe.crop, recipe.crop_padding, rng)
     return mirror(images, rng) if recipe.flip else images
-
-
-def cosine_lr(step: int, steps: int, lr: float) -> float:
-    """Return the learning rate of a step: cosine from `lr` down to LAST_LR."""
-    return LAST_LR + (lr - LAST_LR) * (1 + math.cos(math.pi * step / steps)) / 2
-
-
-def scheduled_lr(step: int, steps: int, lr: float, schedule: str) -> float:
-    """Return the learning rate of a step by the recipe's schedule."""
-    return cosine_lr(step, steps, lr) if schedule == "cosine" else lr
 
 
 def _stream(*stream: int | str) -> torch.Generator:
@@ -84,12 +72,8 @@ class _Recorder:
         names = list(self.recent[0])
         rows = [torch.stack([terms[name].float() for name in names]) for terms in self.recent]
         values = torch.stack(rows).double().cpu().numpy()
-        bad = np.flatnonzero(~np.isfinite(values[:, names.index("loss")]))
-        if len(bad):
-            raise ValueError(
-                f"{self.stage}: the loss is {values[bad[0], names.index('loss')]} at step "
-                f"{step - len(values) + int(bad[0])}; lower {self.stage}.lr (now {self.lr:g})"
-            )
+        losses = values[:, names.index("loss")].tolist()
+        require_finite(losses, step - len(losses), {f"{self.stage}.lr": self.lr})
         means = {name: float(np.mean(values[:, k])) for k, name in enumerate(names)}
         self.curve.append({"step": step, "epoch": epoch, **means, "lr": lr})
         self.recent = []
@@ -99,14 +83,14 @@ class _Recorder:
 def fit(
     model: nn.Module,
     loss: Loss,
-    images: Held | Streamed,
+    images: InMemory | FromDisk,
     labels: Int64[Tensor, " n"],
     recipe: Recipe,
     *,
     stage: str,
     seed: int,
     checkpoint: Path,
-    outliers: Sequence[tuple[Held | Streamed, float]] = (),
+    outliers: Sequence[tuple[InMemory | FromDisk, float]] = (),
     snapshots: Path | None = None,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[list[dict[str, float]], float]:
@@ -131,7 +115,7 @@ def fit(
     )  # fmt: skip
     per_epoch, steps = order.per_epoch, order.per_epoch * recipe.epochs
     steps = min(steps, recipe.steps or steps)
-    first, curve = load_checkpoint(checkpoint, model, optimisers)
+    first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers)
     record = _Recorder(stage, curve, recipe.lr)
     step_loss = compiled(loss, device, dynamic=recipe.mixing == "shuffled")
     labels = labels.to(device)
@@ -150,13 +134,13 @@ def fit(
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
                 group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
-            place = Step(step, steps, _stream(seed, stage, "method", step))
+            now = Step(step, steps, _stream(seed, stage, "method", step))
             try:
-                x = as_input(x if is_text(x) else augment(x, recipe, rng))
+                x = as_input(x if are_tokens(x) else augment(x, recipe, rng))
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):
-                    terms = step_loss(model, x, y, place)
+                    terms = step_loss(model, x, y, now)
                 for optimiser in optimisers:
                     optimiser.zero_grad()
                 terms["loss"].backward()
@@ -180,7 +164,7 @@ def fit(
             due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
             if due:
                 saved = time.monotonic()
-                save_checkpoint(checkpoint, model, optimisers, step + 1, curve)
+                save_checkpoint(checkpoint, model.state_dict(), optimisers, step + 1, curve)
                 cost = time.monotonic() - saved
             if snapshots and (step + 1) % per_epoch == 0:
                 path = snapshots / f"{(step + 1) // per_epoch:02d}.safetensors"

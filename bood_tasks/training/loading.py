@@ -34,7 +34,7 @@ def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
     return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
 
 
-class Held:
+class InMemory:
     """Pictures, or tokens [n, l], in memory, the device's or the host's."""
 
     def __init__(self, images: Pixels | Tensor):
@@ -65,7 +65,7 @@ class _Rows(Dataset):
         return torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2)))
 
 
-class Streamed:
+class FromDisk:
     """Pictures in a zarr array that is larger than memory; batches keep their order."""
 
     def __init__(self, images: zarr.Array):
@@ -106,25 +106,27 @@ def free_bytes(device: torch.device | str) -> int:
     return int(min(psutil.virtual_memory().available, _left_in_cgroup()))
 
 
-def place(images: np.ndarray | zarr.Array, device: torch.device | str) -> Held | Streamed:
+def load_where_it_fits(
+    images: np.ndarray | zarr.Array, device: torch.device | str
+) -> InMemory | FromDisk:
     """Return pictures [n, h, w, 3] where they fit: on the device, on the host, or left in zarr.
 
     Tokens [n, l] are small: always on the device.
     """
     if images.ndim == 2:
-        return Held(on_device(images[:], device))
+        return InMemory(on_device(images[:], device))
     size = int(np.prod(images.shape))
     for home in dict.fromkeys((str(device), "cpu")):
         if size > SHARE_OF_MEMORY * free_bytes(home):
             continue
         if isinstance(images, np.ndarray):
-            return Held(to_pixels(images, home))
+            return InMemory(to_pixels(images, home))
         shape = (images.shape[0], images.shape[3], *images.shape[1:3])
         held = torch.empty(shape, dtype=torch.uint8, device=home)
         for start in range(0, len(held), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             held[part] = to_pixels(images[part], home)
-        return Held(held)
+        return InMemory(held)
     if isinstance(images, np.ndarray):  # it is in memory already
-        return Held(torch.from_numpy(images).permute(0, 3, 1, 2))
-    return Streamed(images)
+        return InMemory(torch.from_numpy(images).permute(0, 3, 1, 2))
+    return FromDisk(images)

@@ -15,14 +15,14 @@ from bood_tasks.training.loading import on_device
 ROWS_READ_AHEAD = 2000
 
 
-def is_text(x: np.ndarray | zarr.Array | Tensor) -> bool:
+def are_tokens(x: np.ndarray | zarr.Array | Tensor) -> bool:
     """Whether rows are tokens [n, l], not pictures of four dimensions."""
     return x.ndim == 2
 
 
 def as_input(x: Tensor) -> Tensor:
     """Return network input from pixels [b, 3, h, w], or token numbers from tokens [b, l]."""
-    return x.long() if is_text(x) else to_input(x)
+    return x.long() if are_tokens(x) else to_input(x)
 
 
 @torch.inference_mode()
@@ -51,7 +51,7 @@ def predict(
             while row < len(block):
                 try:
                     rows = on_device(block[row : row + batch_size], device)
-                    rows = rows if is_text(rows) else centre_crop(rows, crop)
+                    rows = rows if are_tokens(rows) else centre_crop(rows, crop)
                     parts.append(function(as_input(rows)).float())
                     row += batch_size
                 except torch.cuda.OutOfMemoryError as error:

@@ -1,14 +1,17 @@
-"""What a training run does at each step: optimisers, losses, schedules."""
+"""What a training run does at each step: optimisers, schedules, the refusal of a loss."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+LAST_LR = 1e-6
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the optimiser does and how rows reach it; fields of config_stages.Training.
+    """What the optimiser does and how rows reach it; fields of the settings' `Training`.
 
     `mixing`: equal = as many outliers as ID rows a step; shuffled = one order of both an epoch.
     `steps`: training ends after so many, if the epochs have more.
@@ -51,3 +54,35 @@ class Step:
     number: int  # from 0
     total: int
     rng: torch.Generator
+
+
+def cosine_lr(step: int, steps: int, lr: float, last: float = LAST_LR) -> float:
+    """Return the learning rate of a step: half a cosine from `lr` down to `last`."""
+    return last + (lr - last) * ((1 + math.cos(math.pi * step / steps)) / 2)
+
+
+def scheduled_lr(step: int, steps: int, lr: float, schedule: str) -> float:
+    """Return the learning rate of a step by the recipe's schedule."""
+    return cosine_lr(step, steps, lr) if schedule == "cosine" else lr
+
+
+def average_decay(step: int, most: float) -> float:
+    """Return the decay of a moving average of weights at a step, `most` in the long run.
+
+    The first steps' weights are forgotten sooner: an average over about all steps so far.
+    """
+    return min(most, (1 + step) / (10 + step))
+
+
+def require_finite(losses: Sequence[float], first: int, lrs: Mapping[str, float]) -> None:
+    """Raise ValueError if a loss of the steps from `first` on is not finite.
+
+    `lrs`: the settings of the learning rates to lower, and their values.
+    """
+    for step, loss in enumerate(losses, first):
+        if not math.isfinite(loss):
+            values = " and ".join(f"{lr:g}" for lr in lrs.values())
+            raise ValueError(
+                f"{' and '.join(lrs)} must keep the loss finite, got {loss} at step {step}; "
+                f"lower {'it' if len(lrs) == 1 else 'them'} (now {values})"
+            )

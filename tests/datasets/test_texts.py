@@ -12,7 +12,7 @@ from bood_tasks.datasets import corpus, tokens, vocabulary
 from bood_tasks.datasets.corpus import read_split
 from bood_tasks.datasets.read_texts import read_corpus, split_of
 from bood_tasks.datasets.vocabulary import make_tokenizer
-from bood_tasks.scoring import text_statistics
+from bood_tasks.scoring import controls, text_statistics
 from tests import fake_artifacts
 
 TSV = {
@@ -225,10 +225,10 @@ def test_length_before_the_cut_stands_on_its_own():
     """Cut to two words, all texts are alike; before the cut they were told apart perfectly."""
     inside = text_statistics.statistics(np.full((10, 2), 5), np.full(10, 2))
     outside = text_statistics.statistics(np.full((10, 2), 5), np.full(10, 9))
-    facts = text_statistics.figures(inside, outside, threshold="first")
+    facts = controls.figures(inside, outside, threshold="first")
     assert (facts["statistic"], facts["auroc"]) == ("length", 1.0)
     rest = [{k: v for k, v in each.items() if k != "length"} for each in (inside, outside)]
-    assert text_statistics.figures(*rest, threshold="first")["auroc"] == 0.5
+    assert controls.figures(*rest, threshold="first")["auroc"] == 0.5
 
 
 def test_statistics_by_hand():

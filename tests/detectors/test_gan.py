@@ -1,13 +1,11 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bood_tasks.detectors.detector import train_detector
 from bood_tasks.detectors.methods.gan import (
     GAN,
     LARGEST_INPUT,
@@ -20,9 +18,7 @@ from bood_tasks.detectors.methods.gan import (
 )
 from bood_tasks.networks.pixels import to_input
 from bood_tasks.networks.resnet import ResNet
-from bood_tasks.training import fit as training
-from bood_tasks.training.fit import cosine_lr
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.recipe import Recipe, Step, cosine_lr
 
 
 def stream(seed=0):
@@ -201,24 +197,6 @@ def test_pictures_are_drawn_from_the_step_alone():
     assert tiny().loss(x, y, step_of(4))["loss"].item() != both[0]
 
 
-def test_state_gives_the_same_next_loss():
-    x, y = batch()
-    first, second = tiny(), tiny()
-    for number in range(3):
-        first.loss(x + number, y, step_of(number))
-    second.load_state_dict(first.state_dict())
-    both = [model.loss(x, y, step_of(3)) for model in (first, second)]
-    assert {k: v.item() for k, v in both[0].items()} == {k: v.item() for k, v in both[1].items()}
-
-
-def test_bf16_gradients_are_finite():
-    model = tiny()
-    with torch.autocast("cpu", torch.bfloat16):
-        terms = model.loss(*batch(), step_of(0))
-    terms["loss"].backward()
-    assert all(weight.grad.isfinite().all() for weight in model.parameters())
-
-
 def test_confidence_falls_beyond_the_data_where_cross_entropy_is_sure():
     """Two classes of dark pictures; on brighter ones, as on noise, CE alone is sure of one."""
     labels = torch.arange(64) % 2
@@ -249,40 +227,3 @@ def test_confidence_falls_beyond_the_data_where_cross_entropy_is_sure():
     assert min(sure[0.0]) > 0.9
     assert sure[1.0][0] < sure[0.0][0] - 0.05
     assert sure[1.0][1] < 0.7
-
-
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
-    """Three optimisers of two kinds come back from the checkpoint."""
-    monkeypatch.setattr(training, "STEPS_PER_POINT", 1)
-    monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 1)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
-    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
-    description = {
-        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
-        "method": "gan",
-        "settings": {"size": 16, "width": 2, "kl_weight": 1.0},
-    }  # fmt: skip
-    original, alive = GAN.loss, [99]
-
-    def dies(self, x, y, step):
-        if step.number == alive[0]:
-            raise KeyboardInterrupt
-        return original(self, x, y, step)
-
-    monkeypatch.setattr(GAN, "loss", dies)
-
-    def train(name):
-        return train_detector(
-            images, np.arange(12) % 2, [], Recipe(3, 6, 0.1, 0, 2, True, 1), description,
-            seed=0, checkpoint=tmp_path / name, device="cpu",
-        )  # fmt: skip
-
-    whole, curve, _ = train("a")
-    alive[0] = 4
-    with pytest.raises(KeyboardInterrupt):
-        train("b")
-    alive[0] = 99
-    resumed, again, _ = train("b")
-    assert curve == again
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name

@@ -7,13 +7,10 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from bood_tasks.detectors.detector import train_detector
 from bood_tasks.detectors.methods.npos import NPOS, dispersion, moved_prototypes, synthesise
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW
-from bood_tasks.training import fit as training
-from bood_tasks.training.fit import cosine_lr
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.recipe import Step, cosine_lr
 
 SETTINGS = {
     "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
@@ -230,17 +227,6 @@ def test_outputs_are_logits_of_prototypes_penultimate_features_and_phi():
     torch.testing.assert_close(found["id_logit"], model.phi(z)[:, 0])
 
 
-def test_state_gives_the_same_next_loss():
-    x, y = batch()
-    first, second = tiny(), tiny()
-    for number in range(5):
-        first.loss(x + number, y, step_of(number))
-    second.load_state_dict(first.state_dict())
-    both = [model.loss(x, y, step_of(5)) for model in (first, second)]
-    assert both[0]["ood"] > 0
-    assert {k: v.item() for k, v in both[0].items()} == {k: v.item() for k, v in both[1].items()}
-
-
 def test_bf16_leaves_embeddings_and_neighbours_in_float32():
     model, given = tiny(queue=2, boundary=2), []
     model.phi.register_forward_hook(lambda phi, rows, found: given.append(rows[0]))
@@ -281,41 +267,3 @@ def test_phi_learns_the_edge_of_the_classes():
         auroc[start] = roc_auc_score(np.arange(len(scores)) < 120, scores)
     assert auroc[1.0] < 0.8
     assert auroc[0.2] > 0.99
-
-
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
-    """Killed after the outliers began: queues, their fill and prototypes come back."""
-    monkeypatch.setattr(training, "STEPS_PER_POINT", 1)
-    monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 1)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
-    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
-    description = {
-        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
-        "method": "npos",
-        "settings": SETTINGS,
-    }  # fmt: skip
-    original, alive = NPOS.loss, [99]
-
-    def dies(self, x, y, step):
-        if step.number == alive[0]:
-            raise KeyboardInterrupt
-        return original(self, x, y, step)
-
-    monkeypatch.setattr(NPOS, "loss", dies)
-
-    def train(name):
-        return train_detector(
-            images, np.arange(12) % 2, [], Recipe(4, 6, 0.1, 0, 2, True, 1), description,
-            seed=0, checkpoint=tmp_path / name, device="cpu",
-        )  # fmt: skip
-
-    whole, curve, _ = train("a")
-    assert [point["ood"] > 0 for point in curve] == [False] * 4 + [True] * 4
-    alive[0] = 6
-    with pytest.raises(KeyboardInterrupt):
-        train("b")
-    alive[0] = 99
-    resumed, again, _ = train("b")
-    assert curve == again
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name

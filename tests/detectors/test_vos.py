@@ -8,13 +8,10 @@ from scipy.stats import chi2, kstest
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from bood_tasks.detectors.detector import train_detector
 from bood_tasks.detectors.methods.queue import Queue
 from bood_tasks.detectors.methods.vos import RIDGE, VOS, fit_gaussians, unlikeliest, weighted_energy
 from bood_tasks.networks.resnet import ResNet
-from bood_tasks.training import fit as training
-from bood_tasks.training.fit import cosine_lr
-from bood_tasks.training.recipe import Recipe, Step
+from bood_tasks.training.recipe import Step, cosine_lr
 
 SETTINGS = {"queue": 4, "candidates": 50, "selected": 2, "weight": 0.1, "start": 0.4}
 
@@ -224,17 +221,6 @@ def test_more_selected_than_candidates_are_refused():
         tiny(selected=51)
 
 
-def test_state_gives_the_same_next_loss():
-    x, y = torch.randn(6, 3, 16, 16, generator=stream()), torch.tensor([0, 0, 1, 1, 2, 2])
-    first, second = tiny(), tiny()
-    for number in range(5):
-        first.loss(x + number, y, step_of(number))
-    second.load_state_dict(first.state_dict())
-    both = [model.loss(x, y, step_of(5)) for model in (first, second)]
-    assert both[0]["ood"] > 0
-    assert {k: v.item() for k, v in both[0].items()} == {k: v.item() for k, v in both[1].items()}
-
-
 def test_bf16_leaves_the_gaussians_in_float32():
     model = tiny(queue=2)
     x, y = torch.randn(6, 3, 16, 16, generator=stream()), torch.tensor([0, 0, 1, 1, 2, 2])
@@ -286,41 +272,3 @@ def test_energy_falls_away_from_the_classes_where_cross_entropy_rises():
         auroc[start] = roc_auc_score(np.arange(len(energies)) < 300, energies)
     assert auroc[1.0] < 0.2
     assert auroc[0.02] > 0.99
-
-
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
-    """Killed after the outliers began: queues and their fill come back from the checkpoint."""
-    monkeypatch.setattr(training, "STEPS_PER_POINT", 1)
-    monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 1)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
-    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
-    description = {
-        "network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 2,
-        "method": "vos",
-        "settings": SETTINGS,
-    }  # fmt: skip
-    original, alive = VOS.loss, [99]
-
-    def dies(self, x, y, step):
-        if step.number == alive[0]:
-            raise KeyboardInterrupt
-        return original(self, x, y, step)
-
-    monkeypatch.setattr(VOS, "loss", dies)
-
-    def train(name):
-        return train_detector(
-            images, np.arange(12) % 2, [], Recipe(4, 6, 0.1, 0, 2, True, 1), description,
-            seed=0, checkpoint=tmp_path / name, device="cpu",
-        )  # fmt: skip
-
-    whole, curve, _ = train("a")
-    assert [point["ood"] > 0 for point in curve] == [False] * 4 + [True] * 4
-    alive[0] = 6
-    with pytest.raises(KeyboardInterrupt):
-        train("b")
-    alive[0] = 99
-    resumed, again, _ = train("b")
-    assert curve == again
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name

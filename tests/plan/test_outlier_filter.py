@@ -3,7 +3,7 @@
 import pytest
 
 from bood_tasks.config.load import ConfigError
-from bood_tasks.plan import detectors
+from bood_tasks.plan import detectors, scoring
 from bood_tasks.plan import plan as planning
 from tests.plan.test_plan import config, digests
 
@@ -39,6 +39,17 @@ def test_a_row_may_be_filtered_alone():
     rows = {"strict": {"method": "bood", "variant": "strict", "set": ON}}
     found = digests(config(rows=rows), "outlier_filter")
     assert len(found) == len(config().seeds)
+
+
+def test_what_reads_a_pretrained_network_takes_its_weights_for_no_method(tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(b"x")
+    weights = {"epochs": 0, "pretrained": str(tmp_path / "w.safetensors")}
+    row = {"method": "ce", "scores": ["msp", "odin"], "set": {"detector": weights}}
+    given = config(rows={"ce": row}, **ON)
+    assert detectors.detector(given, "ce", 0).source
+    (kept,) = detectors.detector(given, "bood", 0).inputs["outlier_filters"]
+    read = [scoring.scores(given, "ce", 0, score) for score in ("msp", "odin")]
+    assert [spec.source for spec in (kept, *read, read[0].inputs["outputs"])] == [""] * 4
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import Held
+from bood_tasks.training.loading import InMemory
 from bood_tasks.training.mixing import Mixture, rows_at, shared_out
 from bood_tasks.training.recipe import Recipe, optimiser
 
@@ -120,8 +120,8 @@ def test_shuffled_training_survives_a_kill_and_batches_of_one_kind(tmp_path, mon
             return {"loss": (ce + logits[len(y) :].square().sum()) / len(x)}
 
         fit(
-            model, loss, Held(images), torch.arange(9) % 2, recipe, stage="detector", seed=0,
-            checkpoint=tmp_path / name, outliers=[(Held(images[:3]), 1.0)],
+            model, loss, InMemory(images), torch.arange(9) % 2, recipe, stage="detector", seed=0,
+            checkpoint=tmp_path / name, outliers=[(InMemory(images[:3]), 1.0)],
             optimisers=[optimiser(model.parameters(), recipe)], snapshots=tmp_path,
         )  # fmt: skip
         return model.state_dict()
@@ -150,7 +150,7 @@ def test_plain_sgd_and_a_constant_rate(tmp_path):
     def loss(net, x, y, step):
         return {"loss": 3 * net.weight.sum()}
 
-    rows = Held(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+    rows = InMemory(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
     curve, _ = fit(
         net, loss, rows, torch.zeros(1, dtype=torch.long), recipe, stage="detector", seed=0,
         checkpoint=tmp_path / "c", optimisers=[optimiser(net.parameters(), recipe)],

@@ -13,11 +13,11 @@ from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
 from bood_tasks.training import loading
 from bood_tasks.training import predict as predicting
-from bood_tasks.training.fit import augment, cosine_lr, fit
-from bood_tasks.training.loading import Held, Streamed, place
+from bood_tasks.training.fit import augment, fit
+from bood_tasks.training.loading import FromDisk, InMemory, load_where_it_fits
 from bood_tasks.training.mixing import id_rows, rows_at
 from bood_tasks.training.predict import predict
-from bood_tasks.training.recipe import Recipe, optimiser
+from bood_tasks.training.recipe import Recipe, cosine_lr, optimiser, require_finite
 
 RECIPE = Recipe(
     epochs=2,
@@ -51,7 +51,7 @@ def pictures(count=21, side=8):
 def run(checkpoint, loss=cross_entropy, recipe=RECIPE, **more):
     model = tiny()
     images, labels = pictures()
-    rows = more.pop("rows", Held(images))
+    rows = more.pop("rows", InMemory(images))
     curve, _ = fit(
         model, loss, rows, labels, recipe, stage="encoder", seed=0, checkpoint=checkpoint,
         **{"optimisers": papers(model, recipe)} | more,
@@ -121,7 +121,7 @@ def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
         shapes.append((len(x), len(y)))
         return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
 
-    run(tmp_path / "c", loss, outliers=[(Held(pictures(5)[0]), 1.0)])
+    run(tmp_path / "c", loss, outliers=[(InMemory(pictures(5)[0]), 1.0)])
     assert set(shapes) == {(14, 7)}
 
 
@@ -130,7 +130,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, precisio
     monkeypatch.setattr(training, "STEPS_PER_POINT", 2)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
     recipe = replace(RECIPE, precision=precision)
-    large = Held(pictures(side=16)[0])  # bf16 overflows behind a batch norm over single pixels
+    large = InMemory(pictures(side=16)[0])  # bf16 overflows behind a batch norm over single pixels
     whole, curve = run(tmp_path / "a", recipe=recipe, rows=large)
     monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 2)
     calls = 0
@@ -159,7 +159,7 @@ def test_bf16_changes_the_passes_and_keeps_float32_weights(tmp_path):
         seen.append(logits.dtype)
         return {"loss": F.cross_entropy(logits, y)}
 
-    large = Held(pictures(side=16)[0])
+    large = InMemory(pictures(side=16)[0])
     model, _ = run(tmp_path / "a", loss, replace(RECIPE, precision="bf16"), rows=large)
     assert set(seen) == {torch.bfloat16}
     assert {w.dtype for w in model.parameters()} == {torch.float32}
@@ -173,18 +173,20 @@ def test_streamed_rows_give_the_same_weights_as_held_ones(tmp_path):
     def loss(net, x, y, step):
         return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
 
-    outliers = Held(pictures(5)[0])
+    outliers = InMemory(pictures(5)[0])
     held, _ = run(tmp_path / "a", loss, outliers=[(outliers, 1.0)])
-    streamed, _ = run(tmp_path / "b", loss, rows=Streamed(array), outliers=[(outliers, 1.0)])
+    streamed, _ = run(tmp_path / "b", loss, rows=FromDisk(array), outliers=[(outliers, 1.0)])
     assert same_weights(held, streamed)
 
 
 def test_pictures_that_fit_are_held_and_others_stay_on_disk(tmp_path, monkeypatch):
     array, images = stored(tmp_path / "x.zarr")
-    assert torch.equal(place(array, "cpu").images, place(images, "cpu").images)
+    assert torch.equal(
+        load_where_it_fits(array, "cpu").images, load_where_it_fits(images, "cpu").images
+    )
     monkeypatch.setattr(loading, "free_bytes", lambda device: 2 * images.size - 2)
-    assert isinstance(place(array, "cpu"), Streamed)
-    assert isinstance(place(images, "cpu"), Held)  # it is in memory already
+    assert isinstance(load_where_it_fits(array, "cpu"), FromDisk)
+    assert isinstance(load_where_it_fits(images, "cpu"), InMemory)  # it is in memory already
 
 
 def test_orders_go_on_from_any_step():
@@ -218,7 +220,7 @@ def test_compiled_step_gives_the_same_curve(tmp_path, monkeypatch):
         monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": wanted}))
         model = line()
         curve, rate = fit(
-            model, loss, Held(images), labels, RECIPE, stage="encoder", seed=0,
+            model, loss, InMemory(images), labels, RECIPE, stage="encoder", seed=0,
             checkpoint=tmp_path / "c", optimisers=papers(model, RECIPE),
         )  # fmt: skip
         curves.append([point["loss"] for point in curve])
@@ -261,8 +263,18 @@ def test_diverging_loss_is_refused_with_the_learning_rate(tmp_path):
     def loss(net, x, y, step):
         return {"loss": cross_entropy(net, x, y, step)["loss"] * math.inf}
 
-    with pytest.raises(ValueError, match=r"encoder.lr \(now 0.05\)"):
+    with pytest.raises(ValueError, match=r"encoder.lr must .* at step 0; lower it \(now 0.05\)"):
         run(tmp_path / "c", loss)
+
+
+def test_the_step_that_diverged_and_every_learning_rate_are_named():
+    lrs = {"gan.lr_g": 1e-4, "gan.lr_d": 4e-4}
+    require_finite([1.0, -2.0], 7, lrs)
+    message = (
+        r"gan.lr_g and gan.lr_d must .* got nan at step 8; lower them \(now 0.0001 and 0.0004\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        require_finite([1.0, math.nan, math.inf], 7, lrs)
 
 
 def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
@@ -276,7 +288,7 @@ def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
 
     labels = torch.zeros(1, dtype=torch.long)
     fit(
-        model, loss, Held(images), labels, recipe, stage="encoder", seed=0,
+        model, loss, InMemory(images), labels, recipe, stage="encoder", seed=0,
         checkpoint=tmp_path / "c", optimisers=papers(model, recipe),
     )  # fmt: skip
     gradient = torch.zeros(2, 12)

@@ -99,7 +99,7 @@ class VOS(Method):
         self.class_weights = nn.Parameter(torch.rand(classes))  # as the authors' code starts
         self.phi = Increasing()
 
-    def outputs(self, x: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
+    def outputs(self, x: Input) -> dict[str, Tensor]:
         """Return the common outputs and `weighted_energy` [b], larger = more ID."""
         found = super().outputs(x)
         return found | {"weighted_energy": weighted_energy(found["logits"], self.class_weights)}

@@ -24,6 +24,7 @@ from bood_tasks.generators.biggan.biggan import (
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.progress import progress
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
+from bood_tasks.training.recipe import average_decay, require_finite
 
 BETAS, ADAM_EPS = (0.0, 0.999), 1e-6  # the authors'
 STEPS_PER_CHECKPOINT = 100
@@ -100,7 +101,8 @@ def train(
         torch.optim.Adam(net.parameters(), lr=settings[f"lr_{name}"], betas=BETAS, eps=ADAM_EPS)
         for name, net in (("g", g), ("d", d))
     ]
-    first, curve = load_checkpoint(checkpoint, pair, optimisers)
+    lrs = {f"gan_generator.train.{name}": settings[name] for name in ("lr_g", "lr_d")}
+    first, curve = load_checkpoint(checkpoint, pair.state_dict(), optimisers)
     steps, d_steps = settings["steps"], settings["d_steps"]
     batches = _batches(len(images), size, first * d_steps, seed)
     amp = torch.autocast(
@@ -145,20 +147,16 @@ def train(
             total.backward()
             optimisers[0].step()
             d.requires_grad_(True)
-            # The first steps' weights are forgotten sooner: an average over all steps so far.
-            pair.follow(min(settings["ema"], (1 + step) / (10 + step)))
+            pair.follow(average_decay(step, settings["ema"]))
             recent.append(torch.stack([loss_d.detach(), loss_g.detach()]))
             note = ""
             if len(recent) == STEPS_PER_POINT or step == steps - 1:
-                means = torch.stack(recent).mean(0).tolist()
-                if not np.isfinite(means).all():
-                    raise ValueError(
-                        f"gan_generator: the losses are {means} before step {step + 1}; lower "
-                        "gan_generator.train.lr_g and lr_d"
-                    )
+                losses = torch.stack(recent)
+                require_finite(losses.sum(1).tolist(), step + 1 - len(recent), lrs)
+                means = losses.mean(0).tolist()
                 curve.append({"step": step + 1, "discriminator": means[0], "generator": means[1]})
                 note, recent = f"D {means[0]:.2f}, G {means[1]:.2f}", []
                 if (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps:
-                    save_checkpoint(checkpoint, pair, optimisers, step + 1, curve)
+                    save_checkpoint(checkpoint, pair.state_dict(), optimisers, step + 1, curve)
             advance(1, note)
     return pair.average.eval(), curve, seen / max(time.monotonic() - began, 1e-9)

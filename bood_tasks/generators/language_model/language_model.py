@@ -31,7 +31,7 @@ from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import read_weights, require_fitting, write_weights
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.fit import cosine_lr
+from bood_tasks.training.recipe import cosine_lr, require_finite
 
 VERSION = 1
 WEIGHTS, MODEL = "model.safetensors", "model.json"
@@ -104,7 +104,7 @@ def train(
         model = Transformer(shape)
     model.to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=settings["lr"])
-    first, curve = load_checkpoint(checkpoint, model, [optimiser])
+    first, curve = load_checkpoint(checkpoint, model.state_dict(), [optimiser])
     tested = stream(held, context, np.arange(len(held)))
 
     def rows_of(epoch: int) -> Int64[np.ndarray, "r c"]:
@@ -128,16 +128,12 @@ def train(
                 with torch.random.fork_rng(), amp:  # dropout's numbers are the step's own
                     torch.manual_seed(seeds.stream(seed, "language_model", "step", step))
                     loss = next_word_loss(model, batch)
-                if not torch.isfinite(loss):
-                    raise ValueError(
-                        f"language_model: the loss is {loss.item()} at step {step}; lower "
-                        "language_model.train.lr"
-                    )
+                losses.append(loss.item())
+                require_finite(losses[-1:], step, {"language_model.train.lr": settings["lr"]})
                 optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
                 optimiser.step()
-                losses.append(loss.item())
                 words += batch[:, 1:].numel()
                 last = step + 1 == (epoch + 1) * per_epoch
                 if last:
@@ -146,7 +142,7 @@ def train(
                         {"epoch": epoch + 1, "loss": np.mean(losses).item(), "perplexity": found}
                     )
                 if last or (step + 1) % STEPS_PER_CHECKPOINT == 0:
-                    save_checkpoint(checkpoint, model, [optimiser], step + 1, curve)
+                    save_checkpoint(checkpoint, model.state_dict(), [optimiser], step + 1, curve)
                 advance(1, f"perplexity {curve[-1]['perplexity']:.1f}" if curve else "")
     return model.eval(), curve, words / max(time.monotonic() - began, 1e-9)
 

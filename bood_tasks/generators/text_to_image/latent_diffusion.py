@@ -6,9 +6,6 @@ Both phases end with the moving average of their weights. Each step's randomness
 (seed, phase, step), so a killed run continues from its checkpoint without any random state.
 """
 
-import json
-import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +14,16 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from jaxtyping import Float, Int64, UInt8
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bood_tasks.jobs.seeds import stream
+from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
+from bood_tasks.training.recipe import average_decay, cosine_lr, require_finite
 
 KL_WEIGHT = 1e-4  # per latent number, beside the mean squared error of pixels in [-1, 1]
 EMA = 0.999
 WARM_UP = 100  # steps
+LAST_SHARE = 0.02  # of the learning rate, at the last step
 WEIGHT_DECAY = 0.01
 STEPS_PER_POINT = 50  # a row of the training log is the mean over so many steps
 Report = Callable[[int, str], object]
@@ -71,13 +69,17 @@ class Descent:
         self.trained, self.losses = trained, []
         self.adam = torch.optim.AdamW(trained.values(), lr=self.lr, weight_decay=WEIGHT_DECAY)
         self.average = {name: weight.detach().clone() for name, weight in trained.items()}
-        checkpoint = self.directory / f"{phase}.safetensors"
-        first = self._resume(checkpoint) if checkpoint.is_file() else 0
+        kept = {f"weight.{name}": weight.detach() for name, weight in trained.items()}
+        kept |= {f"average.{name}": value for name, value in self.average.items()}
+        checkpoint, first = self.directory / f"{phase}-checkpoint.safetensors", 0
+        if checkpoint.is_file():
+            first, (log, self.losses) = load_checkpoint(checkpoint, kept, [self.adam])
+            self.log = [tuple(row) for row in log]
         self.report(first, f"{phase} {first}/{count}")
         for step in range(first, count):
-            cosine = 0.02 + 0.98 * math.cos(math.pi / 2 * step / count) ** 2
-            self.adam.param_groups[0]["lr"] = self.lr * cosine * min((step + 1) / WARM_UP, 1)
-            self.decay = min(EMA, (1 + step) / (10 + step))
+            share = cosine_lr(step, count, 1, last=LAST_SHARE)
+            self.adam.param_groups[0]["lr"] = self.lr * share * min((step + 1) / WARM_UP, 1)
+            self.step, self.decay = step, average_decay(step, EMA)
             yield step
             done = step + 1
             if len(self.losses) == STEPS_PER_POINT or done == count:
@@ -85,15 +87,14 @@ class Descent:
                 self.losses = []
             self.report(1, f"{phase}, loss {self.log[-1][2]:.4f}" if self.log else phase)
             if done % self.every == 0 or done == count:
-                self._keep(checkpoint, done)
+                save_checkpoint(checkpoint, kept, [self.adam], done, [self.log, self.losses])
         with torch.no_grad():
             for name, weight in trained.items():
                 weight.copy_(self.average[name])
 
     def descend(self, loss: Float[Tensor, ""], *, shown: Float[Tensor, ""] | None = None) -> None:
         """One optimiser step and one step of the average; the log takes `shown`, else `loss`."""
-        if not torch.isfinite(loss):
-            raise FloatingPointError("the loss is not finite; lower generator.train.lr")
+        require_finite([loss.item()], self.step, {"generator.train.lr": self.lr})
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
@@ -101,37 +102,6 @@ class Descent:
         weights = [weight.detach() for weight in self.trained.values()]
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - self.decay)
         self.losses.append((loss if shown is None else shown).item())
-
-    def _keep(self, path: Path, done: int) -> None:
-        """Weights, averages, moments and log in one file, replaced in one step."""
-        tensors = {}
-        for name, weight in self.trained.items():
-            state = self.adam.state[weight]
-            tensors[f"weight.{name}"] = weight.detach()
-            tensors[f"average.{name}"] = self.average[name]
-            tensors[f"first.{name}"], tensors[f"second.{name}"] = (
-                state["exp_avg"],
-                state["exp_avg_sq"],
-            )
-        plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        note = json.dumps({"done": done, "log": self.log, "losses": self.losses})
-        scratch = path.with_suffix(".tmp")
-        save_file(plain, scratch, metadata={"note": note})
-        os.replace(scratch, path)
-
-    def _resume(self, path: Path) -> int:
-        with safe_open(path, "pt") as stored, torch.no_grad():
-            note = json.loads(stored.metadata()["note"])
-            for name, weight in self.trained.items():
-                weight.copy_(stored.get_tensor(f"weight.{name}"))
-                self.average[name].copy_(stored.get_tensor(f"average.{name}"))
-                self.adam.state[weight] = {
-                    "step": torch.tensor(float(note["done"])),
-                    "exp_avg": stored.get_tensor(f"first.{name}").to(weight.device),
-                    "exp_avg_sq": stored.get_tensor(f"second.{name}").to(weight.device),
-                }
-        self.log, self.losses = [tuple(row) for row in note["log"]], note["losses"]
-        return note["done"]
 
 
 def _to_signed(pictures: Pixels, device: torch.device) -> Float[Tensor, "n 3 h w"]:

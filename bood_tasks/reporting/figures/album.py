@@ -22,8 +22,8 @@ def save_figure(figure: Figure, folder: Path, name: str, *, formats: Sequence[st
 
 
 def runs_shown(rows: Sequence[Mapping]) -> list[int]:
-    """Return the places of the first seed's rows: what depends on one run shows that one."""
-    return [place for place, row in enumerate(rows) if row["seed"] == rows[0]["seed"]]
+    """Return the indices of the first seed's rows: what depends on one run shows that one."""
+    return [index for index, row in enumerate(rows) if row["seed"] == rows[0]["seed"]]
 
 
 class Album:

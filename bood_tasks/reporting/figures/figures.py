@@ -1,7 +1,6 @@
-"""The figures that follow from scores alone: histograms and ROC curves, of the first seed.
+"""Draw the figures that need scores alone: histograms and ROC curves, of the first seed.
 
-Whoever has the scores draws them again, without images, networks or PyTorch. Pictures of what
-lies on the way there: gallery.py.
+They need no images, no networks and no PyTorch. gallery.py draws the steps before the scores.
 """
 
 from bood_tasks.artifacts.spec import readable
@@ -17,31 +16,31 @@ MANY = 3  # scores of one detector from here on have figures of their own
 
 
 def groups(rows: list[dict]) -> dict[str, list[int]]:
-    """Return the places of the first seed's rows that are shown together, by the files' suffix.
+    """Return the indices of the first seed's rows that are shown together, by the files' suffix.
 
     "": every detector by its method's own score, or the first that it has. With MANY scores of a
     detector: all of these, by the detector's name.
     """
     detectors: dict[tuple[str, str], list[int]] = {}
-    for place in runs_shown(rows):
-        label = rows[place]
-        detectors.setdefault((label["method"], label["variant"]), []).append(place)
+    for index in runs_shown(rows):
+        label = rows[index]
+        detectors.setdefault((label["method"], label["variant"]), []).append(index)
     found: dict[str, list[int]] = {"": []}
-    for (method, variant), places in detectors.items():
-        own = METHODS[method].scores[0] if method in METHODS else ""
-        found[""].append(next((k for k in places if rows[k]["score"] == own), places[0]))
-        if len(places) >= MANY:
-            found[readable(method, variant)] = places
+    for (method, variant), indices in detectors.items():
+        first = METHODS[method].scores[0] if method in METHODS else ""
+        found[""].append(next((k for k in indices if rows[k]["score"] == first), indices[0]))
+        if len(indices) >= MANY:
+            found[readable(method, variant)] = indices
     return found
 
 
 def _draw_scores(album: Album, job: Job) -> None:
     name, rows = job.settings["id"], job.settings["rows"]
     seed = rows[0]["seed"]
-    for group, places in groups(rows).items():
+    for group, indices in groups(rows).items():
         curves: dict[str, dict] = {dataset: {} for dataset in job.settings["test"]}
-        for place in places:
-            label, scores = rows[place], job.inputs["scores"][place]
+        for index in indices:
+            label, scores = rows[index], job.inputs["scores"][index]
             title = f"{row_name(label['method'], label['variant'])}, {score_name(label['score'])}"
             inside = scores[f"{name}/test/score"][:]
             for dataset, scored in curves.items():
@@ -70,8 +69,8 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
     facts = job.inputs["pixels"].json("pixel_statistics.json")
     pixels = {x: (facts[x]["statistic"], facts[x]["auroc"]) for x in job.settings["test"]}
     detectors: dict[str, dict[str, float]] = {}
-    for place in groups(rows)[""]:
-        label, scores = rows[place], job.inputs["scores"][place]
+    for index in groups(rows)[""]:
+        label, scores = rows[index], job.inputs["scores"][index]
         inside = scores[f"{name}/test/score"][:]
         detectors[row_name(label["method"], label["variant"])] = {
             dataset: roc.auroc(inside, scores[f"{dataset}/test/score"][:]) for dataset in pixels

@@ -1,5 +1,5 @@
-"""Pictures of what lies on the way to the scores: the paper's picture figures, under their numbers
-there, contact sheets, distances, losses. Everything that depends on one run shows the first seed.
+"""Draw the steps before the scores: the paper's figures of pictures, under their numbers there,
+contact sheets, distances and losses. What depends on one run shows the first seed.
 
 `captions.json` holds, for every PNG in reading order, its title and caption, and `warnings`: what
 a reader must know about the numbers.
@@ -115,7 +115,7 @@ def _draw_losses(album: Album, job: Job) -> None:
 
 
 def find_warnings(facts: dict) -> list[str]:
-    """What the selection's own counts (ood_features.json) tell a reader to be careful about."""
+    """Return what the selection's counts, ood_features.json, tell a reader to be careful about."""
     found = []
     taken, tied = (sum(facts[key].values()) for key in ("selected", "tie_mass"))
     if taken and tied > MUCH_TIED * taken:

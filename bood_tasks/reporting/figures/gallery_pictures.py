@@ -111,16 +111,14 @@ def draw_dreamood(album: Album, job: Job, classes: list[str]) -> None:
     )
 
 
-def _pictures(
-    shards: Sequence[Artifact], rows: Int64[ndarray, " r"]
-) -> list[UInt8[ndarray, "h w 3"]]:
+def _pictures(shards: Sequence[Artifact], rows: Int64[ndarray, " r"]) -> UInt8[ndarray, "r h w 3"]:
     """The pictures of these row numbers, counted over all shards in order."""
     ends = np.cumsum([shard["labels"].shape[0] for shard in shards])
-    found = []
-    for row in rows:
+    found = np.empty((len(rows), *shards[0]["images"].shape[1:]), np.uint8)
+    for number, row in enumerate(rows):
         place = int(np.searchsorted(ends, row, side="right"))
         before = int(ends[place - 1]) if place else 0
-        found.append(shards[place]["images"][int(row) - before])
+        found[number] = shards[place]["images"][int(row) - before]
     return found
 
 

@@ -1,4 +1,4 @@
-"""GOE's figure 1: outliers at several scales of the latents; and texts at several temperatures."""
+"""GOE's figure 1: outliers at several scales of the latents, and texts at several temperatures."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.mosaics import contact_sheet
 
 VERSION = 1
-TEXTS = 12  # of each temperature
+TEXTS = 12  # shown at each temperature
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,9 +18,9 @@ def main(argv: list[str] | None = None) -> None:
     first = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:columns]]
     bands = {"ID": data["train/images"].oindex[np.array(first)]}
     for shard in job.inputs["gan_images"]:
-        given = shard.json("outliers.json")["parameters"]
-        symbol = "σ" if given["meaning"] == "std" else "σ²"
-        bands[f"{symbol} = {given['scale']:g}"] = shard["images"][:columns]
+        parameters = shard.json("outliers.json")["parameters"]
+        symbol = "σ" if parameters["meaning"] == "std" else "σ²"
+        bands[f"{symbol} = {parameters['scale']:g}"] = shard["images"][:columns]
     with job.draft() as draft, style.house_style():
         album = Album(draft.folder)
         album.add(

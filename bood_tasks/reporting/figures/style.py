@@ -34,6 +34,7 @@ def house_style():
 
 
 def panel_grid(count: int, columns: int, *, width: float, height: float) -> tuple[Figure, list]:
+    """Return a figure and its `count` axes, each `width` by `height` inches."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -44,5 +45,5 @@ def panel_grid(count: int, columns: int, *, width: float, height: float) -> tupl
 
 
 def class_style(index: int) -> tuple[str, str]:
-    """Colour and marker; black is left to what is not a class."""
+    """Return colour and marker of a class; black is left to what is not a class."""
     return CYCLE[1 + index % (len(CYCLE) - 1)], MARKERS[index % len(MARKERS)]

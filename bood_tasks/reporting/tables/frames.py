@@ -9,19 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
+from bood_tasks.scoring.metrics import COLUMNS
+
 Row = dict
-COUNTS = ("seed", "epoch", "n_seeds", "n_id", "n_ood")
-NUMBERS = ("value", "mean", "std", "published", "published_std", "delta", "ours")
-TYPES = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(NUMBERS, "float64") | {"comparable": "bool"}
+DTYPES = {str: "str", int: "Int64", float: "float64", bool: "bool"}
+TYPES = COLUMNS | {
+    "epoch": int, "mean": float, "std": float, "n_seeds": int, "published": float,
+    "published_std": float, "delta": float, "ours": float, "comparable": bool,
+}  # fmt: skip
 
 
 def read_csv(path: Path) -> pd.DataFrame:
     """Return a CSV file of results with numbers as numbers; an empty number is NaN or NA."""
     return pd.read_csv(
         path,
-        dtype=defaultdict(lambda: "str", TYPES),
+        dtype=defaultdict(lambda: "str", {name: DTYPES[kind] for name, kind in TYPES.items()}),
         keep_default_na=False,
-        na_values={name: [""] for name in (*COUNTS, *NUMBERS)},
+        na_values={name: [""] for name, kind in TYPES.items() if kind in (int, float)},
     )
 
 

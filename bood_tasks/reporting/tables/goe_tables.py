@@ -96,7 +96,7 @@ def compare_with_goe(
     rows = []
     for outlier, method, label, values in _lines(printed, found.labels(), outliers):
         for heading, metric in zip(headings(IN_GOE), IN_GOE, strict=True):
-            own = found.cell(label, AVERAGE, *metric) if label else None
+            ours = found.cell(label, AVERAGE, *metric) if label else None
             published = values.get(goes_by.get(metric))
             rows.append(
                 {
@@ -111,9 +111,9 @@ def compare_with_goe(
                     "column": heading,
                     "metric": metric[0],
                     "convention": metric[1],
-                    **beside(own, published, subtract=True),
+                    **beside(ours, published, subtract=True),
                     "comparable": KEY["id_dataset"][paper_id] == own_id,
-                    "missing": "" if own else f"no row with {outlier} outliers in this run",
+                    "missing": "" if ours else f"no row with {outlier} outliers in this run",
                     "published_missing": NOT_PRINTED if published is None else "",
                 }
             )

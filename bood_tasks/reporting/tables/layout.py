@@ -26,7 +26,7 @@ DOCUMENT = r"""\documentclass{article}
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell says, in plain text, and the note that it is marked with."""
+    """One cell: its plain text, and the note that it is marked with."""
 
     text: str = ""
     bold: bool = False
@@ -109,8 +109,8 @@ def _latex_table(table: TableLayout) -> str:
     groups, rules, columns, start = [], [], [], 1
     for group, names in table.head:
         end = start + len(names) - 1
-        place = "l" if start <= table.left else "c"
-        groups.append(rf"\multicolumn{{{len(names)}}}{{{place}}}{{{group.translate(LATEX)}}}")
+        side = "l" if start <= table.left else "c"
+        groups.append(rf"\multicolumn{{{len(names)}}}{{{side}}}{{{group.translate(LATEX)}}}")
         rules += [rf"\cmidrule(lr){{{start}-{end}}}"] * any(names)
         columns += [name.translate(LATEX) for name in names]
         start = end + 1

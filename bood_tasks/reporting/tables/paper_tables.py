@@ -122,8 +122,8 @@ def bood_layout(
         else f"ID {own_id} and its test sets against the paper's ID {paper_id} and its test sets"
     )
     head = [("Method", [""]), ("Score", [""]), ("", [""])]
-    for (paper, own), columns in groupby(next(iter(lines.values())), _dataset):
-        head.append((paper or own or "ID", [METRICS[row["metric"]].heading for row in columns]))
+    for (paper, ours), columns in groupby(next(iter(lines.values())), _dataset):
+        head.append((paper or ours or "ID", [METRICS[row["metric"]].heading for row in columns]))
     blocks = [
         cell_block(
             [method, score_name(score)],

@@ -40,7 +40,7 @@ class Column:
     """One column of a table: the paper's data set, ours ("": none), whether both are the same."""
 
     paper: str
-    own: str
+    ours: str
     metric: str
     convention: str
     comparable: bool
@@ -79,9 +79,9 @@ def _printed_lines(entry: Row, printed: list[Row]) -> dict[str, Line]:
     return lines
 
 
-def _by_row(ours: list[Row]) -> dict[Label, Values]:
+def _by_row(measured: list[Row]) -> dict[Label, Values]:
     """Group the test values by row; an accuracy belongs to every score of its detector."""
-    test = [row for row in ours if row["split"] == KEY["split"]]
+    test = [row for row in measured if row["split"] == KEY["split"]]
     found: dict[Label, Values] = {
         (row["method"], row["variant"], row["score"]): {} for row in test if row["score"]
     }
@@ -123,12 +123,12 @@ def _columns(
     """Return the paper's data sets, our other ones, the average, the accuracy."""
     pairs = [(name, KEY["ood_dataset"][name] if same_id else "", same_id) for name in named]
     if named:
-        paired = [own for _, own, _ in pairs]
-        pairs += [("", own, False) for own in tested if own not in paired]
+        paired = [ours for _, ours, _ in pairs]
+        pairs += [("", ours, False) for ours in tested if ours not in paired]
     pairs.append((AVERAGE, OUR_AVERAGE, same_average))
     columns = [
-        Column(paper, own, metric, convention, comparable)
-        for paper, own, comparable in pairs
+        Column(paper, ours, metric, convention, comparable)
+        for paper, ours, comparable in pairs
         for metric, convention in IN_BOOD
     ]
     return columns + [Column("", "", "id_acc", "", same_id)] * accuracy
@@ -142,14 +142,14 @@ def _why_not_ours(rows: Mapping[Label, Values], line: Line, column: Column) -> s
         return f"{'score' if known else 'method'} not among the rows of this run"
     if column.metric == "id_acc":
         return "no improvement of accuracies is counted"
-    if column.own:
-        return f"data set {column.own} not in this run"
+    if column.ours:
+        return f"data set {column.ours} not in this run"
     return "the in-distribution data are others than the paper's, and so are the test sets"
 
 
 def _why_not_published(table: str, line: Line, column: Column) -> str:
-    if column.own and not column.paper:
-        return f"the paper's table {table} has no data set “{column.own}”"
+    if column.ours and not column.paper:
+        return f"the paper's table {table} has no data set “{column.ours}”"
     if not line.cells:
         return f"not a row of the paper's table {table}"
     if column.convention == "ood":
@@ -162,24 +162,24 @@ def fraction(text: str) -> float | None:
     return float(Decimal(text) / KEY["value"]["divide_by"]) if text else None
 
 
-def beside(own: Row | None, published: float | None, *, subtract: bool) -> Row:
+def beside(ours: Row | None, published: float | None, *, subtract: bool) -> Row:
     """Return our value, the printed one and ours minus printed, each None where it is missing."""
-    both = subtract and own is not None and published is not None
+    both = subtract and ours is not None and published is not None
     return {
-        **{key: own and own[key] for key in ("mean", "std", "n_seeds", "n_id", "n_ood")},
+        **{key: ours and ours[key] for key in ("mean", "std", "n_seeds", "n_id", "n_ood")},
         "published": published,
-        "delta": own["mean"] - published if both else None,
+        "delta": ours["mean"] - published if both else None,
     }
 
 
 def _cell(table: str, rows: Mapping[Label, Values], line: Line, column: Column) -> Row:
-    own = rows.get(line.label, {}).get((column.own, column.metric, column.convention))
+    ours = rows.get(line.label, {}).get((column.ours, column.metric, column.convention))
     paper = line.cells.get((column.paper, column.metric)) if column.convention != "ood" else None
-    missing = "" if own else _why_not_ours(rows, line, column)
-    if own and own["std"] is None:
-        missing = ONE_SEED if own["n_seeds"] == 1 else ONLY_MEANS
+    missing = "" if ours else _why_not_ours(rows, line, column)
+    if ours and ours["std"] is None:
+        missing = ONE_SEED if ours["n_seeds"] == 1 else ONLY_MEANS
     compared = beside(
-        own, fraction(paper["value"]) if paper else None,
+        ours, fraction(paper["value"]) if paper else None,
         subtract=column.comparable or column.paper == AVERAGE,
     )  # fmt: skip
     delta = compared.pop("delta")
@@ -188,7 +188,7 @@ def _cell(table: str, rows: Mapping[Label, Values], line: Line, column: Column) 
         "our_method": line.label[0],
         "variant": line.label[1],
         "score": line.label[2],
-        "ood_dataset": column.own,
+        "ood_dataset": column.ours,
         "published_ood_dataset": column.paper,
         "metric": column.metric,
         "convention": column.convention,
@@ -211,12 +211,12 @@ def compare_with_bood(summary: pd.DataFrame, table: str) -> list[Row]:
     paper's. `missing` says why ours or its deviation is None, `published_missing` why the
     printed one is.
     """
-    ours = records(summary)
+    measured = records(summary)
     entry = entry_of(KEY["tables"], table)
     printed = read_published(entry["file"])
-    own_id, paper_id = ours[0]["id_dataset"], printed[0]["id_dataset"]
+    own_id, paper_id = measured[0]["id_dataset"], printed[0]["id_dataset"]
     same_id = KEY["id_dataset"][paper_id] == own_id
-    lines, rows = _printed_lines(entry, printed), _by_row(ours)
+    lines, rows = _printed_lines(entry, printed), _by_row(measured)
 
     tested = dict.fromkeys(name for values in rows.values() for name, *_ in values)
     tested = [name for name in tested if name not in ("", OUR_AVERAGE)]

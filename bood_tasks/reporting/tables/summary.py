@@ -7,17 +7,16 @@ import pandas as pd
 
 from bood_tasks.catalogue.metrics import IN_SUMMARY
 from bood_tasks.reporting.tables.frames import Row, records
-from bood_tasks.scoring.metrics import COLUMNS
+from bood_tasks.scoring.metrics import KEYS
 
 AVERAGE = "average"  # the data set that an average over the test sets goes by
-GROUP = [name for name, kind in COLUMNS.items() if kind is str]  # what tells values apart
 Label = tuple[str, str, str]  # method, variant, score
 
 
 def average_over_sets(results: pd.DataFrame) -> pd.DataFrame:
     """Return, per seed, the plain mean over the test sets: every set counts the same."""
     tests = results[(results["split"] == "test") & (results["ood_dataset"] != "")]
-    keys = [name for name in [*GROUP, "seed"] if name != "ood_dataset"]
+    keys = [name for name in (*KEYS, "seed") if name != "ood_dataset"]
     averages = tests.groupby(keys, sort=False, as_index=False).agg(
         value=("value", statistics.fmean), n_id=("n_id", "first"), n_ood=("n_ood", "sum")
     )
@@ -33,7 +32,7 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
     if (results["ood_dataset"] == AVERAGE).any():
         raise ValueError(f"datasets must not be called {AVERAGE!r}; rename it in the configuration")
     every = pd.concat([results, average_over_sets(results)])
-    return every.groupby(GROUP, sort=False, as_index=False).agg(
+    return every.groupby(list(KEYS), sort=False, as_index=False).agg(
         mean=("value", statistics.fmean),
         std=("value", lambda values: statistics.stdev(values) if len(values) > 1 else float("nan")),
         n_seeds=("value", "size"),
@@ -56,7 +55,7 @@ class Lookup:
     def __init__(self, summary: pd.DataFrame):
         self.rows = records(summary)
         self._by_key = {
-            tuple(row[key] for key in GROUP if key != "id_dataset"): row for row in self.rows
+            tuple(row[key] for key in KEYS if key != "id_dataset"): row for row in self.rows
         }
 
     def datasets(self, *splits: str) -> dict[str, int]:

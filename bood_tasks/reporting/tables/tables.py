@@ -43,8 +43,8 @@ def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
 
     def named(label: Label, making: str = "") -> list[str]:
         method, variant, score = label
-        own = making if (method, variant) == ("bood", "") else ""
-        return [escape(row_name(method, variant)) + own, escape(score_name(score))]
+        marks = making if (method, variant) == ("bood", "") else ""
+        return [escape(row_name(method, variant)) + marks, escape(score_name(score))]
 
     def lines(cells: Callable[[Label], list[str]], making: str = "") -> list[list[str]]:
         return [[*named(label, making), *cells(label)] for label in table.labels()]
