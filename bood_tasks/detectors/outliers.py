@@ -31,7 +31,6 @@ def resized_blocks(
 
     from bood_tasks.datasets.pictures import fit_picture
 
-
     def fit_in(picture: np.ndarray) -> np.ndarray:
         picture = PIL.Image.fromarray(picture)
         return fit_picture(picture, size=size, fit="resize", kernel=kernel)

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from bood_tasks.catalogue.stages import STAGES
-from bood_tasks.cli.main import _parser
+from bood_tasks.cli.main import parser
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -103,7 +103,7 @@ def test_paths_are_there(page):
 def test_bood_takes_its_commands(page):
     """Each is parsed; what it then does has tests of its own."""
     for words in commands(page, "bood"):
-        _parser().parse_args(words)  # exits if it cannot
+        parser().parse_args(words)  # exits if it cannot
 
 
 @pages()
