@@ -5,7 +5,7 @@ the one place that goes online), or the ID training split (`source: train`;
 a folder given as well is fine-tuned). What leaves: `pipeline/`, a folder in Stable Diffusion v1's
 layout that `diffusion.load_pipeline` reads, and after training its `training_log.csv`.
 
-A trained generator sees the ID classes and a drawn world of other words (world.py), so that a
+A trained generator sees the ID classes and a drawn world of other words (drawn_world), so that a
 vector which leaves a class decodes into something else. Recipe and numbers: docs/generator.md.
 """
 
