@@ -1,6 +1,6 @@
-"""The class-conditional generator whose latents GOE takes out of their range: trained, or at hand.
+"""The class-conditional generator that GOE runs outside its training range: trained, or at hand.
 
-Enters: the ID data set, or files in one of the layouts of gan_layouts.py. Leaves:
+Enters: the ID data set, or files in one of the layouts of layouts.py. Leaves:
 generator.safetensors, generator.json (what it is built from) and, if trained, curve.csv.
 """
 

@@ -159,13 +159,14 @@ def load_language_model(folder: Path, described: Mapping, device: str) -> Transf
 
 def require_same_words(described: Mapping, vocabulary: Artifact, where: Path) -> None:
     """Raise ValueError if a language model numbers words otherwise than the classifier."""
-    own = vocabulary.json("vocabulary.json")
-    if described["vocabulary"] != own["content"]:
+    classifier = vocabulary.json("vocabulary.json")
+    if described["vocabulary"] != classifier["content"]:
         raise ValueError(
             f"the language model of {where} ({described['shape']['words']} words, "
             f"{described['vocabulary'][:12]}) must have the classifier's vocabulary, which has "
-            f"{own['size']} words ({own['content'][:12]}); train one (language_model.source: "
-            "train), or take the corpus and the vocabulary settings it was trained with"
+            f"{classifier['size']} words ({classifier['content'][:12]}); train one "
+            "(language_model.source: train), or take the corpus and the vocabulary settings it "
+            "was trained with"
         )
 
 

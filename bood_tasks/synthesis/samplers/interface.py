@@ -1,7 +1,13 @@
 """What every sampler of outlier features is given, and what it returns.
 
+<<<<<<< HEAD
 A sampler is one module of this folder, named in catalogue/samplers, with one function,
 `sample(features, settings) -> Sampled`.
+=======
+A sampler is one module of this folder, named in catalogue/samplers, with two functions:
+`sample(training, settings) -> Sampled`, and `estimate(settings, *, rows, classes, size)`, the
+vectors that it will return and the operations that they take, from counts alone.
+>>>>>>> eec71aacfaed26f3f0acefd2c3e3b2f4f7494c28
 """
 
 from collections.abc import Mapping
@@ -24,7 +30,7 @@ class Distances:
 
 
 @dataclass(frozen=True)
-class Features:
+class TrainingFeatures:
     """The training features, their classes, and the anchors; `distances` if the sampler reads them.
 
     Features and anchors lie on the job's device.
@@ -57,5 +63,5 @@ class Sampled:
 class Sampler(Protocol):
     """A sampler's module."""
 
-    def sample(self, features: Features, settings: Mapping[str, Any]) -> Sampled:
+    def sample(self, training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
         """Return the outlier vectors; `settings` are those that the sampler reads, and the seed."""
