@@ -1,13 +1,7 @@
 """What every sampler of outlier features is given, and what it returns.
 
-<<<<<<< HEAD
 A sampler is one module of this folder, named in catalogue/samplers, with one function,
-`sample(features, settings) -> Sampled`.
-=======
-A sampler is one module of this folder, named in catalogue/samplers, with two functions:
-`sample(training, settings) -> Sampled`, and `estimate(settings, *, rows, classes, size)`, the
-vectors that it will return and the operations that they take, from counts alone.
->>>>>>> eec71aacfaed26f3f0acefd2c3e3b2f4f7494c28
+`sample(training, settings) -> Sampled`.
 """
 
 from collections.abc import Mapping
