@@ -19,13 +19,13 @@ from PIL import Image
 from torch import nn
 
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.generators.drawn_world import world
 from bood_tasks.generators.text_to_image.diffusion import (
     decode,
     encode_prompt,
     latent_shape,
     load_pipeline,
 )
-from bood_tasks.generators.world import world
 
 PROMPT = "A high-quality image of the {class}"
 WORDS = {"tshirt": 0, "trouser": 1, "pullover": 2, "coat": 4}

@@ -33,7 +33,8 @@ PRODUCTS = {
     ),
     "ablations": Product(
         "tables", ("tables", "table3", "table6", "table8"), "tables",
-        absent="write ablations.variants, as config.yaml does, to have tables 3, 6 and 8",
+        absent="write ablations.variants, as config.yaml does, to have tables 3, 6 and 8; "
+        "if only.variants is a list, name them there",
     ),
     "costs": Product(
         "tables", ("tables", "table4", "table5"), "tables",
@@ -60,7 +61,8 @@ PRODUCTS = {
     "figures": Product("figures", ("figures", "score_figures"), "figures"),
     "sweeps": Product(
         "sweeps", ("figures", "figure5", "figure6"), "figures",
-        absent="write ablations.sweeps, as config.yaml does, to have figures 5 and 6",
+        absent="write ablations.sweeps, as config.yaml does, to have figures 5 and 6; "
+        "if only.sweeps is a list, name them there",
     ),
     "goe_sweeps": Product(
         "goe/sweeps", ("goe_figures", "goe_figure2", "goe_figure3", "goe_figure5"), "figures",

@@ -68,6 +68,21 @@ def _only(config: Config) -> Config:
     return config.model_copy(update={"rows": rows, "ablations": varied})
 
 
+def left_out(raw: dict[str, Any], config: Config) -> list[str]:
+    """Return a line per list of `only` that leaves something out of what `raw` defines."""
+    varied, chosen = raw.get("ablations") or {}, config.ablations
+    defined = {
+        "rows": (raw["rows"], config.rows),
+        "variants": (varied.get("variants") or {}, chosen.variants if chosen else {}),
+        "sweeps": (varied.get("sweeps") or {}, chosen.sweeps if chosen else {}),
+    }
+    lines = []
+    for kind, (every, kept) in defined.items():
+        if names := [name for name in every if name not in kept]:
+            lines.append(f"only.{kind} leaves out {', '.join(names)}")
+    return lines
+
+
 def _validated(raw: dict[str, Any], prefix: str = "") -> Config:
     """Return a configuration whose settings fit together, without its texts.
 

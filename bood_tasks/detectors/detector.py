@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import zarr
 from safetensors.torch import load_file
@@ -23,6 +22,7 @@ from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.networks.weights import initialised, save_weights
+from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import fit
 from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.predict import predict
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         save_weights(model, draft.folder / "model.safetensors")
         write_json(draft.folder / DESCRIPTION, description)
-        pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
+        write_curve(curve, draft.folder / "curve.csv")
         split = "validation" if "validation" in data else "test"
         logits = predict(
             model,

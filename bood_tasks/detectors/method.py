@@ -1,7 +1,7 @@
 """What a row of the table trains: a network, its loss, its optimisers, and what scores may read.
 
-One module a method, found by the registry. It names its class `METHOD` and holds a `VERSION`,
-raised by hand when what is trained changes.
+Each method is a module of methods/, or a file of one's own. It names its class `METHOD`; the
+package's hold a `VERSION`, raised by hand when what is trained changes.
 """
 
 import torch

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import PIL.Image
 import zarr
 from jaxtyping import Bool, Int32, UInt8
 
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import Job
 from bood_tasks.training.predict import are_tokens
@@ -29,6 +27,9 @@ def resized_blocks(
 
     Pictures come at the training resolution, each resized once, antialiased; texts as they are.
     """
+    import PIL.Image  # here: scoring reads this module too, and resizes nothing
+
+    from bood_tasks.datasets.pictures import fit_picture
 
     def fit_in(picture: np.ndarray) -> np.ndarray:
         picture = PIL.Image.fromarray(picture)

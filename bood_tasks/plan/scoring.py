@@ -38,14 +38,14 @@ def pixel_statistics(config: Config) -> Spec:
 
 
 def metrics(config: Config, name: str, rows: Iterable[str], **more: Spec) -> Spec:
-    """Spec of every figure of these rows' scores."""
+    """Spec of every metric of these rows' scores."""
     labels, found = label_scores(config, rows)
     settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "rows": labels}
     return Spec("metrics", readable(name), settings, {"scores": found, **more})
 
 
 def evaluated(config: Config) -> list[str]:
-    """Return the names of the data sets that figures are of, and of the ID one."""
+    """Return the names of the ID data set and of those that it is compared with."""
     return sorted({config.id, *config.test, *config.validation, *config.control})
 
 

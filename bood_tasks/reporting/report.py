@@ -155,11 +155,11 @@ def paper_tables(artifacts: Iterable[Artifact]) -> list[dict]:
     found = {}
     for artifact in artifacts:
         for file in artifact.files:
-            if re.fullmatch(r"table\d\.csv", file):
+            if re.fullmatch(r"table\d+\.csv", file):
                 rows = records(read_csv(artifact.folder / file))
                 cost = "quantity" in rows[0]
                 found[file] = cost_layout(rows) if cost else bood_layout(rows, convention="id")
-            elif re.fullmatch(r"goe_table\d\.csv", file):
+            elif re.fullmatch(r"goe_table\d+\.csv", file):
                 rows = records(read_csv(artifact.folder / file))
                 corrected = [row for row in rows if row["profile"] == "corrected"]
                 found[file] = goe_layout(corrected, [])

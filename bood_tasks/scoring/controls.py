@@ -83,7 +83,7 @@ def figures(
     *,
     threshold: Threshold,
 ) -> dict:
-    """Return the best statistic of an OOD set, its AUROC, and all figures of metrics.compare."""
+    """Return the best statistic of an OOD set, its AUROC, and all values of roc.compare."""
     statistic, in_scores, out_scores = best(inside, outside)
     return {
         "statistic": statistic,

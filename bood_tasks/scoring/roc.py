@@ -26,7 +26,7 @@ def _refuse(scores: ndarray, name: str) -> None:
 def roc_counts(
     positive: Float[ndarray, " p"], negative: Float[ndarray, " m"]
 ) -> tuple[Int[ndarray, " k"], Int[ndarray, " k"]]:
-    """Positives and negatives accepted at each distinct threshold, from strict to lax.
+    """Return the positives and negatives accepted at each distinct threshold, from strict to lax.
 
     A sample is accepted when its score reaches the threshold, so tied samples come together.
     The point that accepts nothing is left out.
@@ -57,7 +57,7 @@ def fpr95(
     convention: Convention,
     threshold: Threshold,
 ) -> float:
-    """Share of negatives accepted at the threshold that accepts 95 % of the positives.
+    """Return the share of negatives accepted at the threshold that accepts 95 % of the positives.
 
     `id`: positives are ID, so the share of OOD taken for ID. `ood`: positives are OOD (scores
     negated), so the share of ID flagged.
@@ -74,7 +74,7 @@ def fpr95(
 
 
 def auroc(id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"]) -> float:
-    """Chance that an ID sample scores above an OOD sample; a tie counts half.
+    """Return the chance that an ID sample scores above an OOD sample; a tie counts half.
 
     The same whichever side is called positive.
     """
@@ -87,7 +87,7 @@ def auroc(id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"]) -> 
 def aupr(
     id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"], *, positive: Convention
 ) -> float:
-    """Average precision: precision at each threshold, weighted by the recall it adds.
+    """Return average precision: the precision at each threshold, weighted by the recall it adds.
 
     `id` gives AUPR-IN, `ood` (scores negated) AUPR-OUT. A step function, not interpolated.
     """
@@ -105,7 +105,7 @@ def _sides(id_scores: ndarray, ood_scores: ndarray, positive: Convention) -> tup
 def compare(
     id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"], *, threshold: Threshold
 ) -> list[tuple[str, str, float]]:
-    """(metric, convention, value) of every figure for one score on one OOD set, in [0, 1]."""
+    """Return (metric, convention, value) of every metric of one score on one OOD set, in [0, 1]."""
     return [
         *(
             ("fpr95", side, fpr95(id_scores, ood_scores, convention=side, threshold=threshold))

@@ -17,11 +17,9 @@ from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.detectors.method import Method
-from bood_tasks.detectors.model import load_model
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
-from bood_tasks.scoring.outputs import splits
 from bood_tasks.scoring.posthoc.base import Outputs, State
 from bood_tasks.scoring.posthoc.odin import (
     choose_magnitude,
@@ -30,7 +28,6 @@ from bood_tasks.scoring.posthoc.odin import (
     odin,
 )
 from bood_tasks.scoring.posthoc.table import score_named
-from bood_tasks.training.predict import predict
 
 VERSION = 2
 Found = dict[str, np.ndarray]  # `<dataset>/<split>`: scores
@@ -88,6 +85,8 @@ def fit(job: Job, device: str) -> State:
     if "training" in job.inputs:
         head = None
         if "detector" in job.inputs:
+            from bood_tasks.detectors.model import load_model
+
             head = load_model(job.inputs["detector"], device, job.source).network.head
         given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
         state = score_named(name).fit(as_outputs(given, head), **settings)
@@ -104,6 +103,10 @@ def fit(job: Job, device: str) -> State:
 
 def by_gradient(job: Job, device: str) -> tuple[Found, dict]:
     """Return the scores of pictures moved along the gradient, and the magnitude chosen."""
+    from bood_tasks.detectors.model import load_model  # here: other scores need no network
+    from bood_tasks.scoring.outputs import splits
+    from bood_tasks.training.predict import predict
+
     settings, magnitudes = job.settings, job.settings["magnitudes"]
     model = load_model(job.inputs["detector"], device, job.source)
     pictures = {f"{name}/{split}": data[f"{split}/images"] for name, split, data in splits(job)}

@@ -7,7 +7,6 @@ the accuracy of the cosine classifier on the validation split.
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 import zarr
@@ -23,6 +22,7 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.synthesis.cosine import cosine_logits
+from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import fit
 from bood_tasks.training.loading import load_where_it_fits
 from bood_tasks.training.predict import predict
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         save_weights(model, draft.folder / "model.safetensors")
         write_json(draft.folder / "model.json", shape | {"outputs": anchors.shape[1]})
-        pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
+        write_curve(curve, draft.folder / "curve.csv")
         # a published data set may keep all its training pictures for training
         split = "validation" if "validation/images" in data else "test"
         features = predict(

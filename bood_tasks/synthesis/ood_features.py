@@ -20,7 +20,7 @@ from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis import cosine
-from bood_tasks.synthesis.samplers.interface import Distances, Features, Sampler
+from bood_tasks.synthesis.samplers.interface import Distances, Sampler, TrainingFeatures
 
 VERSION = 2
 Rescale = Literal["anchor", "anchor_no_renorm", "none"]
@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> None:
     distances = Distances(*(counted[name][:] for name in names)) if counted else None
     labels = job.inputs["features"]["labels"][:]
     cosine.require_directions("features", features, cure="train the encoder again")
-    given = Features(features, labels, anchors, classes, distances)
-    sampled = sampler(settings["sampler"]).sample(given, settings)
+    training = TrainingFeatures(features, labels, anchors, classes, distances)
+    sampled = sampler(settings["sampler"]).sample(training, settings)
     lengths = torch.linalg.vector_norm(anchors[sampled.labels], dim=1)
     vectors = rescale_vectors(sampled.vectors, lengths, rescale=settings["rescale"])
     with job.draft() as draft:

@@ -15,7 +15,6 @@ import torch
 import zarr
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.training.augmentation import Pixels, to_device
@@ -50,7 +49,7 @@ class InMemory:
             yield to_device(self.images[index], device)
 
 
-class _Rows(Dataset):
+class _Rows:
     """Reads one batch: the rows of a zarr array, in the order asked for."""
 
     def __init__(self, images: zarr.Array):
@@ -76,6 +75,8 @@ class FromDisk:
 
     def batches(self, orders: Iterable[np.ndarray], device: torch.device) -> Iterator[Pixels]:
         """Yield the pictures of each order's rows, read ahead by worker processes."""
+        from torch.utils.data import DataLoader  # a tenth of torch's own import time
+
         loader = DataLoader(
             _Rows(self.images),
             sampler=orders,

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from bood_tasks.config.fields import merged
-from bood_tasks.config.load import ConfigError, effective_config, load
+from bood_tasks.config.load import ConfigError, effective_config, left_out, load
 from bood_tasks.plan import plan as planning
 from tests.config.test_config import ROOT
 
@@ -123,3 +123,11 @@ def test_what_is_left_out_need_not_fit():
 def test_a_choice_that_cannot_be_is_named(only, overlay, message):
     with pytest.raises(ConfigError, match=message):
         config(only, overlay)
+
+
+def test_what_lists_leave_out_is_said():
+    raw = merged(DEFAULT, {"only": {"rows": ["ce", "bood"], "variants": []}})
+    rows, variants = left_out(raw, load(raw))
+    assert rows == "only.rows leaves out godin, gan, vos, npos, dreamood, noise"
+    assert variants.startswith("only.variants leaves out boundary-unperturbed, ")
+    assert left_out(DEFAULT, load(DEFAULT)) == []

@@ -12,6 +12,7 @@ from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import Spec, to_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.config.generators import GeneratorTraining
+from bood_tasks.generators.drawn_world import world
 from bood_tasks.generators.text_to_image.diffusion import (
     decode,
     encode_prompt,
@@ -32,7 +33,6 @@ from bood_tasks.generators.text_to_image.tiny_sd import (
     build_tokenizer,
     byte_pair_vocabulary,
 )
-from bood_tasks.generators.world import world
 from tests import fake_artifacts
 
 SHIPPED = EMBEDDED / "generator"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bood_tasks import EMBEDDED
-from bood_tasks.generators.world import world
+from bood_tasks.generators.drawn_world import world
 
 
 def _draw(word, count=12, seed=0):

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgba
 from sklearn.decomposition import PCA
 
 from bood_tasks.reporting.figures.album import save_figure
-from bood_tasks.reporting.figures.curves import Sweep, sweeps
+from bood_tasks.reporting.figures.curves import Sweep, over_settings
 from bood_tasks.reporting.figures.distributions import pixel_control
 from bood_tasks.reporting.figures.mosaics import LARGEST_TILE, SMALLEST_TILE, class_grids, strips
 from bood_tasks.reporting.figures.planes import (
@@ -210,7 +210,7 @@ BASELINE = {"FPR95": 0.7, "AUROC": 0.8}
 def test_sweeps_have_a_column_per_setting_and_a_row_per_metric():
     panels = {"step size α": sweep([0.001, 0.015, 0.1], default=0.015),
               DOLLARS: sweep([0, 1, 2, 100], default=2)}  # fmt: skip
-    figure = sweeps(panels, baseline=BASELINE, against="cross-entropy")
+    figure = over_settings(panels, baseline=BASELINE, against="cross-entropy")
     top, bottom = np.reshape(figure.axes, (2, 2))
     assert [ax.get_xlabel() for ax in bottom] == list(panels)
     assert [row[0].get_ylabel() for row in (top, bottom)] == ["FPR95, %", "AUROC, %"]
@@ -241,7 +241,7 @@ def drawn_bars(figure):
 
 def test_sweeps_draw_one_deviation_up_and_down_and_none_for_a_single_seed():
     several, single = (
-        sweeps({"c": sweep([0, 1], default=1, std=std)}, baseline=BASELINE, against="ce")
+        over_settings({"c": sweep([0, 1], default=1, std=std)}, baseline=BASELINE, against="ce")
         for std in (0.02, np.nan)
     )
     np.testing.assert_allclose([part[:, 1] for part in drawn_bars(several)], [[18, 22], [38, 42]])
@@ -252,13 +252,13 @@ def test_sweeps_draw_one_deviation_up_and_down_and_none_for_a_single_seed():
     ("values", "angle"), [([0, 1, 2, 3], 0), ([5, 100, 200, 300, 400], 90), ([3], 0)]
 )
 def test_sweeps_turn_crowded_tick_labels(values, angle):
-    figure = sweeps({"K": sweep(values, default=3)}, baseline=BASELINE, against="ce")
+    figure = over_settings({"K": sweep(values, default=3)}, baseline=BASELINE, against="ce")
     assert {label.get_rotation() for label in figure.axes[-1].get_xticklabels()} == {angle}
 
 
 def test_sweeps_are_the_same_bytes_again(tmp_path):
     for name in ("a", "b"):
-        figure = sweeps({"c": sweep([0, 1], default=1)}, baseline=BASELINE, against="ce")
+        figure = over_settings({"c": sweep([0, 1], default=1)}, baseline=BASELINE, against="ce")
         save_figure(figure, tmp_path, name, formats=["svg", "png"])
     for kind in ("svg", "png"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()

@@ -183,6 +183,10 @@ def test_key_finds_exactly_one_rule_for_every_published_row():
         assert set(rules_for(file, row)[0]["columns"]) == {"method", "variant", "score"}
 
 
+def test_key_calls_the_average_as_the_summary_does():
+    assert KEY["ood_dataset"]["Average"] == summary.AVERAGE
+
+
 def test_key_knows_every_published_name():
     for file, row in published_rows():
         paper = file.split("_")[0]

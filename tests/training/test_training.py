@@ -3,6 +3,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
 from bood_tasks.training import loading
 from bood_tasks.training import predict as predicting
+from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import augment, fit
 from bood_tasks.training.loading import FromDisk, InMemory, load_where_it_fits
 from bood_tasks.training.mixing import id_rows, rows_at
@@ -295,6 +297,13 @@ def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
     gradient[0] = 2.0  # network input of pixel 255
     gradient += 0.01 * weight
     torch.testing.assert_close(model[1].weight.detach(), weight - 0.1 * (gradient * 1.9))
+
+
+def test_a_curve_is_read_back_to_the_last_bit(tmp_path):
+    curve = [{"step": 10, "loss": 0.1 + 0.2, "lr": 1e-7}, {"step": 20, "loss": 1 / 3, "lr": 5e-324}]
+    write_curve(curve, tmp_path / "curve.csv")
+    found = pd.read_csv(tmp_path / "curve.csv", float_precision="round_trip").to_dict("records")
+    assert found == curve
 
 
 def test_predict_does_not_depend_on_the_batch_size():

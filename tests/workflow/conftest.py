@@ -80,11 +80,11 @@ class Workdir:
 
     def config(self, overlay: dict | None = None) -> dict:
         """Return the whole configuration: the default, smoke, the folder data set, the overlay."""
-        result = yaml.safe_load((ROOT / "config.yaml").read_text())
-        smoke = yaml.safe_load((ROOT / "workflow/presets/smoke.yaml").read_text())
-        for part in (smoke, self.folder, overlay or {}):
-            result = merged(result, part)
-        return result
+        base = yaml.safe_load((ROOT / "config.yaml").read_text())
+        overlays = yaml.safe_load((ROOT / "workflow/presets/smoke.yaml").read_text())
+        for part in (self.folder, overlay or {}):
+            overlays = merged(overlays, part)
+        return merged(merged(overlays, base), overlays)
 
     def command_line(self, *arguments: str, overlay: dict | None, text: str | None) -> list[str]:
         """Write the --configfiles and return Snakemake's command line."""

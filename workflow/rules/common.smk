@@ -14,7 +14,7 @@ from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import SHARDED
 from bood_tasks.cli.listing import summarise
-from bood_tasks.config.load import load
+from bood_tasks.config.load import left_out, load
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan.resources import resources_of
@@ -30,6 +30,8 @@ except (ValueError, FileNotFoundError, OSError) as error:
 prepare(workflow.basedir, CONFIG.run.model_dump())
 if workflow.is_main_process:
     clear_stale_locks(Path.cwd())
+    for line in left_out(config, CONFIG):
+        print(line, file=sys.stderr)
 
 
 def require_data(config):

@@ -173,11 +173,11 @@ class Generator(nn.Module):
 
     def forward(self, z: Float[Tensor, "b d"], y: Int64[Tensor, " b"]) -> Float[Tensor, "b 3 s s"]:
         first, *parts = z.split(self.shape.chunk, 1)
-        given = self.shared(y) if self.shape.shared else y
+        shared = self.shared(y) if self.shape.shared else y
         x = self.linear(first).view(len(z), -1, BOTTOM, BOTTOM)
         for number, (block, *attention) in enumerate(self.blocks):
-            own = torch.cat([given, parts[number]], 1) if parts else given
-            x = block(x, own)
+            condition = torch.cat([shared, parts[number]], 1) if parts else shared
+            x = block(x, condition)
             for layer in attention:
                 x = layer(x)
         return torch.tanh(self.output_layer(x))
@@ -279,13 +279,14 @@ def in_effect(generator: nn.Module) -> dict[str, Tensor]:
 
     In evaluation mode: in training mode every look at a weight moves its singular vectors.
     """
-    found = {}
+    state = {}
     for name, module in generator.named_modules():
-        own = {**dict(module.named_parameters(recurse=False)),
-               **dict(module.named_buffers(recurse=False))}  # fmt: skip
+        tensors = dict(module.named_parameters(recurse=False))
+        tensors |= dict(module.named_buffers(recurse=False))
         if ".parametrizations" in f".{name}" or isinstance(module, nn.ModuleDict):
             continue
         if hasattr(module, "parametrizations"):
-            own |= {key: getattr(module, key) for key in module.parametrizations}
-        found |= {f"{name}.{key}" if name else key: value.detach() for key, value in own.items()}
-    return found
+            tensors |= {key: getattr(module, key) for key in module.parametrizations}
+        prefix = f"{name}." if name else ""
+        state |= {f"{prefix}{key}": value.detach() for key, value in tensors.items()}
+    return state

@@ -45,12 +45,12 @@ class Norm(nn.Module):
             self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], given: Float[Tensor, "b d"] | None = None
+        self, x: Float[Tensor, "b c h w"], condition: Float[Tensor, "b d"] | None = None
     ) -> Float[Tensor, "b c h w"]:
         mean, var = self.running_mean, self.running_var
-        if given is None:
+        if condition is None:
             return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-        gain, bias = (net(given)[:, :, None, None] for net in (self.scale, self.offset))
+        gain, bias = (net(condition)[:, :, None, None] for net in (self.scale, self.offset))
         return F.batch_norm(x, mean, var, eps=self.eps) * (1 + gain) + bias
 
 
@@ -66,14 +66,14 @@ class DeepBlock(nn.Module):
             self.add_module(f"bn_{number}", Norm(i, condition, eps))
             self.add_module(f"conv_{number}", nn.Conv2d(i, o, kernel, padding=kernel // 2))
 
-    def forward(self, x: Float[Tensor, "b c h w"], given: Tensor) -> Float[Tensor, "b d h2 w2"]:
-        out = self.conv_0(F.relu(self.bn_0(x, given)))
-        out = F.relu(self.bn_1(out, given))
+    def forward(self, x: Float[Tensor, "b c h w"], condition: Tensor) -> Float[Tensor, "b d h2 w2"]:
+        out = self.conv_0(F.relu(self.bn_0(x, condition)))
+        out = F.relu(self.bn_1(out, condition))
         if self.up:
             out = F.interpolate(out, scale_factor=2)
         out = self.conv_1(out)
-        out = self.conv_2(F.relu(self.bn_2(out, given)))
-        out = self.conv_3(F.relu(self.bn_3(out, given)))
+        out = self.conv_2(F.relu(self.bn_2(out, condition)))
+        out = self.conv_3(F.relu(self.bn_3(out, condition)))
         x = x[:, : self.kept]
         return out + (F.interpolate(x, scale_factor=2) if self.up else x)
 
@@ -89,7 +89,7 @@ class DeepAttention(nn.Module):
         self.snconv1x1_o_conv = nn.Conv2d(channels // 2, channels, 1, bias=False)
         self.gamma = nn.Parameter(torch.zeros(1))
 
-    def forward(self, x: Float[Tensor, "b c h w"], given: Tensor) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], condition: Tensor) -> Float[Tensor, "b c h w"]:
         queries = self.snconv1x1_theta(x).flatten(2).transpose(1, 2)
         keys = F.max_pool2d(self.snconv1x1_phi(x), 2).flatten(2)
         values = F.max_pool2d(self.snconv1x1_g(x), 2).flatten(2)
@@ -121,8 +121,8 @@ class DeepGenerator(nn.Module):
 
     def forward(self, z: Float[Tensor, "b d"], y: Int64[Tensor, " b"]) -> Float[Tensor, "b 3 s s"]:
         net = self.generator
-        given = torch.cat([z, F.embedding(y, self.embeddings.weight.T)], 1)
-        x = net["gen_z"](given).view(len(z), 4, 4, -1).permute(0, 3, 1, 2).contiguous()
+        condition = torch.cat([z, F.embedding(y, self.embeddings.weight.T)], 1)
+        x = net["gen_z"](condition).view(len(z), 4, 4, -1).permute(0, 3, 1, 2).contiguous()
         for layer in net["layers"]:
-            x = layer(x, given)
+            x = layer(x, condition)
         return torch.tanh(net["conv_to_rgb"](F.relu(net["bn"](x)))[:, :3])

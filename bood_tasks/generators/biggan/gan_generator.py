@@ -1,13 +1,12 @@
-"""The class-conditional generator whose latents GOE takes out of their range: trained, or at hand.
+"""The class-conditional generator that GOE runs outside its training range: trained, or at hand.
 
-Enters: the ID data set, or files in one of the layouts of gan_layouts.py. Leaves:
+Enters: the ID data set, or files in one of the layouts of layouts.py. Leaves:
 generator.safetensors, generator.json (what it is built from) and, if trained, curve.csv.
 """
 
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
 from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
@@ -18,6 +17,7 @@ from bood_tasks.generators.biggan.training import train
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.networks.weights import read_weights, require_fitting, write_weights
+from bood_tasks.training.curve import write_curve
 
 VERSION = 1
 SHAPE = ("channels", "latent", "shared", "attention")
@@ -45,7 +45,7 @@ def _trained(job: Job, draft: Draft) -> tuple[dict[str, Tensor], dict, float]:
         data["train/images"][:], data["train/labels"][:], shape, settings,
         checkpoint=draft.progress / "checkpoint.safetensors", device=pick_device(),
     )  # fmt: skip
-    pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
+    write_curve(curve, draft.folder / "curve.csv")
     described = {"architecture": "biggan", "shape": asdict(shape), "classes": facts["classes"]}
     return generator.state_dict(), described, rate
 

@@ -1,4 +1,4 @@
-"""Released generators, in the layouts that they are published in, as ours: plain weights.
+"""Convert released BigGAN checkpoints to our weights: plain, without spectral norm.
 
 Spectral norm is divided out once, by the estimate of the largest singular value that the published
 code would use in evaluation mode.

@@ -68,8 +68,8 @@ def _batches(count: int, size: int, first: int, seed: int) -> Iterator[Int64[np.
     while True:
         order = seeds.generator(seed, "gan_generator", "pass", number // per_pass)
         order = order.permutation(count)
-        for place in range(number % per_pass, per_pass):
-            yield order[place * size : (place + 1) * size]
+        for batch in range(number % per_pass, per_pass):
+            yield order[batch * size : (batch + 1) * size]
             number += 1
 
 

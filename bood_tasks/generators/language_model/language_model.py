@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int64
@@ -31,6 +30,7 @@ from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import read_weights, require_fitting, write_weights
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
+from bood_tasks.training.curve import write_curve
 from bood_tasks.training.recipe import cosine_lr, require_finite
 
 VERSION = 1
@@ -159,13 +159,14 @@ def load_language_model(folder: Path, described: Mapping, device: str) -> Transf
 
 def require_same_words(described: Mapping, vocabulary: Artifact, where: Path) -> None:
     """Raise ValueError if a language model numbers words otherwise than the classifier."""
-    own = vocabulary.json("vocabulary.json")
-    if described["vocabulary"] != own["content"]:
+    classifier = vocabulary.json("vocabulary.json")
+    if described["vocabulary"] != classifier["content"]:
         raise ValueError(
             f"the language model of {where} ({described['shape']['words']} words, "
             f"{described['vocabulary'][:12]}) must have the classifier's vocabulary, which has "
-            f"{own['size']} words ({own['content'][:12]}); train one (language_model.source: "
-            "train), or take the corpus and the vocabulary settings it was trained with"
+            f"{classifier['size']} words ({classifier['content'][:12]}); train one "
+            "(language_model.source: train), or take the corpus and the vocabulary settings it "
+            "was trained with"
         )
 
 
@@ -182,7 +183,7 @@ def _trained(job: Job, draft: Draft) -> tuple[dict[str, Tensor], dict, float]:
         shape, settings,
         checkpoint=draft.progress / "checkpoint.safetensors", device=pick_device(),
     )  # fmt: skip
-    pd.DataFrame(curve).to_csv(draft.folder / "curve.csv", index=False)
+    write_curve(curve, draft.folder / "curve.csv")
     return model.state_dict(), {"shape": asdict(shape), "vocabulary": content}, rate
 
 

@@ -39,10 +39,10 @@ class Shape:
 
 
 def positions(first: int, count: int, width: int, device) -> Float[Tensor, "t w"]:
-    """Return sines and cosines of places first..first + count, of wave lengths up to LONGEST."""
-    place = torch.arange(first, first + count, device=device)[:, None]
+    """Return sines and cosines of positions first..first + count, of wave lengths up to LONGEST."""
+    position = torch.arange(first, first + count, device=device)[:, None]
     rates = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(LONGEST) / width))
-    return torch.stack([torch.sin(place * rates), torch.cos(place * rates)], 2).flatten(1)
+    return torch.stack([torch.sin(position * rates), torch.cos(position * rates)], 2).flatten(1)
 
 
 class Block(nn.Module):
@@ -129,13 +129,13 @@ def sample(
     device = model.embedding.weight.device
     words = torch.full((len(uniforms), 1), start, dtype=torch.long, device=device)
     uniforms, past = uniforms.to(device, torch.float64), None
-    for place in range(uniforms.shape[1]):
+    for position in range(uniforms.shape[1]):
         logits, kept = model(words[:, -1:] if past else words, past)
         past = kept if cached else None
         last = logits[:, -1].double() / temperature
         last[:, list(never)] = -math.inf
         sums = last.softmax(1).cumsum(1)
-        at = uniforms[:, place, None] * sums[:, -1:]
+        at = uniforms[:, position, None] * sums[:, -1:]
         drawn = torch.searchsorted(sums, at, right=True).clamp(max=sums.shape[1] - 1)
         words = torch.cat([words, drawn], 1)
     return words[:, 1:]

@@ -5,7 +5,7 @@ the one place that goes online), or the ID training split (`source: train`;
 a folder given as well is fine-tuned). What leaves: `pipeline/`, a folder in Stable Diffusion v1's
 layout that `diffusion.load_pipeline` reads, and after training its `training_log.csv`.
 
-A trained generator sees the ID classes and a drawn world of other words (world.py), so that a
+A trained generator sees the ID classes and a drawn world of other words (drawn_world), so that a
 vector which leaves a class decodes into something else. Recipe and numbers: docs/generator.md.
 """
 
@@ -22,6 +22,7 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from bood_tasks.generators.drawn_world import world
 from bood_tasks.generators.text_to_image.diffusion import load_pipeline, prompt_ids
 from bood_tasks.generators.text_to_image.interface import FOLDER, components, family_of, load
 from bood_tasks.generators.text_to_image.latent_diffusion import (
@@ -34,7 +35,6 @@ from bood_tasks.generators.text_to_image.latent_diffusion import (
 )
 from bood_tasks.generators.text_to_image.tiny_sd import PROMPT, build_pipeline, save_pipeline
 from bood_tasks.generators.text_to_image.words import class_words as words_of
-from bood_tasks.generators.world import world
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job

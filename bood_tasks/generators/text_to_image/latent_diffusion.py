@@ -44,11 +44,11 @@ class Batches:
         """Row numbers of a step's batch, and the random stream for the rest of that step."""
         random = torch.Generator().manual_seed(stream(self.seed, "generator", phase, step))
         from_id = size if self.n == self.n_id else round(size * self.id_share)
-        own = torch.randint(0, self.n_id, (from_id,), generator=random)
+        inside = torch.randint(0, self.n_id, (from_id,), generator=random)
         if from_id == size:
-            return own, random
-        other = torch.randint(self.n_id, self.n, (size - from_id,), generator=random)
-        return torch.cat([own, other]), random
+            return inside, random
+        outside = torch.randint(self.n_id, self.n, (size - from_id,), generator=random)
+        return torch.cat([inside, outside]), random
 
 
 @dataclass

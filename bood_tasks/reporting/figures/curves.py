@@ -32,25 +32,27 @@ def interval(values: Iterable[float]) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values of a setting in rising order; for each the mean and both ends of its interval, as
-    fractions. Ends are NaN where there is none."""
+    """A score over one setting: mean and both ends of its interval at each value, as fractions.
+
+    `values` rise. Ends are NaN where there is no interval.
+    """
 
     values: Float[ndarray, " k"]
     found: Float[ndarray, "k 3"]
 
 
-def _drawn(ax, places: ndarray, curve: Curve, number: int, label: str):
+def _drawn(ax, positions: ndarray, curve: Curve, number: int, label: str):
     color = CYCLE[1 + number % (len(CYCLE) - 1)]
     mean, low, high = 100 * curve.found.T
-    ax.fill_between(places, *np.clip([low, high], 0, 100), color=color, alpha=0.18, lw=0)
+    ax.fill_between(positions, *np.clip([low, high], 0, 100), color=color, alpha=0.18, lw=0)
     (line,) = ax.plot(
-        places, mean, color=color, ls=DASHES[number % len(DASHES)],
+        positions, mean, color=color, ls=DASHES[number % len(DASHES)],
         marker=CURVE_MARKERS[number % len(CURVE_MARKERS)], ms=5, label=label,
     )  # fmt: skip
     return line
 
 
-def curves(
+def over_setting(
     panels: Mapping[str, Mapping[str, Curve]],
     *,
     symbol: str,
@@ -58,7 +60,7 @@ def curves(
     against: str,
     default: float,
 ) -> Figure:
-    """A panel for each metric, a curve for each score, over one setting.
+    """Draw GOE's figures 2, 3 and 5: a panel for each metric, a curve for each score.
 
     Values that span a decade stand at equal steps, each with its number: they may include 0. The
     baseline's means are thin lines of the score's own style; grey: the setting's default.
@@ -70,18 +72,18 @@ def curves(
         values = next(iter(found.values())).values
         span = values[-1] / max(values[values > 0].min(initial=np.inf), 1e-12)
         even = span >= DECADE or values[0] == 0
-        places = np.arange(len(values)) if even else values
-        at = places[np.flatnonzero(values == default)]
+        positions = np.arange(len(values)) if even else values
+        at = positions[np.flatnonzero(values == default)]
         lines["default"] = ax.axvline(at[0], color=GREY, lw=5, alpha=0.35)
         for number, (score, curve) in enumerate(found.items()):
-            lines[score] = _drawn(ax, places, curve, number, score)
+            lines[score] = _drawn(ax, positions, curve, number, score)
             if score in floors.get(metric, {}):
                 name = f"{against}, {score}"
                 lines[name] = ax.axhline(
                     100 * floors[metric][score], color=CYCLE[1 + number], lw=1,
                     ls=DASHES[number % len(DASHES)],
                 )  # fmt: skip
-        ax.set_xticks(places, [f"{value:g}" for value in values])
+        ax.set_xticks(positions, [f"{value:g}" for value in values])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel(symbol)
         ax.set_ylabel(f"{metric}, %")
@@ -90,8 +92,10 @@ def curves(
     return figure
 
 
-def epochs(panels: Mapping[str, Mapping[str, Curve]], *, ylabel: str, columns: int = 3) -> Figure:
-    """A panel for each test set, a curve for each kind of outliers, over the epochs."""
+def over_epochs(
+    panels: Mapping[str, Mapping[str, Curve]], *, ylabel: str, columns: int = 3
+) -> Figure:
+    """Draw GOE's figure 4: a panel for each test set, a curve for each kind of outliers."""
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(2.7 * columns + 0.4, 2.3 * rows + 0.7), layout="constrained")
@@ -116,8 +120,10 @@ def epochs(panels: Mapping[str, Mapping[str, Curve]], *, ylabel: str, columns: i
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one setting does: `mean` and `std` over seeds of each metric, as fractions, at each of
-    the setting's values in rising order. `std` is NaN for a single seed: no error bar."""
+    """Metrics over one setting: `mean` and `std` over seeds at each value, as fractions.
+
+    `values` rise. `std` is NaN for a single seed: no error bar.
+    """
 
     values: Float[ndarray, " k"]
     mean: Mapping[str, Float[ndarray, " k"]]
@@ -125,8 +131,10 @@ class Sweep:
     default: float
 
 
-def sweeps(panels: Mapping[str, Sweep], *, baseline: Mapping[str, float], against: str) -> Figure:
-    """Figures 5 and 6: a column per setting, a row per metric, in percent.
+def over_settings(
+    panels: Mapping[str, Sweep], *, baseline: Mapping[str, float], against: str
+) -> Figure:
+    """Draw figures 5 and 6: a column per setting, a row per metric, in percent.
 
     Dotted: the baseline, named `against`, unless it is empty. Grey: the setting's default. Error
     bars: one standard deviation over seeds. A setting whose positive values span a decade has a
@@ -157,11 +165,11 @@ def sweeps(panels: Mapping[str, Sweep], *, baseline: Mapping[str, float], agains
             ax.grid(axis="y", color="#dddddd", lw=0.5)
     for ax, (name, sweep) in zip(axes[-1], panels.items(), strict=True):
         ax.set_xlabel(name)
-        places, ticks = sweep.values, [f"{value:g}" for value in sweep.values]
-        if places[0] > 0 and places[-1] >= DECADE * places[0]:
+        positions, ticks = sweep.values, [f"{value:g}" for value in sweep.values]
+        if positions[0] > 0 and positions[-1] >= DECADE * positions[0]:
             ax.set_xscale("log")
-            places = np.log(places)
-        nearest = np.diff(places).min(initial=np.inf) / max(np.ptp(places), 1e-12)
+            positions = np.log(positions)
+        nearest = np.diff(positions).min(initial=np.inf) / max(np.ptp(positions), 1e-12)
         crowded = nearest * PANEL * DPI < LETTER * max(map(len, ticks))
         ax.set_xticks(sweep.values, ticks, rotation=90 if crowded else 0)
         ax.xaxis.set_minor_locator(NullLocator())

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
                 }
                 album.add(
                     f"goe_figure4_{score}_{metric.lower()}",
-                    curves.epochs(panels, ylabel=f"{metric}, %"),
+                    curves.over_epochs(panels, ylabel=f"{metric}, %"),
                     f"{score_name(score)} after each epoch: {metric}",
                     "By the outliers that a row saw; FPR95 with OOD positive; bands: 95 % "
                     f"intervals of the mean over {len(seeds)} seeds (Student's t).",

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
                     ]
             symbol = setting_name(setting)
             name = settings["figures"].get(setting, f"sweep_{setting.replace('.', '_')}")
-            figure = curves.curves(
+            figure = curves.over_setting(
                 panels, symbol=symbol, floors=floors, against=against,
                 default=settings["defaults"][setting],
             )  # fmt: skip

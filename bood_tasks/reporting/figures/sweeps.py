@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
             shown = [setting_name(setting) for setting in settings]
             album.add(
                 name,
-                curves.sweeps(
+                curves.over_settings(
                     {title: panels[title] for title in shown}, baseline=floor, against=against
                 ),
                 f"Effect of {', '.join(shown)}",

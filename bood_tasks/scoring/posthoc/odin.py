@@ -1,8 +1,8 @@
 """Scores of pictures moved a small step so that the classifier's confidence rises (ODIN, GODIN).
 
-Pictures x are in the network's input scale (networks.to_input), and so are magnitudes: the step
+Pictures x are in the network's input scale (pixels.to_input), and so are magnitudes: the step
 that ODIN's paper writes as epsilon for pixels in [0, 1] is epsilon / STD here. The network must
-be in evaluation mode, else the rows of a batch move one another.
+be in evaluation mode: otherwise batch norm makes the samples of a batch depend on each other.
 """
 
 from collections.abc import Callable, Sequence

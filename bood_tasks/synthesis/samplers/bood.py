@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bood_tasks.jobs import seeds
 from bood_tasks.synthesis import cosine
-from bood_tasks.synthesis.samplers.interface import Features, Sampled
+from bood_tasks.synthesis.samplers.interface import Sampled, TrainingFeatures
 from bood_tasks.synthesis.samplers.selection import describe_selection, select_rows
 from bood_tasks.synthesis.stepping import Stepping, in_space
 
@@ -95,7 +95,7 @@ def _perturbed(
     z: Float[Tensor, "m d"],
     rows: Int64[np.ndarray, " m"],
     owners: Int64[Tensor, " m"],
-    given: Features,
+    training: TrainingFeatures,
     stepping: Stepping,
     settings: Mapping[str, Any],
 ) -> Float[Tensor, "m d"]:
@@ -103,34 +103,34 @@ def _perturbed(
     match settings["perturb"]:
         case "adversarial":
             return push_across(
-                z, owners, given.anchors, stepping, extra_steps=settings["extra_steps"]
+                z, owners, training.anchors, stepping, extra_steps=settings["extra_steps"]
             )
         case "gaussian":
-            names = [given.classes[y] for y in owners.tolist()]
+            names = [training.classes[y] for y in owners.tolist()]
             items = list(zip(names, rows.tolist(), strict=True))
             return add_noise(z, items, sigma=settings["sigma"], seed=settings["seed"])
         case "centroid":
-            labels = torch.from_numpy(given.labels).to(z.device)
-            everything = in_space(given.features, stepping.feature_space)
-            means = class_means(everything, labels, len(given.classes))
+            labels = torch.from_numpy(training.labels).to(z.device)
+            everything = in_space(training.features, stepping.feature_space)
+            means = class_means(everything, labels, len(training.classes))
             return leave_centroid(z, means[owners], shift=settings["shift"])
         case "none":
             return z
 
 
-def sample(given: Features, settings: Mapping[str, Any]) -> Sampled:
+def sample(training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
     """Return the features that `select` chooses, after `perturb` (Eq. 4 and 5)."""
-    stepping, steps = Stepping.of(settings), given.distances.steps
-    crossed, exact = given.distances.crossed, given.distances.exact
+    stepping, steps = Stepping.of(settings), training.distances.steps
+    crossed, exact = training.distances.crossed, training.distances.exact
     how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
     selection = select_rows(
-        given.labels, steps, crossed, given.distances.margin, given.classes, **how
+        training.labels, steps, crossed, training.distances.margin, training.classes, **how
     )
     print("\n".join(describe_selection(steps[exact], crossed[exact], selection)), file=sys.stderr)
     rows = selection.rows
-    owners = torch.from_numpy(given.labels[rows]).to(given.features.device)
-    start = in_space(given.features[rows], stepping.feature_space)
-    z = _perturbed(start, rows, owners, given, stepping, settings)
+    owners = torch.from_numpy(training.labels[rows]).to(training.features.device)
+    start = in_space(training.features[rows], stepping.feature_space)
+    z = _perturbed(start, rows, owners, training, stepping, settings)
     counts = asdict(selection)
     del counts["rows"]
     return Sampled(z, owners, rows, steps[rows], counts)

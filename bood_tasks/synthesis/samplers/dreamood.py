@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.progress import progress
-from bood_tasks.synthesis.samplers.interface import Features, Sampled
+from bood_tasks.synthesis.samplers.interface import Sampled, TrainingFeatures
 
 ROWS_A_ROUND, KEPT_A_ROW = 50, 2  # as the published code's pic_nums and ID_points_num
 ROWS_AT_ONCE = 8  # features whose candidates are ranked together: bounds the memory
@@ -117,27 +117,27 @@ def sample_class(
     return torch.cat(found)[:vectors], torch.cat(started)[:vectors]
 
 
-def sample(given: Features, settings: Mapping[str, Any]) -> Sampled:
+def sample(training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
     """Return each class's vectors as DreamOOD samples them. There are no steps: -1."""
     keys = ("neighbours", "boundary", "candidates", "sigma", "vectors", "reference_bug", "seed")
     how = {key: settings[key] for key in keys}
     found, rows, owners = [], [], []
-    with progress("ood_features", len(given.classes), "classes") as advance:
-        for label, name in enumerate(given.classes):
-            members = np.flatnonzero(given.labels == label)
-            vectors, started = sample_class(given.features[members], name, **how)
+    with progress("ood_features", len(training.classes), "classes") as advance:
+        for label, name in enumerate(training.classes):
+            members = np.flatnonzero(training.labels == label)
+            vectors, started = sample_class(training.features[members], name, **how)
             found.append(vectors)
             rows.append(members[started.cpu().numpy()])
             owners.append(np.full(len(vectors), label))
             advance()
-    none = dict.fromkeys(given.classes, 0)
+    none = dict.fromkeys(training.classes, 0)
     counts = {
-        "selected": {name: len(part) for name, part in zip(given.classes, owners, strict=True)},
+        "selected": {name: len(part) for name, part in zip(training.classes, owners, strict=True)},
         "dropped_misclassified": none,
         "skipped_never_crossed": none,
         "cut": {},
         "tie_mass": {},
     }
-    labels = torch.from_numpy(np.concatenate(owners)).to(given.features.device)
+    labels = torch.from_numpy(np.concatenate(owners)).to(training.features.device)
     steps = np.full(len(labels), -1, np.int32)
     return Sampled(torch.cat(found), labels, np.concatenate(rows), steps, counts)

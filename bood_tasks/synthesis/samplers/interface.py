@@ -1,7 +1,7 @@
 """What every sampler of outlier features is given, and what it returns.
 
 A sampler is one module of this folder, named in catalogue/samplers, with one function,
-`sample(features, settings) -> Sampled`.
+`sample(training, settings) -> Sampled`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Distances:
 
 
 @dataclass(frozen=True)
-class Features:
+class TrainingFeatures:
     """The training features, their classes, and the anchors; `distances` if the sampler reads them.
 
     Features and anchors lie on the job's device.
@@ -57,5 +57,5 @@ class Sampled:
 class Sampler(Protocol):
     """A sampler's module."""
 
-    def sample(self, features: Features, settings: Mapping[str, Any]) -> Sampled:
+    def sample(self, training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
         """Return the outlier vectors; `settings` are those that the sampler reads, and the seed."""

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from bood_tasks.generators.world.canvas import (
+from bood_tasks.generators.drawn_world.canvas import (
     OBLONG,
     SIZE,
     Generator,
@@ -32,8 +32,8 @@ from bood_tasks.generators.world.canvas import (
     smooth_field,
     uniform,
 )
-from bood_tasks.generators.world.figures import FIGURES, SHADES, figures, place_figure
-from bood_tasks.generators.world.solids import SOLIDS, solids
+from bood_tasks.generators.drawn_world.figures import FIGURES, SHADES, figures, place_figure
+from bood_tasks.generators.drawn_world.solids import SOLIDS, solids
 
 
 def draw(word: str, count: int, rng: Generator) -> UInt8[ndarray, "n 32 32"]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bood_tasks.generators.world.canvas import (
+from bood_tasks.generators.drawn_world.canvas import (
     OBLONG,
     SIZE,
     Generator,

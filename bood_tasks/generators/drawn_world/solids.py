@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from bood_tasks.generators.world.canvas import (
+from bood_tasks.generators.drawn_world.canvas import (
     SIZE,
     Generator,
     Plane,
