@@ -86,9 +86,10 @@ soak: environment
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)
 
 # The pages in docs/ as a site in build/site; a broken link or a page outside the nav is an error.
+# Not --quiet: it hides warnings from --strict as well.
 .PHONY: docs
 docs: environment
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 test-all: docs
 
 # The conda environment holds the same pins: Snakemake copies the file away before it is read.
