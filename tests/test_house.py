@@ -48,6 +48,40 @@ def imports() -> dict[str, set[str]]:
     return found
 
 
+def defined_in(path: Path) -> set[str]:
+    """The names that a module defines or imports at its top, also below an `if`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def test_every_name_that_is_imported_is_there():
+    """Also where the import stands in a function, a benchmark or a test that runs elsewhere."""
+    root, absent = PACKAGE.parent, []
+    for folder in ("bood_tasks", "benchmarks", "tests"):
+        for path in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                ours = isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0]
+                if ours not in ("bood_tasks", "tests"):
+                    continue
+                module = root.joinpath(*node.module.split("."))
+                file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+                known = defined_in(file) if file.is_file() else set()
+                known |= {item.stem for item in module.glob("*")} | {"Method", "load_detector"}
+                absent += [
+                    f"{path.relative_to(root)}:{node.lineno} {node.module}.{alias.name}"
+                    for alias in node.names
+                    if alias.name not in known
+                ]
+    assert not absent
+
+
 def room(module: str) -> str:
     return module.split(".")[0]
 
