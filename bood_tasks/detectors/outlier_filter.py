@@ -17,11 +17,11 @@ from torch import Tensor
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.model import load_model
-from bood_tasks.detectors.outliers import first_rows, resized_blocks, rows_of
+from bood_tasks.detectors.outliers import first_rows, resized_blocks, samples_of
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.shards import FACTS, write_blocks
-from bood_tasks.training.predict import is_text, predict
+from bood_tasks.training.predict import are_tokens, predict
 
 VERSION = 1
 FILE = "outlier_filter.json"
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
         pick_device(),
     )
     shards = job.inputs["outliers"]
-    arrays = first_rows([rows_of(shard) for shard in shards], settings["count"])
+    arrays = first_rows([samples_of(shard) for shard in shards], settings["count"])
     count = sum(array.shape[0] for array in arrays)
     model = load_model(job.inputs["detector"], device, job.source)
 
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
 
     with job.draft() as draft:
         found = draft.array("confidence", (count,), "float32", chunk=ROWS_PER_BLOCK)
-        unit = "texts" if is_text(arrays[0]) else "images"
+        unit = "texts" if are_tokens(arrays[0]) else "images"
         rate, resumed_at = write_blocks(
             draft, found, judge, block=ROWS_PER_BLOCK, stage="outlier_filter", unit=unit
         )
