@@ -9,7 +9,7 @@ import pytest
 from bood_tasks.artifacts.store import Artifact
 from tests.workflow.conftest import Workdir
 
-pytestmark = pytest.mark.xdist_group("workflow")
+pytestmark = pytest.mark.long
 
 EVIL = [
     "plain", "two words", "quote'd", 'double"quoted"', "$(touch PWNED)", "`touch PWNED`",
@@ -25,10 +25,10 @@ def everything(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*")}
 
 
-def outside(work: Path, before: set[Path]) -> set[Path]:
+def outside(work: Workdir, before: set[Path]) -> set[Path]:
     """Return what was made in a working folder beside what the workflow may make there."""
-    own = ("artifacts", "logs", "results", ".snakemake", "folder.yaml", "overlay.yaml")
-    return {path for path in everything(work) - before if path.parts[0] not in own}
+    own = {"artifacts", "logs", "results", ".snakemake", "folder.yaml", work.overlay}
+    return {path for path in everything(work.path) - before if path.parts[0] not in own}
 
 
 def require_safe_paths(work: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_folder_of_hostile_names_becomes_a_data_set(tmp_path, place):
     assert done.returncode == 0, done.stdout + done.stderr
     made = Artifact(work.path / spec.manifest)
     assert made.json("dataset.json")["classes"] == sorted(FOLDERS)
-    assert outside(work.path, before) == {Path("pictures")}
+    assert outside(work, before) == {Path("pictures")}
     require_safe_paths(work.path)
 
 
@@ -77,7 +77,7 @@ def test_hostile_settings_stay_text(fresh):
     beside = set(parent.iterdir())
     done = fresh.snakemake("all", overlay=overlay)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert outside(fresh.path, before) == set()
+    assert outside(fresh, before) == set()
     assert set(parent.iterdir()) == beside
     require_safe_paths(fresh.path)
     pages = list((fresh.path / "results").rglob("*.html"))
