@@ -23,7 +23,7 @@ def outlier_filter(
     if item.max_confidence is None:
         return None
     judge = detector(config, item.row, seed)
-    settings = {"max_confidence": item.max_confidence, "count": count, "crop": own.image.crop}
+    settings = item.model_dump(exclude={"row"}) | {"count": count, "crop": own.image.crop}
     inputs = {"outliers": shards, "detector": judge, "dataset": dataset(own, own.id)}
     kind = shards[0].name.split("-seed")[0]
     name = readable(kind, f"p{item.max_confidence:g}", f"seed{seed}")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PROFILE = ROOT / "profiles/slurm"
 SMOKE = ROOT / "workflow/presets/smoke.yaml"
-PATIENCE = 600  # seconds; a status query that fails for good hangs the plugin
+PATIENCE = 1200  # seconds, on a busy machine; a status query that fails for good hangs the plugin
 
 
 class Cluster:

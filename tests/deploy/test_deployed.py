@@ -143,7 +143,7 @@ def test_unreadable_pictures_are_named_together_and_the_others_scored(energy, fo
 
 def test_a_failure_on_the_way_keeps_the_rows_before(energy, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("bood_tasks.deploy.score_pictures.PICTURES_AT_ONCE", 5)
-    judge = bood_tasks.deploy.load.Detector.judge
+    judge = bood_tasks.deploy.load.TrainedDetector.judge
     calls = []
 
     def third_fails(*given, **named):
@@ -152,7 +152,7 @@ def test_a_failure_on_the_way_keeps_the_rows_before(energy, folder, tmp_path, mo
             raise OSError("the disk went away")
         return judge(*given, **named)
 
-    monkeypatch.setattr("bood_tasks.deploy.load.Detector.judge", third_fails)
+    monkeypatch.setattr("bood_tasks.deploy.load.TrainedDetector.judge", third_fails)
     out = tmp_path / "out.csv"
     assert "went away" in bood("score", "--detector", energy.folder, "--out", out, folder)
     assert len(rows(out)) == 10

@@ -273,7 +273,8 @@ def test_gallery_shows_each_scale_and_each_temperature(tmp_path):
     shards = [
         fake_artifacts.make(
             tmp_path, "gan_images",
-            arrays={"images": rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)},
+            arrays={"images": rng.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8),
+                    "labels": np.arange(9) % 3},
             files={"outliers.json": {"parameters": {"scale": scale, "meaning": "std"}}},
             settings={"scale": scale},
         )

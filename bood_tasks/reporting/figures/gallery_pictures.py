@@ -32,6 +32,19 @@ def first_images(shards: Sequence[Artifact], label: int, count: int) -> UInt8[nd
     return np.stack([image for _, image in found[:count]])
 
 
+def pictures_of(
+    shards: Sequence[Artifact], rows: Int64[ndarray, " r"]
+) -> UInt8[ndarray, "r h w 3"]:
+    """The pictures of these row numbers, counted over all shards in order."""
+    ends = np.cumsum([shard["labels"].shape[0] for shard in shards])
+    found = np.empty((len(rows), *shards[0]["images"].shape[1:]), np.uint8)
+    for number, row in enumerate(rows):
+        place = int(np.searchsorted(ends, row, side="right"))
+        before = int(ends[place - 1]) if place else 0
+        found[number] = shards[place]["images"][int(row) - before]
+    return found
+
+
 # --- decodes by class (Figures 1, 7, 8) ---
 
 
@@ -111,17 +124,6 @@ def draw_dreamood(album: Album, job: Job, classes: list[str]) -> None:
     )
 
 
-def _pictures(shards: Sequence[Artifact], rows: Int64[ndarray, " r"]) -> UInt8[ndarray, "r h w 3"]:
-    """The pictures of these row numbers, counted over all shards in order."""
-    ends = np.cumsum([shard["labels"].shape[0] for shard in shards])
-    found = np.empty((len(rows), *shards[0]["images"].shape[1:]), np.uint8)
-    for number, row in enumerate(rows):
-        place = int(np.searchsorted(ends, row, side="right"))
-        before = int(ends[place - 1]) if place else 0
-        found[number] = shards[place]["images"][int(row) - before]
-    return found
-
-
 def draw_filter(album: Album, job: Job, classes: list[str]) -> None:
     """What the outlier filter keeps and drops of each class, if there is one."""
     if "outlier_filter" not in job.inputs:
@@ -135,7 +137,7 @@ def draw_filter(album: Album, job: Job, classes: list[str]) -> None:
     for label, name in enumerate(classes[:CLASSES_IN_GRIDS]):
         parts = [np.flatnonzero((labels == label) & which)[:columns] for which in (kept, ~kept)]
         many = f"{counts['kept'][name]:,} kept,\n{counts['dropped'][name]:,} dropped"
-        tiles = [mosaics.mosaic(_pictures(shards, rows), columns=columns, side=side)
+        tiles = [mosaics.mosaic(pictures_of(shards, rows), columns=columns, side=side)
                  for rows in parts]  # fmt: skip
         bands.append((f"{name}:\n{many}", tiles))
     told = ", ".join(f"{name} {counts['dropped'][name]:,} of "

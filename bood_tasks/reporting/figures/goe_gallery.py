@@ -5,6 +5,7 @@ import numpy as np
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.figures import style
 from bood_tasks.reporting.figures.album import Album
+from bood_tasks.reporting.figures.gallery_pictures import pictures_of
 from bood_tasks.reporting.figures.mosaics import contact_sheet
 
 VERSION = 1
@@ -20,7 +21,8 @@ def main(argv: list[str] | None = None) -> None:
     for shard in job.inputs["gan_images"]:
         parameters = shard.json("outliers.json")["parameters"]
         symbol = "σ" if parameters["meaning"] == "std" else "σ²"
-        bands[f"{symbol} = {parameters['scale']:g}"] = shard["images"][:columns]
+        rows = np.arange(min(columns, shard["labels"].shape[0]))
+        bands[f"{symbol} = {parameters['scale']:g}"] = pictures_of([shard], rows)
     with job.draft() as draft, style.house_style():
         album = Album(draft.folder)
         album.add(
