@@ -126,7 +126,8 @@ def test_a_metric_has_its_value(project):
 def test_a_sampler_makes_vectors(project):
     apply(recipes()["A sampler of outlier features"], project)
     code = (
-        "import numpy, torch; from bood_tasks.synthesis.samplers.interface import TrainingFeatures\n"
+        "import numpy, torch\n"
+        "from bood_tasks.synthesis.samplers.interface import TrainingFeatures\n"
         "from bood_tasks.synthesis.ood_features import sampler\n"
         "features = torch.tensor([[1.0, 0], [0, 2]]), numpy.array([0, 1])\n"
         "training = TrainingFeatures(*features, torch.eye(2), ['a', 'b'], None)\n"
