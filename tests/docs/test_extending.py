@@ -126,11 +126,12 @@ def test_a_metric_has_its_value(project):
 def test_a_sampler_makes_vectors(project):
     apply(recipes()["A sampler of outlier features"], project)
     code = (
-        "import numpy, torch; from bood_tasks.synthesis.samplers.interface import Features\n"
+        "import numpy, torch\n"
+        "from bood_tasks.synthesis.samplers.interface import TrainingFeatures\n"
         "from bood_tasks.synthesis.ood_features import sampler\n"
         "features = torch.tensor([[1.0, 0], [0, 2]]), numpy.array([0, 1])\n"
-        "given = Features(*features, torch.eye(2), ['a', 'b'], None)\n"
-        "print(sampler('halfway').sample(given, {'vectors': 1}).vectors.tolist())"
+        "training = TrainingFeatures(*features, torch.eye(2), ['a', 'b'], None)\n"
+        "print(sampler('halfway').sample(training, {'vectors': 1}).vectors.tolist())"
     )
     assert re.search(r"\[\[(0\.7071\d*, 0\.7071\d*)\], \[\1\]\]", run(project, "-c", code))
 
