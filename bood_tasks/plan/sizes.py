@@ -131,14 +131,20 @@ class Sizes:
                 return _total(self.splits(data).get(split) for data in spec.inputs["datasets"])
             case "scores":
                 return self.items(spec.inputs["outputs"])
+            case "outlier_filter":
+                return _total(map(self._outliers, spec.inputs["outliers"]))
         return 1
+
+    def _outliers(self, spec: Spec) -> int | None:
+        """Return how many items an outlier artifact has: a shard all, a data set its test split."""
+        if spec.stage in ("dataset", "tokens"):
+            return self.splits(spec).get("test")
+        return self.items(spec)
 
     def _shown(self, detector: Spec) -> int | None:
         """Return how many items an epoch of training shows: ID and outliers."""
-        rows, others = self.splits(detector.inputs["dataset"])["train"], []
-        for item in detector.inputs.get("outliers", ()):
-            tests = item.stage in ("dataset", "tokens")
-            others.append(self.splits(item).get("test") if tests else self.items(item))
+        rows = self.splits(detector.inputs["dataset"])["train"]
+        others = [self._outliers(item) for item in detector.inputs.get("outliers", ())]
         if not others:
             return rows
         if detector.settings.get("mixing") != "shuffled":  # as many outliers as ID in every batch
@@ -165,6 +171,9 @@ class Sizes:
                 network = spec.inputs["detector"]
                 runs = network.settings["epochs"] if spec.stage == "epochs" else 1
                 return _times(runs, items, self.forward(network, _id_data(network)))
+            case "outlier_filter":
+                network = spec.inputs["detector"]
+                return _times(items, self.forward(network, _id_data(network)))
             case "scores":
                 passes = PASSES * len(settings.get("magnitudes", ()))
                 return _times(passes, self.operations(spec.inputs["outputs"]))
