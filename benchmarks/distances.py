@@ -47,25 +47,23 @@ def autograd_steps(
     features: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
     *,
-    step_size: float,
-    max_steps: int,
-    temperature: float,
     early_exit: bool,
 ) -> Int[Tensor, " n"]:
     """Return d(z, y) of Eq. 3 on raw features by plain autograd, all rows at once."""
     z = features.clone()
-    steps = torch.full((len(z),), max_steps)
-    for step in range(max_steps):
+    steps = torch.full((len(z),), stepping.max_steps)
+    for step in range(stepping.max_steps):
         z.requires_grad_(True)
-        logits = cosine_logits(z, anchors, temperature=temperature)
+        logits = cosine_logits(z, anchors, temperature=stepping.temperature)
         wrong = logits.argmax(dim=1) != labels
-        steps = torch.where(wrong & (steps == max_steps), step, steps)
+        steps = torch.where(wrong & (steps == stepping.max_steps), step, steps)
         if early_exit and bool(wrong.all()):
             break
         loss = F.cross_entropy(logits, labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, z)
-        z = (z + step_size * gradient.sign()).detach()
+        z = (z + stepping.step_size * gradient.sign()).detach()
     return steps
 
 
@@ -143,14 +141,14 @@ def main() -> None:
     single_rows = min(options.single_rows, options.rows)
     peer_steps, peer_part, peer_busy = timed(
         lambda: autograd_steps(
-            features[:peer_rows], labels[:peer_rows], anchors, early_exit=False, **stepping
+            features[:peer_rows], labels[:peer_rows], anchors, stepping, early_exit=False
         )
     )
     single_steps, single_part, _ = timed(
         lambda: torch.cat(
             [
                 autograd_steps(
-                    features[i : i + 1], labels[i : i + 1], anchors, early_exit=True, **stepping
+                    features[i : i + 1], labels[i : i + 1], anchors, stepping, early_exit=True
                 )
                 for i in range(single_rows)
             ]

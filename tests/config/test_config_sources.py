@@ -56,7 +56,7 @@ def test_weights_become_shares_and_artifacts_are_counted():
         rows({"gan": 2, "noise": 1, "images": 1}),
         {"gan_images": {"count": 2500, "shard": 1000}, "images": {"per_class": 10, "shard": 5}},
     )
-    named, found = outliers(config, "oe", 0)
+    named, found, _ = outliers(config, "oe", 0)
     assert [each["weight"] for each in named] == [0.5, 0.25, 0.25]
     assert [each["artifacts"] for each in named] == [3, 1, 2]
     assert [each["count"] for each in named] == [2500, None, None]
@@ -71,7 +71,7 @@ def test_a_named_source_is_a_kind_with_settings_of_its_own():
         {"sources": {"cold": {"of": "gan", "set": {"gan_images": {"scale": 0.5}}}}},
         {"gan_images": {"scale": 7, "count": 10}},
     )
-    _, (hot, cold) = outliers(config, "oe", 0)
+    _, (hot, cold), _ = outliers(config, "oe", 0)
     assert (hot.settings["scale"], cold.settings["scale"]) == (7, 0.5)
     assert hot.inputs == cold.inputs
     kept = ("meaning", "seed", "start", "stop", "dtype")
@@ -80,8 +80,8 @@ def test_a_named_source_is_a_kind_with_settings_of_its_own():
 
 def test_number_of_outliers_changes_the_detector_and_adds_shards():
     few, many = (given(rows("gan"), {"gan_images": {"count": n}}) for n in (100, 1500))
-    _, of_few = outliers(few, "oe", 0)
-    _, of_many = outliers(many, "oe", 0)
+    _, of_few, _ = outliers(few, "oe", 0)
+    _, of_many, _ = outliers(many, "oe", 0)
     assert of_many[: len(of_few)] == of_few
     assert len(of_many) == 2
     assert detector(few, "oe", 0).digest != detector(many, "oe", 0).digest
