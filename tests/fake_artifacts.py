@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,10 @@ def make(
     return Artifact(manifest)
 
 
-def run_stage(root: Path, main, stage: str, settings: dict, inputs: dict) -> Artifact:
-    """Run a stage's main as its rule does and return what it wrote."""
+def run_stage(
+    root: Path, main, stage: str, settings: dict, inputs: dict, then: Sequence[str] = ()
+) -> Artifact:
+    """Run a stage's main as its rule does and return what it wrote; `then`: the rest of a pack."""
     spec = identity(stage, settings, inputs)
     out = root / "artifacts" / stage / "made" / digest_of(spec) / "manifest.json"
     given = [
@@ -70,6 +73,7 @@ def run_stage(root: Path, main, stage: str, settings: dict, inputs: dict) -> Art
             str(out),
             "--spec",
             to_json(spec),
+            *(["--then", *then] if then else []),
         ]
     )
     return Artifact(out)

@@ -9,21 +9,21 @@ from functools import cache
 
 from bood_tasks import PACKAGE
 
-SHARDED = ("images", "gan_images", "texts")  # stages whose artifacts are index ranges of one thing
-
 
 @dataclass(frozen=True)
 class Stage:
     """One stage. `module` is its module within the package, its room first.
 
     `gpu`: its jobs lease a GPU where there is one. `outside`: it may read a file or a folder from
-    outside. `mem_mb`, `minutes`: what every job of it asks for at least; PyTorch's libraries, a
-    CUDA context and the shipped weights fit.
+    outside. `packs`: its artifacts are index ranges of one thing, and one job may make several.
+    `mem_mb`, `minutes`: what every job of it asks for at least; PyTorch's libraries, a CUDA context
+    and the shipped weights fit.
     """
 
     module: str
     gpu: bool = False
     outside: bool = False
+    packs: bool = False
     mem_mb: int = 2000
     minutes: int = 10
 
@@ -53,9 +53,9 @@ STAGES = {
     "features": Stage("synthesis.features", gpu=True, mem_mb=4000, minutes=20),
     "distances": Stage("synthesis.distances", gpu=True, mem_mb=4000, minutes=30),
     "ood_features": Stage("synthesis.ood_features", mem_mb=4000, minutes=20),
-    "images": Stage("synthesis.images", gpu=True, mem_mb=8000, minutes=60),
-    "gan_images": Stage("synthesis.gan_images", gpu=True, mem_mb=4000, minutes=60),
-    "texts": Stage("synthesis.texts", gpu=True, mem_mb=4000, minutes=60),
+    "images": Stage("synthesis.images", gpu=True, packs=True, mem_mb=8000, minutes=60),
+    "gan_images": Stage("synthesis.gan_images", gpu=True, packs=True, mem_mb=4000, minutes=60),
+    "texts": Stage("synthesis.texts", gpu=True, packs=True, mem_mb=4000, minutes=60),
     "trajectory": Stage("synthesis.trajectory", gpu=True, mem_mb=8000),
     "strips": Stage("synthesis.strips", gpu=True, mem_mb=8000, minutes=20),
     "outlier_filter": Stage(

@@ -6,7 +6,7 @@ from pathlib import Path
 from bood_tasks.artifacts.outside import require_whole_weights
 from bood_tasks.artifacts.spec import Spec, readable, to_json
 from bood_tasks.catalogue.corpora import ALL_PUBLISHED
-from bood_tasks.catalogue.stages import SHARDED, STAGES
+from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
@@ -33,11 +33,11 @@ class Plan:
 
 def following(plan: Plan, shard: Spec, count: int) -> list[str]:
     """Return the index ranges, START-STOP, of the `count` shards of the same thing after one."""
-    if shard.stage not in SHARDED or not count:
+    if not (STAGES[shard.stage].packs and count):
         return []
     if not plan.shards:
         for spec in plan.specs.values():
-            if spec.stage in SHARDED:
+            if STAGES[spec.stage].packs:
                 plan.shards.setdefault(_without_range(spec), []).append(spec)
     ranges = sorted(
         (spec.settings["start"], spec.settings["stop"])

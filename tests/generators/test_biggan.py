@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from bood_tasks import EMBEDDED
+from bood_tasks.artifacts.store import Artifact
 from bood_tasks.generators.biggan import gan_generator
 from bood_tasks.generators.biggan import training as gan_training
 from bood_tasks.generators.biggan.biggan import (
@@ -234,13 +235,27 @@ def generator(tmp_path_factory):
     )
 
 
-def shard(root, generator, **more):
+def shard(root, generator, then=(), **more):
     settings = {
         "seed": 0, "scale": 3.0, "meaning": "std", "start": 0, "stop": 7, "dtype": "float32",
         "saved_size": None, "kernel": "bilinear",
     } | more  # fmt: skip
     given = {"gan_generator": generator}
-    return fake_artifacts.run_stage(root, gan_images.main, "gan_images", settings, given)
+    return fake_artifacts.run_stage(root, gan_images.main, "gan_images", settings, given, then)
+
+
+def test_a_pack_is_made_by_one_job(tmp_path, generator, monkeypatch):
+    first = shard(tmp_path / "pack", generator, then=["3-7", "7-9"], start=0, stop=3)
+    packed = [Artifact(path) for path in sorted((tmp_path / "pack").rglob("manifest.json"))]
+    assert [int(part["item"][0]) for part in sorted(packed, key=lambda p: p["item"][0])] == [
+        0,
+        3,
+        7,
+    ]
+    alone = [shard(tmp_path / "alone", generator, start=a, stop=b) for a, b in ((3, 7), (7, 9))]
+    made = {part.folder.name: part["images"][:] for part in packed}
+    for part in (first, *alone):
+        assert np.array_equal(made[part.folder.name], part["images"][:])
 
 
 def test_items_do_not_depend_on_their_shard(tmp_path, generator):

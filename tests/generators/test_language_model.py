@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from bood_tasks import EMBEDDED
+from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.vocabulary import make_tokenizer
 from bood_tasks.generators.language_model import language_model
 from bood_tasks.generators.language_model.language_model import (
@@ -216,11 +217,20 @@ def made(tmp_path_factory):
     return root, vocabulary, model
 
 
-def shard(root, model, **more):
+def shard(root, model, then=(), **more):
     settings = {
         "seed": 0, "temperature": 2.0, "words": 5, "start": 0, "stop": 9, "dtype": "float32"
     } | more  # fmt: skip
-    return fake_artifacts.run_stage(root, texts.main, "texts", settings, {"language_model": model})
+    given = {"language_model": model}
+    return fake_artifacts.run_stage(root, texts.main, "texts", settings, given, then)
+
+
+def test_a_pack_is_made_by_one_job(tmp_path, made):
+    _, _, model = made
+    shard(tmp_path / "pack", model, then=["4-9"], start=0, stop=4)
+    alone = shard(tmp_path / "alone", model, start=4, stop=9)
+    (packed,) = (tmp_path / "pack").rglob(f"{alone.folder.name}/manifest.json")
+    assert np.array_equal(Artifact(packed)["tokens"][:], alone["tokens"][:])
 
 
 def test_items_do_not_depend_on_their_shard(tmp_path, made):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.cli.cost import planned
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import laid_over, load
@@ -127,6 +128,9 @@ def test_presets_are_valid(path, tmp_path, monkeypatch):
     given = laid_over(ROOT / "config.yaml", [*below, path])
     stand_ins(given)
     plan = planning.make(load(given))
+    for spec in plan.specs.values():
+        assert STAGES[spec.stage].outside or not spec.source, spec.stage
+        assert STAGES[spec.stage].packs == ("stop" in spec.settings), spec.stage
     if path.stem.startswith("goe"):
         table = {"goe-newsgroups": "goe_text_tables"}.get(path.stem, "goe_tables")
         assert table in plan.targets

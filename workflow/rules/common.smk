@@ -12,7 +12,7 @@ from bood_tasks.artifacts.locks import FORCED, clear_stale_locks
 from bood_tasks.artifacts.outside import require_writable
 from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import PRODUCTS, targets
-from bood_tasks.catalogue.stages import SHARDED
+from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.cli.listing import summarise
 from bood_tasks.config.load import left_out, load
 from bood_tasks.jobs.environment import prepare
@@ -117,7 +117,7 @@ def memory(wildcards, attempt):
 def minutes(wildcards, attempt):
     """Return a job's time limit; what a try has done is kept, and the next one gets longer."""
     made = spec(wildcards)
-    return resources_of(made).runtime * attempt * (CONFIG.run.pack if made.stage in SHARDED else 1)
+    return resources_of(made).runtime * attempt * (CONFIG.run.pack if STAGES[made.stage].packs else 1)
 
 
 def artifact(wildcards):
