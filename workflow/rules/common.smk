@@ -117,7 +117,9 @@ def memory(wildcards, attempt):
 def minutes(wildcards, attempt):
     """Return a job's time limit; what a try has done is kept, and the next one gets longer."""
     made = spec(wildcards)
-    return resources_of(made).runtime * attempt * (CONFIG.run.pack if STAGES[made.stage].packs else 1)
+    return (
+        resources_of(made).runtime * attempt * (CONFIG.run.pack if STAGES[made.stage].packs else 1)
+    )
 
 
 def artifact(wildcards):
