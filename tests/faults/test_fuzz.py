@@ -158,6 +158,8 @@ USES = {
     "distances.max_steps": (7, STEPPING),
     "distances.feature_space": ("raw", STEPPING),
     "distances.rows": ("nearest", {"distances"}),
+    "outlier_filter.max_confidence": (0.9, {"detector"}),  # and a stage of its own
+    "outlier_filter.row": ("npos", set()),  # while the filter is off
     "ood_features.sampler": ("dreamood", {"ood_features"}),
     "ood_features.select": ("random", {"ood_features"}),
     "ood_features.rate": (0.5, {"ood_features"}),
