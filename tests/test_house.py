@@ -8,6 +8,7 @@ import pytest
 
 from bood_tasks import PACKAGE
 from bood_tasks.catalogue.stages import STAGES
+from tests.code_digests import imports_of, modules
 
 FLOORS = {
     "catalogue": 1, "networks": 1,
@@ -30,22 +31,10 @@ NO_ROOM_FOR = ("utils", "common", "core", "helpers", "misc")
 @cache
 def imports() -> dict[str, set[str]]:
     """The package's modules that each of its modules imports, also inside functions."""
-    files = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in PACKAGE.rglob("*.py")
+    return {
+        name: imports_of(ast.parse(path.read_text(encoding="utf-8")), PACKAGE) - {name}
+        for name, path in modules(PACKAGE).items()
     }
-    found: dict[str, set[str]] = {}
-    for name, path in files.items():
-        named = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bood_tasks."):
-                inside = node.module.removeprefix("bood_tasks.")
-                both = {alias.name: f"{inside}.{alias.name}" for alias in node.names}
-                named |= {whole if whole in files else inside for whole in both.values()}
-            elif isinstance(node, ast.Import):
-                named |= {a.name.removeprefix("bood_tasks.") for a in node.names} & set(files)
-        found[name] = named - {name}
-    return found
 
 
 def defined_in(path: Path) -> set[str]:

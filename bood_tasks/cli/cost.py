@@ -22,7 +22,7 @@ WEIGHTS_BYTES = 8.5e7  # ResNet-34
 
 
 @cache
-def _opened(manifest: str, source: str, settings: str) -> tuple[Splits, int]:
+def _opened(source: str, settings: str) -> tuple[Splits, int]:
     from bood_tasks.datasets.dataset import open_dataset
 
     splits, classes = open_dataset(json.loads(settings), Path(source) if source else None)
@@ -31,7 +31,7 @@ def _opened(manifest: str, source: str, settings: str) -> tuple[Splits, int]:
 
 def _look(data: Spec) -> tuple[Splits, int]:
     """Return the splits and the number of classes of a data set that only its files tell of."""
-    return _opened(data.manifest, data.source, to_json(data.settings))
+    return _opened(data.source, to_json(data.settings))
 
 
 COUNTED = Sizes(look=_look)

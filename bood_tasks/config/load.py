@@ -80,6 +80,8 @@ def left_out(raw: dict[str, Any], config: Config) -> list[str]:
     for kind, (every, kept) in defined.items():
         if names := [name for name in every if name not in kept]:
             lines.append(f"only.{kind} leaves out {', '.join(names)}")
+    if texts := config.of_texts():
+        lines += [f"text.{line}" for line in left_out(raw["text"], texts)]
     return lines
 
 

@@ -13,8 +13,12 @@ from bood_tasks.jobs.job import run, stage_in
 def main(argv: list[str] | None = None) -> None:
     """Run the main of the stage that the order names."""
     argv = sys.argv[1:] if argv is None else argv
-    stage = importlib.import_module(f"bood_tasks.{STAGES[stage_in(argv)].module}")
-    run(lambda: stage.main(argv))
+
+    def work() -> None:
+        stage = importlib.import_module(f"bood_tasks.{STAGES[stage_in(argv)].module}")
+        stage.main(argv)
+
+    run(work)
 
 
 if __name__ == "__main__":

@@ -206,9 +206,7 @@ class Sizes:
         match spec.stage:
             case "dataset":
                 each = 3 * settings["image"]["size"] ** 2
-            case "tokens":
-                each = 4 * settings["words"]
-            case "texts":
+            case "tokens" | "texts":
                 each = 4 * settings["words"]
             case "gan_images":
                 each = 3 * (settings["saved_size"] or 32) ** 2

@@ -131,3 +131,5 @@ def test_what_lists_leave_out_is_said():
     assert rows == "only.rows leaves out godin, gan, vos, npos, dreamood, noise"
     assert variants.startswith("only.variants leaves out boundary-unperturbed, ")
     assert left_out(DEFAULT, load(DEFAULT)) == []
+    texts = merged(merged(DEFAULT, TEXTS), {"text": {"only": {"rows": ["oe"]}}})
+    assert left_out(texts, load(texts)) == ["text.only.rows leaves out ce"]

@@ -11,6 +11,7 @@ import pytest
 
 from bood_tasks.artifacts.spec import digest_of
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.jobs.__main__ import main as order
 from bood_tasks.jobs.job import read_job, run
 from tests import fake_artifacts
 
@@ -124,3 +125,8 @@ def test_bug_keeps_its_traceback():
 def test_stage_import_is_light():
     code = "import sys, bood_tasks.jobs.job; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_order_whose_file_is_gone_ends_with_its_name(tmp_path):
+    with pytest.raises(SystemExit, match=r"error: .*gone\.arguments"):
+        order(["--arguments", str(tmp_path / "gone.arguments")])
