@@ -151,7 +151,8 @@ def fit(
                 ) from error
             for optimiser in optimisers:
                 own = [item for group in optimiser.param_groups for item in group["params"]]
-                nn.utils.clip_grad_norm_(own, recipe.clip_norm)
+                if recipe.clip_norm is not None:
+                    nn.utils.clip_grad_norm_(own, recipe.clip_norm)
                 optimiser.step()
             record.add(terms)
             seen, note = seen + len(x), ""
