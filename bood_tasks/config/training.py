@@ -44,8 +44,8 @@ class Training(Section):
     )
     clip_norm: Positive | None = Field(
         1.0,
-        description="Largest norm of the whole gradient of a step; a larger one is scaled down; "
-        "null = none is.",
+        description="Largest norm of the network's gradient of a step; a longer one is scaled "
+        "down; null = gradients are not clipped. phi's gradient is clipped on its own.",
     )
     optimiser: Literal["sgd", "adam"] = Field(
         "sgd", description="Rule by which the weights are updated."
