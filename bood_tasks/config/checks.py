@@ -1,7 +1,7 @@
 """Checks over several settings: they refuse, and change nothing."""
 
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
-from bood_tasks.catalogue.scores import SCORES, why_unfit
+from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
@@ -94,6 +94,12 @@ def _check_datasets(config: Config) -> None:
                 )
 
 
+def _settings_of(config: Config, name: str, score: str) -> dict:
+    """Return the settings of a row's score, its own overrides applied; {} if it has none."""
+    section = getattr(config.for_row(name).scoring, score, None)
+    return section.model_dump() if section else {}
+
+
 def _check_scores(config: Config, name: str) -> None:
     """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
     entry, row = config.method(name), config.rows[name]
@@ -111,14 +117,14 @@ def _check_scores(config: Config, name: str) -> None:
     if texts and not entry.texts:
         raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
     for score in row.scores:
+        settings = _settings_of(config, name, score)
         why = why_unfit(entry, score)
-        if texts and SCORES[score].gradients:
+        if texts and moves(score, settings):
             why = "it moves pictures along a gradient"
         if why:
             raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
-        moved = SCORES[score].gradients
-        chooses = not moved or len(getattr(config.scoring, score).magnitudes) > 1
-        if SCORES[score].validated and chooses and not config.validation:
+        if chooses(score, settings) and not config.validation:
+            moved = SCORES[score].gradients
             cure = f"; or give scoring.{score}.magnitudes one number" if moved else ""
             raise ValueError(
                 f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "

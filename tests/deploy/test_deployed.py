@@ -54,9 +54,15 @@ def rows(path) -> list[dict]:
         return list(csv.DictReader(handle))
 
 
-@pytest.mark.parametrize("score", SCORES)
-def test_every_score_is_the_one_that_its_artifact_holds(tiny, score):
-    made = tiny.scores(METHOD_OF.get(score, "cross_entropy"), score)
+@pytest.mark.parametrize(
+    ("score", "more"),
+    [
+        *(pytest.param(score, {}, id=score) for score in SCORES),
+        pytest.param("mahalanobis", {"magnitudes": [0.02, 0.04]}, id="mahalanobis-moved"),
+    ],
+)
+def test_every_score_is_the_one_that_its_artifact_holds(tiny, score, more):
+    made = tiny.scores(METHOD_OF.get(score, "cross_entropy"), score, **more)
     detector = bood_tasks.load_detector(made.folder)
     for part in ("pets/test", "near/test"):
         found = detector(pictures(part))

@@ -214,6 +214,7 @@ USES = {
     "scoring.odin.temperature": (10, {"scores"}),
     "scoring.odin.magnitudes": ([0.1], {"scores"}),
     "scoring.godin.magnitudes": ([0.1], {"scores"}),
+    "scoring.mahalanobis.magnitudes": ([0.1], {"scores"}),
     "scoring.knn.neighbours": (7, {"scores"}),
     "scoring.vim.dimension": (7, {"scores"}),
     "scoring.react.percentile": (70, {"scores"}),
