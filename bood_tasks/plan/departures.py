@@ -26,7 +26,7 @@ PRESETS = {  # the presets that make what a table prints, one for each in-distri
     "table2": ("bood-imagenet100",),
     "table3": (ABLATIONS,),
     "table6": (ABLATIONS,),
-    "table7": ("bood-imagenet100",),
+    "table7": ("bood-imagenet100+bood-imagenet100-near",),
     "table8": (ABLATIONS,),
     "goe_table1": ("goe-cifar10", "goe-cifar100", "goe-imagenet-vit"),
     "goe_table2": ("goe-newsgroups",),
@@ -69,6 +69,15 @@ def published_settings() -> tuple[PublishedSetting, ...]:
         )
 
 
+@cache
+def settings_of(preset: str) -> tuple[PublishedSetting, ...]:
+    """Return the values of a preset; `a+b` has those of a, but for those that b has of its own."""
+    below, plus, _ = preset.rpartition("+")
+    found = {(x.row, x.setting): x for x in settings_of(below)} if plus else {}
+    own = (item for item in published_settings() if item.preset == preset)
+    return tuple((found | {(item.row, item.setting): item for item in own}).values())
+
+
 def value_of(config: Config, setting: str) -> object:
     """Return the value of a dotted setting, as plain JSON.
 
@@ -101,13 +110,12 @@ def _said(value: object) -> str:
     return "none" if value in (None, {}) else str(value)
 
 
-def _compared(config: Config, preset: str) -> Iterator[tuple[str, str]]:
+def _compared(of_row: Mapping[str, Config], preset: str) -> Iterator[tuple[str, str]]:
     """Yield the reason and, in words, the values of each setting that is not as published."""
-    of_row = {"": config} | {name: config.for_row(name) for name in config.rows}
-    for item in published_settings():
+    for item in settings_of(preset):
         section, _, rest = item.setting.partition(".")
         row = rest.split(".")[0] if section == "rows" else item.row
-        if item.preset != preset or row not in of_row or section == "ablations":
+        if row not in of_row or section == "ablations":
             continue  # what is swept is seen in the figures
         try:
             value = value_of(of_row[item.row], item.setting)
@@ -122,24 +130,22 @@ def _compared(config: Config, preset: str) -> Iterator[tuple[str, str]]:
             )
 
 
-def departures(config: Config, table: str) -> list[str]:
+def departures(of_row: Mapping[str, Config], table: str) -> list[str]:
     """Return in words, by reason, the settings by which our values of a table are not made as the
     published ones; on other in-distribution data than the paper's, that alone.
 
-    `table`: a key of PRESETS. A row that the configuration lacks is left out.
+    `of_row`: the configuration of each row that the table shows, by its name in settings.csv, and
+    that of all of them by "". `table`: a key of PRESETS.
     """
-    ids = {
-        item.preset: item.published
-        for item in published_settings()
-        if item.setting == "id" and item.preset in PRESETS[table]
-    }
-    preset = next((name for name, identity in ids.items() if identity == config.id), None)
-    if preset is None:
+    for preset in PRESETS[table]:
+        if any(x.setting == "id" and x.published == of_row[""].id for x in settings_of(preset)):
+            break
+    else:
         return [
             "data, networks and settings are others than the paper's, which "
-            f"{' or '.join(ids)} in workflow/presets has"
+            f"{' or '.join(PRESETS[table])} in workflow/presets has"
         ]
     found: dict[str, list[str]] = {}
-    for reason, words in _compared(config, preset):
+    for reason, words in _compared(of_row, preset):
         found.setdefault(reason, []).append(words)
     return [f"{reason}: {'; '.join(words)}" for reason, words in found.items()]

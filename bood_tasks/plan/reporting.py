@@ -45,17 +45,26 @@ def shown(config: Config) -> dict:
     return plain
 
 
-def _unlike_published(config: Config, kind: str) -> dict[str, list[str]]:
+def _each(config: Config) -> dict[str, Config]:
+    """Return the configuration of every row by its name, and that of all of them by ""."""
+    return {"": config} | {name: config.for_row(name) for name in config.rows}
+
+
+def _unlike_published(of_row: dict[str, Config], kind: str) -> dict[str, list[str]]:
     """Return, by BOOD's table, how its values are made otherwise than the paper's."""
-    return {number: departures(config, f"table{number}") for number in table_numbers(kind)}
+    return {number: departures(of_row, f"table{number}") for number in table_numbers(kind)}
 
 
 def ablations(varied: Study) -> Spec:
     """Spec of tables 3, 6 and 8."""
     config, rows = varied.config, varied.varied()
+    reference = config.for_row(REFERENCE)
+    of_row = {name: config.for_row(name) for name in rows}
     settings = {
-        "notes": notes(config.for_row(REFERENCE), rows),
-        "departures": _unlike_published(config, "ablations"),
+        "notes": notes(reference, rows),
+        "departures": _unlike_published(
+            {"": reference, config.ablations.row: reference} | of_row, "ablations"
+        ),
     }
     inputs = {"metrics": metrics(config, f"{config.id}-ablations", rows)}
     return Spec("ablations", readable(config.id), settings, inputs)
@@ -187,7 +196,7 @@ def products(config: Config) -> dict[str, Spec]:
             kind: Spec(
                 kind,
                 readable(config.id),
-                {"notes": chosen, "departures": _unlike_published(config, kind)},
+                {"notes": chosen, "departures": _unlike_published(_each(config), kind)},
                 {"metrics": results},
             )
             for kind, product in PRODUCTS.items()
@@ -230,7 +239,7 @@ def goe_tables(config: Config, metrics: Spec) -> Spec | None:
         "table": table,
         "outliers": outliers,
         "notes": goe_notes(config),
-        "departures": {table: departures(config, f"goe_table{table}")},
+        "departures": {table: departures(_each(config), f"goe_table{table}")},
     }
     return Spec("goe_tables", readable(config.id), settings, {"metrics": metrics})
 

@@ -9,9 +9,16 @@ import pytest
 import yaml
 
 from bood_tasks.config.load import effective_config
-from bood_tasks.config.root import Config
-from bood_tasks.config.study import study
-from bood_tasks.plan.departures import PRESETS, SETTINGS, alike, published_settings, value_of
+from bood_tasks.config.root import OVERRIDDEN, Config
+from bood_tasks.config.study import REFERENCE, study
+from bood_tasks.plan.departures import (
+    PRESETS,
+    SETTINGS,
+    alike,
+    published_settings,
+    settings_of,
+    value_of,
+)
 from tests.config.test_config import ROOT
 
 FOLDER = ROOT / "workflow/presets"
@@ -35,20 +42,19 @@ SOURCE = re.compile(rf"({PAPER}|{CODE})(, .+)?")
 
 @cache
 def config_of(preset: str) -> Config:
-    return effective_config(
+    """A preset as it runs, with a row for each of its ablations."""
+    config = effective_config(
         [ROOT / "config.yaml", *(FOLDER / f"{name}.yaml" for name in preset.split("+"))]
     )
+    return study(config).config if config.ablations else config
 
 
 def wrong(config: Config, preset: str) -> list[str]:
     """What a configuration has otherwise than settings.csv says of a preset, a line each."""
-    found, varied = [], study(config).config if config.ablations else config
-    for line in LINES:
-        if line.preset != preset:
-            continue
-        whole = varied if line.row.startswith("ablations/") else config
+    found = []
+    for line in settings_of(preset):
         try:
-            value = value_of(whole.for_row(line.row) if line.row else whole, line.setting)
+            value = value_of(config.for_row(line.row) if line.row else config, line.setting)
         except (KeyError, ValueError) as error:
             value = f"no such setting ({error})"
         if not alike(value, line.expected):
@@ -62,6 +68,16 @@ def wrong(config: Config, preset: str) -> list[str]:
 @pytest.mark.parametrize("preset", STACKS)
 def test_a_preset_has_the_values_of_its_paper(preset):
     assert not wrong(config_of(preset), preset)
+
+
+@pytest.mark.parametrize("preset", STACKS)
+def test_ablations_vary_the_row_as_it_is(preset):
+    """No settings of the default's ablations are left in it: few images, few epochs."""
+    config = config_of(preset)
+    if config.ablations:
+        rows = (REFERENCE, config.ablations.row)
+        reference, row = (config.for_row(name).model_dump(include={*OVERRIDDEN}) for name in rows)
+        assert reference == row
 
 
 def test_a_changed_preset_is_named_with_setting_values_and_source():
@@ -90,25 +106,31 @@ def line_of(path: str) -> tuple[str, str]:
         (r"ablations\.variants\.([\w.-]+?)\.((?:encoder|detector|distances|ood_features)\..+)",
          "ablations/{}"),
         (r"ablations\.(sweep)_set\.(.+)", "ablations/swept"),
+        (r"ablations\.()(seeds)", ""),
     ):  # fmt: skip
         if match := re.fullmatch(pattern, path):
             return row.format(match[1]), match[2]
     return "", path
 
 
+def unsourced(preset: str) -> list[str]:
+    """What the last file of a preset sets without a line in settings.csv. A setting that one row
+    alone reads may stand at the top of the file."""
+    known = {(line.row, line.setting) for line in settings_of(preset)}
+    everywhere = {setting for _, setting in known}
+    text = (FOLDER / f"{preset.split('+')[-1]}.yaml").read_text(encoding="utf-8")
+    return [
+        path
+        for path in leaves(yaml.safe_load(text))
+        if line_of(path) not in known
+        and path not in everywhere
+        and not NO_PAPER_SAYS.fullmatch(path)
+    ]
+
+
 @pytest.mark.parametrize("preset", STACKS)
 def test_whatever_a_preset_sets_has_a_source(preset):
-    """A setting that one row alone reads may stand at the top of the file."""
-    below, last = preset.split("+")[:-1], preset.split("+")[-1]
-    known = {(line.row, line.setting) for line in LINES if line.preset in (preset, *below)}
-    everywhere = {setting for _, setting in known}
-    paths = leaves(yaml.safe_load((FOLDER / f"{last}.yaml").read_text(encoding="utf-8")))
-    unknown = [
-        path for path in paths
-        if line_of(path) not in known and path not in everywhere
-        and not NO_PAPER_SAYS.fullmatch(path)
-    ]  # fmt: skip
-    assert not unknown, f"{SETTINGS.name} lacks a line, with its source, for each of these"
+    assert not unsourced(preset), f"{SETTINGS.name} lacks a line, with its source, for each"
 
 
 def test_every_preset_is_of_a_paper_or_known_not_to_be():

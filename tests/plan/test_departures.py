@@ -6,14 +6,20 @@ import yaml
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import laid_over, load
 from bood_tasks.config.study import study
+from bood_tasks.plan import departures as unlike
 from bood_tasks.plan import plan as planning
-from bood_tasks.plan.departures import ABLATIONS, departures, published_settings, value_of
+from bood_tasks.plan.departures import published_settings, settings_of, value_of
 from tests.config.test_config import ROOT
 
 
 def config_of(*presets, **overlay):
     files = [ROOT / f"workflow/presets/{name}.yaml" for name in presets]
     return load(merged(laid_over(ROOT / "config.yaml", files), overlay))
+
+
+def departures(config, table):
+    of_row = {name: config.for_row(name) for name in config.rows}
+    return unlike.departures({"": config} | of_row, table)
 
 
 def about(found, setting):
@@ -64,13 +70,34 @@ def test_a_data_set_that_the_run_does_without_is_not_compared():
     assert not about(found, "datasets.lsun")
 
 
+def of_ablations(**overlay):
+    """What the spec of tables 3, 6 and 8 says."""
+    given = config_of("bood-cifar100", "bood-cifar100-ablations", **overlay)
+    return planning.make(given).targets["ablations"].settings["departures"]
+
+
 def test_the_ablations_are_compared_in_their_own_setting():
-    given = config_of("bood-cifar100", "bood-cifar100-ablations")
-    assert not about(departures(study(given).config, "table3"), "images.per_class")
-    few = {"ablations": {"set": {"images": {"per_class": 25}}}}
-    given = config_of("bood-cifar100", "bood-cifar100-ablations", **few)
-    found = departures(study(given).config, "table6")
-    assert about(found, "images.per_class of ablations/reference = 25, published 1000 ")
+    said = of_ablations()
+    assert said.keys() == {"3", "6", "8"}
+    assert about(said["3"], "encoder.temperature = 0.1, published 1 ")
+    assert not about(said["3"], "images.per_class")
+    assert not about(said["3"], "detector.epochs")  # of gan, of vos
+    few = {"images": {"per_class": 25}, "ood_features": {"rate": 0.5}}
+    said = of_ablations(ablations={"set": few})
+    assert about(said["6"], "images.per_class = 25, published 1000 ")
+    assert about(said["6"], "ood_features.rate of bood = 0.5, published 0.05 ")
+
+
+def test_a_stack_has_the_values_of_what_lies_below_but_for_its_own():
+    below = {(x.row, x.setting): x.expected for x in settings_of("bood-cifar100")}
+    above = {(x.row, x.setting): x.expected for x in settings_of(
+        "bood-cifar100+bood-cifar100-as-printed"
+    )}  # fmt: skip
+    assert above.keys() == below.keys()
+    changed = {setting for row, setting in above if above[row, setting] != below[row, setting]}
+    assert changed == {
+        "encoder.temperature", "encoder.batch_size", "detector.batch_size", "detector.reduction",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("table", ["table1", "table3", "goe_table1"])
@@ -82,11 +109,12 @@ def test_on_other_data_one_line_says_so(table):
 
 def test_each_table_is_of_its_own_experiment():
     targets = planning.make(config_of("bood-imagenet100", only={"rows": ["ce", "bood"]})).targets
-    unlike = targets["tables"].settings["departures"]
-    assert set(unlike) == {"1", "2", "7"}
-    assert unlike["2"] == unlike["7"]
-    assert len(unlike["1"]) == 1
-    assert about(unlike["2"], "detector.lr = 0.001, published 0.1 ")
+    said = targets["tables"].settings["departures"]
+    assert set(said) == {"1", "2", "7"}
+    assert len(said["1"]) == 1
+    assert about(said["7"], "test = inaturalist, sun, places, dtd, published ninco, ssb_hard ")
+    assert not about(said["2"], "test")
+    assert about(said["2"], "detector.lr = 0.001, published 0.1 ")
 
 
 def test_a_cached_table_is_not_taken_for_one_with_another_departure():
@@ -109,4 +137,3 @@ def test_texts_of_the_file_are_yaml():
     for line in published_settings():
         for text in (line.published, line.ours):
             assert not isinstance(yaml.safe_load(text or "''"), dict) or text.startswith("{"), line
-    assert ABLATIONS in {line.preset for line in published_settings()}
