@@ -29,6 +29,9 @@ class GanTraining(Section):
     )
     lr_g: Positive = Field(2e-4, description="Learning rate of the generator.")
     lr_d: Positive = Field(2e-4, description="Learning rate of the discriminator.")
+    adam_eps: Positive = Field(
+        1e-6, description="Adam's epsilon for both networks; BigGAN's CIFAR script has 1e-8."
+    )
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999,
         description="Decay per step of the moving average of the generator's weights, in [0, 1).",

@@ -13,10 +13,10 @@ class Training(Section):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="Number format of the passes in training."
     )
-    augment: Literal["shift", "resized_crop"] = Field(
+    augment: Literal["shift", "resized_crop", "none"] = Field(
         "shift",
         description="Random crops in training: shift = of the padded picture, resized_crop = "
-        "of a random part, resized.",
+        "of a random part, resized, none = the centre, as in testing.",
     )
 
     depth: Count = Field(
@@ -42,9 +42,10 @@ class Training(Section):
     flip: bool = Field(
         True, description="Whether training pictures are flipped left to right at random."
     )
-    clip_norm: Positive = Field(
+    clip_norm: Positive | None = Field(
         1.0,
-        description="Largest norm of the whole gradient of a step; a larger one is scaled down.",
+        description="Largest norm of the whole gradient of a step; a larger one is scaled down. "
+        "null = gradients stay as they are.",
     )
     optimiser: Literal["sgd", "adam"] = Field(
         "sgd", description="Rule by which the weights are updated."

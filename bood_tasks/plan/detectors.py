@@ -89,6 +89,8 @@ def _network(config: Config) -> dict:
             shape = item.model_dump(include={"depth", "width", "stem"})
         case "wideresnet":
             shape = item.model_dump(include={"depth", "width", "dropout"})
+        case "vit_b16":
+            shape = item.model_dump(include={"dropout"})
         case "gru":
             shape = item.gru.model_dump()
         case _:
