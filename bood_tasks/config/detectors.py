@@ -13,6 +13,7 @@ from bood_tasks.config.fields import (
     ScoreName,
     Section,
     Share,
+    WeightsPath,
 )
 from bood_tasks.config.training import Training
 
@@ -162,8 +163,10 @@ class Detector(Training):
         8,
         description="Passes over the ID training data; 0 = a pretrained network is used as it is.",
     )
-    pretrained: str | None = Field(
-        None, description="File or folder of local weights to start from; null = none."
+    pretrained: WeightsPath | None = Field(
+        None,
+        description="Weights to start from: a file or folder, or `released:<name>` of "
+        "bood_tasks/catalogue/weights.py; null = none.",
     )
     new_head: bool = Field(
         False,

@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bood_tasks.config.fields import Count, Natural, NonNegative, Positive, Revision, Section, Share
+from bood_tasks.config.fields import (
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Revision,
+    Section,
+    Share,
+    WeightsPath,
+)
 
 
 class GanTraining(Section):
@@ -72,6 +81,11 @@ class Weights(Section):
 class GanGenerator(Weights):
     """The class-conditional BigGAN: trained here, or local weights of your own or released ones."""
 
+    path: WeightsPath | None = Field(
+        None,
+        description="File or folder of the weights where `source` is local, or `released:<name>` "
+        "of bood_tasks/catalogue/weights.py; null = none.",
+    )
     layout: Literal["own", "biggan-pytorch", "pytorch-pretrained-biggan"] = Field(
         "own",
         description="Layout of the weights at `path`; own = a folder written by the stage "

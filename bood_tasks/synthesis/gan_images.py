@@ -71,7 +71,9 @@ def standing_batches(
     shape = generator.shape
     for start in range(0, STANDING_BATCHES * STANDING_BATCH, STANDING_BATCH):
         items = np.arange(start, start + STANDING_BATCH)
-        z = item_noise([shape.latent], seed, "gan_images", ["standing"] * len(items), items.tolist())
+        z = item_noise(
+            [shape.latent], seed, "gan_images", ["standing"] * len(items), items.tolist()
+        )
         yield (scale * z).to(device), torch.from_numpy(items % shape.classes).to(device)
 
 
