@@ -6,7 +6,7 @@ curve needs. catalogue/products.py says where each lies in results/ and what ask
 
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.catalogue.datasets import CATALOGUE
-from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.products import PRODUCTS, table_numbers
 from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
@@ -14,6 +14,7 @@ from bood_tasks.config.study import REFERENCE, SWEPT, Study, study
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.plan import detectors, scoring
 from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.departures import departures
 from bood_tasks.plan.notes import goe_notes, notes
 from bood_tasks.plan.scoring import label_scores, metrics, pixel_statistics
 from bood_tasks.plan.synthesis import gan_images, texts
@@ -45,10 +46,18 @@ def shown(config: Config) -> dict:
     return plain
 
 
+def _unlike_published(config: Config, kind: str) -> dict[str, list[str]]:
+    """Return, by BOOD's table, how its values are made otherwise than the paper's."""
+    return {number: departures(config, f"table{number}") for number in table_numbers(kind)}
+
+
 def ablations(varied: Study) -> Spec:
     """Spec of tables 3, 6 and 8."""
     config, rows = varied.config, varied.varied()
-    settings = {"notes": notes(config.for_row(REFERENCE), rows)}
+    settings = {
+        "notes": notes(config.for_row(REFERENCE), rows),
+        "departures": _unlike_published(config, "ablations"),
+    }
     inputs = {"metrics": metrics(config, f"{config.id}-ablations", rows)}
     return Spec("ablations", readable(config.id), settings, inputs)
 
@@ -172,11 +181,16 @@ def products(config: Config) -> dict[str, Spec]:
         return {kind: spec for kind, spec in of_texts(config).items() if spec}
     pixels, texts = pixel_statistics(config), config.of_texts()
     results = metrics(config, config.id, config.rows, pixels=pixels)
-    settings = {"notes": notes(config, config.rows)}
+    chosen = notes(config, config.rows)
     found = {
         "metrics": results,
         **{
-            kind: Spec(kind, readable(config.id), settings, {"metrics": results})
+            kind: Spec(
+                kind,
+                readable(config.id),
+                {"notes": chosen, "departures": _unlike_published(config, kind)},
+                {"metrics": results},
+            )
             for kind, product in PRODUCTS.items()
             if product.from_metrics
         },
@@ -216,7 +230,12 @@ def goe_tables(config: Config, metrics: Spec) -> Spec | None:
     }
     table = "3" if config.detector.network == "resnet101" else "1"
     table = "2" if is_text(config.datasets[config.id]) else table
-    settings = {"table": table, "outliers": outliers, "notes": goe_notes(config)}
+    settings = {
+        "table": table,
+        "outliers": outliers,
+        "notes": goe_notes(config),
+        "departures": {table: departures(config, f"goe_table{table}")},
+    }
     return Spec("goe_tables", readable(config.id), settings, {"metrics": metrics})
 
 
