@@ -5,6 +5,7 @@ curve needs. catalogue/products.py says where each lies in results/ and what ask
 """
 
 from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.products import PRODUCTS, table_numbers
 from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
@@ -222,7 +223,10 @@ def kind_of_outliers(config: Config, row: str) -> str:
     kind = config.kind_of(*names)
     if kind in GENERATED:
         return "generated" if kind != "images" else "decoded"
-    return "noise" if config.datasets[kind].kind in NOISE else "natural"
+    kind = config.datasets[kind].kind
+    if kind in CATALOGUE and CATALOGUE[kind].generated:
+        return "generated"
+    return "noise" if kind in NOISE else "natural"
 
 
 def goe_tables(config: Config, metrics: Spec) -> Spec | None:
