@@ -8,7 +8,11 @@ from bood_tasks.cli.pages import PAGES, PAPER_SCALE, commands, configuration
 from bood_tasks.plan.departures import published_settings
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(x, marks=[pytest.mark.long] if x == PAPER_SCALE else []) for x in PAGES],
+    ids=lambda path: path.name,
+)
 def test_the_committed_page_is_what_the_generator_writes(path):
     assert path.read_text(encoding="utf-8") == PAGES[path](), (
         "settings, commands or presets changed: python -m bood_tasks.cli.pages"
@@ -45,7 +49,7 @@ def test_every_preset_of_a_paper_has_its_plan_in_the_docs():
     assert list(rows_of_plans()) == list(dict.fromkeys(x.preset for x in published_settings()))
 
 
-@pytest.mark.parametrize("preset", ["bood-cifar100", "dreamood-imagenet100"])
+@pytest.mark.parametrize("preset", ["dreamood-cifar100", "dreamood-imagenet100"])
 def test_the_table_of_plans_has_what_the_command_prints(preset, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     overlay = PROJECT / "workflow" / "presets" / f"{preset}.yaml"
