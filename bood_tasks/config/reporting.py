@@ -21,6 +21,11 @@ class Ablations(Section):
         description="Overrides {section: {setting: value}} of every point, the unchanged row "
         "included; null = none.",
     )
+    sweep_set: Overrides = Field(
+        {},
+        description="Overrides {section: {setting: value}} of every point of the sweeps, on top of "
+        "`set`; the curves' unchanged row has them, too; null = none.",
+    )
     variants: dict[Name, Overrides] = Field(
         {}, description="Variant name: its overrides {section: {setting: value}}."
     )
@@ -30,7 +35,7 @@ class Ablations(Section):
         "value is a point, too.",
     )
 
-    @field_validator("set", mode="before")
+    @field_validator("set", "sweep_set", mode="before")
     @classmethod
     def _null_is_none(cls, value: Any) -> Any:
         """Let an overlay take the default's overrides away: an empty mapping changes nothing."""

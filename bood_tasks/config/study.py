@@ -8,6 +8,7 @@ from bood_tasks.config.fields import Overrides, merged
 from bood_tasks.config.root import Config
 
 REFERENCE = "ablations/reference"  # no row of the configuration can have such a name
+SWEPT = "ablations/swept"
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Study:
 
     `config` has a row for each point, and the ablations' seeds. `sweeps` is {setting: {value:
     variant}} in rising order of values; the unchanged row has the empty variant. `defaults` are the
-    values of that row.
+    values of that row, which is SWEPT: REFERENCE with the sweeps' own settings.
     """
 
     config: Config
@@ -27,15 +28,15 @@ class Study:
     def swept(self) -> list[str]:
         """Names of the rows that the curves are made of, the unchanged one first."""
         points = (label for values in self.sweeps.values() for label in values.values())
-        return list(dict.fromkeys([REFERENCE, *(_name(label) for label in points)]))
+        return list(dict.fromkeys([SWEPT, *(_name(label, SWEPT) for label in points)]))
 
     def varied(self) -> list[str]:
         """Names of the rows that the tables compare, the unchanged one first."""
         return [REFERENCE, *map(_name, self.variants)]
 
 
-def _name(variant: str) -> str:
-    return f"ablations/{variant}" if variant else REFERENCE
+def _name(variant: str, reference: str = REFERENCE) -> str:
+    return f"ablations/{variant}" if variant else reference
 
 
 def study(config: Config) -> Study:
@@ -53,21 +54,25 @@ def study(config: Config) -> Study:
     base = config.rows[ablations.row]
     rows = dict(config.rows)
 
-    def add(variant: str, overrides: Overrides, setting: str) -> Config:
-        changed = merged(merged(base.set, ablations.set), overrides)
-        rows[_name(variant)] = base.model_copy(update={"variant": variant, "set": changed})
+    def add(variant: str, overrides: Overrides, setting: str, reference: str = REFERENCE) -> Config:
+        name = _name(variant, reference)
+        shared = merged(base.set, ablations.set)
+        if reference == SWEPT:
+            shared = merged(shared, ablations.sweep_set)
+        changed = merged(shared, overrides)
+        rows[name] = base.model_copy(update={"variant": variant, "set": changed})
         whole = config.model_copy(update={"rows": rows, "seeds": ablations.seeds or config.seeds})
         try:
-            check_row(whole, _name(variant))
+            check_row(whole, name)
         except ValueError as error:
-            text = str(error).replace(f"rows.{_name(variant)}.set", setting)
-            raise ValueError(text) from None
+            raise ValueError(str(error).replace(f"rows.{name}.set", setting)) from None
         return whole
 
-    whole = add("", {}, "ablations.set")
-    reference = whole.for_row(REFERENCE)
+    add("", {}, "ablations.set")
     for name, overrides in ablations.variants.items():
-        whole = add(name, overrides, f"ablations.variants.{name}")
+        add(name, overrides, f"ablations.variants.{name}")
+    whole = add("", {}, "ablations.sweep_set", SWEPT)
+    reference = whole.for_row(SWEPT)
     sweeps, defaults = {}, {}
     for setting, values in ablations.sweeps.items():
         section, key = setting.split(".")
@@ -78,6 +83,7 @@ def study(config: Config) -> Study:
         points = {default: ""}
         for value in set(values) - {default}:
             points[value] = f"{key}={value:g}"
-            whole = add(points[value], {section: {key: value}}, f"ablations.sweeps.{setting}")
+            overrides = {section: {key: value}}
+            whole = add(points[value], overrides, f"ablations.sweeps.{setting}", SWEPT)
         sweeps[setting], defaults[setting] = dict(sorted(points.items())), default
     return Study(whole, list(ablations.variants), sweeps, defaults)

@@ -9,7 +9,7 @@ from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
-from bood_tasks.config.study import REFERENCE, Study, study
+from bood_tasks.config.study import REFERENCE, SWEPT, Study, study
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.plan import detectors, scoring
 from bood_tasks.plan import synthesis as stages
@@ -57,7 +57,7 @@ def _swept(varied: Study) -> tuple[Spec, str | None]:
     config, rows, baseline = varied.config, varied.swept(), None
     for name, row in config.rows.items():
         if row.method == "ce":  # by the scores of the curves, if it has those
-            wanted = [x for x in config.rows[REFERENCE].scores if x in row.scores] or row.scores[:1]
+            wanted = [x for x in config.rows[SWEPT].scores if x in row.scores] or row.scores[:1]
             one = row.model_copy(update={"scores": wanted})
             config = config.model_copy(update={"rows": config.rows | {name: one}})
             rows, baseline = [name, *rows], name
@@ -75,9 +75,9 @@ def sweeps(varied: Study) -> Spec:
     """Spec of figures 5 and 6, or of GOE's 2, 3 and 5: curves, and the cross-entropy row if any."""
     results, baseline = _swept(varied)
     config = varied.config
-    if config.method(REFERENCE).goe:
+    if config.method(SWEPT).goe:
         return goe_sweeps(varied, results, baseline)
-    settings = _points(varied) | {"notes": notes(config.for_row(REFERENCE), [REFERENCE])}
+    settings = _points(varied) | {"notes": notes(config.for_row(SWEPT), [SWEPT])}
     return Spec("sweeps", readable(config.id), settings, {"metrics": results})
 
 
@@ -222,9 +222,9 @@ def goe_sweeps(varied: Study, metrics: Spec, baseline: str | None) -> Spec:
     settings = {
         "figures": {key: GOE_FIGURES[key] for key in varied.sweeps if key in GOE_FIGURES},
         **_points(varied),
-        "method": config.rows[REFERENCE].method,
+        "method": config.rows[SWEPT].method,
         "baseline": None,
-        "notes": goe_notes(config.for_row(REFERENCE)),
+        "notes": goe_notes(config.for_row(SWEPT)),
     }
     if baseline:
         row = config.rows[baseline]

@@ -7,7 +7,7 @@ import yaml
 
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import ConfigError, load
-from bood_tasks.config.study import REFERENCE, study
+from bood_tasks.config.study import REFERENCE, SWEPT, study
 from bood_tasks.plan import detectors
 from bood_tasks.plan import plan as planning
 
@@ -33,7 +33,7 @@ def test_a_sweep_is_in_rising_order_and_holds_the_rows_own_value():
     points = found.sweeps["detector.ood_weight"]
     assert list(points.items()) == [(0.5, "ood_weight=0.5"), (2.5, ""), (5, "ood_weight=5")]
     assert found.defaults == {"detector.ood_weight": 2.5}
-    assert found.swept() == [REFERENCE, "ablations/ood_weight=0.5", "ablations/ood_weight=5"]
+    assert found.swept() == [SWEPT, "ablations/ood_weight=0.5", "ablations/ood_weight=5"]
 
 
 def test_a_point_changes_its_setting_and_keeps_those_of_all():
@@ -46,6 +46,33 @@ def test_a_point_changes_its_setting_and_keeps_those_of_all():
     point = found.config.for_row("ablations/ood_weight=5")
     assert (point.detector.ood_weight, point.detector.epochs, point.images.per_class) == (5, 2, 25)
     assert found.config.for_row("bood").detector.epochs != 2
+
+
+def test_curves_have_settings_of_their_own_beside_the_tables():
+    """The ablation of K on features of their own length, tables 3, 6 and 8 on unit ones."""
+    found = study(
+        config(
+            set={"images": {"per_class": 25}},
+            sweep_set={"distances": {"feature_space": "raw"}},
+            variants={"still": UNPERTURBED},
+            sweeps={"distances.max_steps": [5, 100]},
+        )
+    )
+    spaces = {
+        row: found.config.for_row(row).distances.feature_space
+        for row in (*found.varied(), *found.swept())
+    }
+    assert spaces == {
+        REFERENCE: "unit", "ablations/still": "unit", SWEPT: "raw", "ablations/max_steps=5": "raw"
+    }  # fmt: skip
+    assert {found.config.for_row(row).images.per_class for row in found.swept()} == {25}
+    assert found.defaults == {"distances.max_steps": 100}
+
+
+def test_curves_without_settings_of_their_own_start_from_the_tables_row():
+    found = study(config(seeds=[0], sweeps={"distances.max_steps": [5]}))
+    one, two = (detectors.detector(found.config, row, 0) for row in (REFERENCE, SWEPT))
+    assert one.digest == two.digest
 
 
 def test_the_beta_sweep_trains_detectors_and_makes_no_image():
@@ -113,6 +140,7 @@ def test_the_cross_entropy_row_stands_beside_the_curves():
         ({"variants": {"a": {"ood_features": {"perturb": "sideways"}}}}, "ablations.variants.a"),
         ({"variants": {"a": {"seeds": {}}}}, "ablations.variants.a"),
         ({"set": {"detector": {"epochs": 0}}}, "ablations.set.detector.epochs"),
+        ({"sweep_set": {"distances": {"feature_spice": "raw"}}}, "ablations.sweep_set.distances"),
         ({"seeds": []}, "ablations.seeds"),
     ],
 )

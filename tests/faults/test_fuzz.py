@@ -165,6 +165,7 @@ USES = {
     "ood_features.rate": (0.5, {"ood_features"}),
     "ood_features.scope": ("global", {"ood_features"}),
     "ood_features.misclassified": ("keep", {"ood_features"}),
+    "ood_features.uncrossed": ("keep", {"ood_features"}),
     "ood_features.perturb": ("none", {"ood_features"}),
     "ood_features.extra_steps": (5, {"ood_features"} | WAYS),
     "ood_features.rescale": ("none", {"ood_features"} | WAYS),
