@@ -23,7 +23,13 @@ from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.datasets.derived import derive, make_noise
 from bood_tasks.datasets.download import download
 from bood_tasks.datasets.pictures import Rows, read_picture
-from bood_tasks.datasets.read_arrays import read_digits, read_npy, read_npz, read_svhn
+from bood_tasks.datasets.read_arrays import (
+    read_digits,
+    read_npy,
+    read_npz,
+    read_samples,
+    read_svhn,
+)
 from bood_tasks.datasets.read_cifar import read_cifar
 from bood_tasks.datasets.read_folders import read_folder, read_pictures, read_tree
 from bood_tasks.jobs.environment import run_setting
@@ -59,6 +65,8 @@ def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], li
             return read_tree(root, settings)
         case "npy":
             return read_npy(root / entry.files[0])
+        case "samples":
+            return read_samples(root / entry.files[0])
     return read_pictures(root)
 
 

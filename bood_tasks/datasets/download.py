@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bood_tasks.catalogue.corpora import ALL_PUBLISHED, PUBLISHED
+from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 
 
 def _files(kind: str) -> Iterator[tuple[str, str | None, str]]:
     """Yield address, name (None: the address's own) and MD5 of each file; archives are unpacked.
 
-    Corpora say theirs in the catalogue, data sets have torchvision's.
+    Those that the catalogue does not say are torchvision's.
     """
-    if kind in PUBLISHED:
-        for name, (address, checksum) in PUBLISHED[kind].sources.items():
+    if ALL_PUBLISHED[kind].sources:
+        for name, (address, checksum) in ALL_PUBLISHED[kind].sources.items():
             yield address, name, checksum
         return
     from torchvision import datasets

@@ -5,7 +5,8 @@ curve needs. catalogue/products.py says where each lies in results/ and what ask
 """
 
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.products import PRODUCTS, table_numbers
 from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
@@ -13,6 +14,7 @@ from bood_tasks.config.study import REFERENCE, SWEPT, Study, study
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.plan import detectors, scoring
 from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.departures import departures
 from bood_tasks.plan.notes import goe_notes, notes
 from bood_tasks.plan.scoring import label_scores, metrics, pixel_statistics
 from bood_tasks.plan.synthesis import gan_images, texts
@@ -44,10 +46,27 @@ def shown(config: Config) -> dict:
     return plain
 
 
+def _each(config: Config) -> dict[str, Config]:
+    """Return the configuration of every row by its name, and that of all of them by ""."""
+    return {"": config} | {name: config.for_row(name) for name in config.rows}
+
+
+def _unlike_published(of_row: dict[str, Config], kind: str) -> dict[str, list[str]]:
+    """Return, by BOOD's table, how its values are made otherwise than the paper's."""
+    return {number: departures(of_row, f"table{number}") for number in table_numbers(kind)}
+
+
 def ablations(varied: Study) -> Spec:
     """Spec of tables 3, 6 and 8."""
     config, rows = varied.config, varied.varied()
-    settings = {"notes": notes(config.for_row(REFERENCE), rows)}
+    reference = config.for_row(REFERENCE)
+    of_row = {name: config.for_row(name) for name in rows}
+    settings = {
+        "notes": notes(reference, rows),
+        "departures": _unlike_published(
+            {"": reference, config.ablations.row: reference} | of_row, "ablations"
+        ),
+    }
     inputs = {"metrics": metrics(config, f"{config.id}-ablations", rows)}
     return Spec("ablations", readable(config.id), settings, inputs)
 
@@ -171,11 +190,16 @@ def products(config: Config) -> dict[str, Spec]:
         return {kind: spec for kind, spec in of_texts(config).items() if spec}
     pixels, texts = pixel_statistics(config), config.of_texts()
     results = metrics(config, config.id, config.rows, pixels=pixels)
-    settings = {"notes": notes(config, config.rows)}
+    chosen = notes(config, config.rows)
     found = {
         "metrics": results,
         **{
-            kind: Spec(kind, readable(config.id), settings, {"metrics": results})
+            kind: Spec(
+                kind,
+                readable(config.id),
+                {"notes": chosen, "departures": _unlike_published(_each(config), kind)},
+                {"metrics": results},
+            )
             for kind, product in PRODUCTS.items()
             if product.from_metrics
         },
@@ -199,7 +223,10 @@ def kind_of_outliers(config: Config, row: str) -> str:
     kind = config.kind_of(*names)
     if kind in GENERATED:
         return "generated" if kind != "images" else "decoded"
-    return "noise" if config.datasets[kind].kind in NOISE else "natural"
+    kind = config.datasets[kind].kind
+    if kind in CATALOGUE and CATALOGUE[kind].generated:
+        return "generated"
+    return "noise" if kind in NOISE else "natural"
 
 
 def goe_tables(config: Config, metrics: Spec) -> Spec | None:
@@ -212,7 +239,12 @@ def goe_tables(config: Config, metrics: Spec) -> Spec | None:
     }
     table = "3" if config.detector.network == "resnet101" else "1"
     table = "2" if is_text(config.datasets[config.id]) else table
-    settings = {"table": table, "outliers": outliers, "notes": goe_notes(config)}
+    settings = {
+        "table": table,
+        "outliers": outliers,
+        "notes": goe_notes(config),
+        "departures": {table: departures(_each(config), f"goe_table{table}")},
+    }
     return Spec("goe_tables", readable(config.id), settings, {"metrics": metrics})
 
 

@@ -20,7 +20,15 @@ from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import compiles
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
-from bood_tasks.training.augmentation import Cropped, Pixels, mirror, resized_crop, shift, to_device
+from bood_tasks.training.augmentation import (
+    Cropped,
+    Pixels,
+    centre_crop,
+    mirror,
+    resized_crop,
+    shift,
+    to_device,
+)
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.loading import FromDisk, InMemory
 from bood_tasks.training.mixing import Mixture
@@ -40,11 +48,14 @@ Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
 
 
 def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
-    """Return images cropped at random and mirrored, as the recipe says."""
-    if recipe.augment == "resized_crop":
-        images = resized_crop(images, recipe.crop, rng)
-    else:
-        images = shift(images, recipe.crop, recipe.crop_padding, rng)
+    """Return images cropped and mirrored, as the recipe says."""
+    match recipe.augment:
+        case "resized_crop":
+            images = resized_crop(images, recipe.crop, rng)
+        case "none":
+            images = centre_crop(images, recipe.crop)
+        case _:
+            images = shift(images, recipe.crop, recipe.crop_padding, rng)
     return mirror(images, rng) if recipe.flip else images
 
 
