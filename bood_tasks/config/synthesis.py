@@ -166,6 +166,12 @@ class OodFeatures(Section):
     misclassified: Literal["keep", "drop"] = Field(
         "drop", description="Whether features that the encoder classifies wrongly may be selected."
     )
+    uncrossed: Literal["skip", "keep"] = Field(
+        "skip",
+        description="What becomes of features that `distances.max_steps` steps leave in their "
+        "class: skip = the next in rank is selected, keep = they have the distance max_steps and "
+        "are moved by as many steps.",
+    )
     perturb: Literal["adversarial", "gaussian", "centroid", "none"] = Field(
         "adversarial",
         description="How a selected feature is moved: across the boundary, by Gaussian noise, "

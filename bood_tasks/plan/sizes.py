@@ -170,7 +170,9 @@ class Sizes:
                 return _times(items, self.forward(spec.inputs["encoder"], _id_data(spec)))
             case "outputs" | "epochs":
                 network = spec.inputs["detector"]
-                runs = network.settings["epochs"] if spec.stage == "epochs" else 1
+                runs = 1
+                if spec.stage == "epochs":
+                    runs = network.settings["epochs"] + ("start" in spec.inputs)
                 return _times(runs, items, self.forward(network, _id_data(network)))
             case "outlier_filter":
                 network = spec.inputs["detector"]

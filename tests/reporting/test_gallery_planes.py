@@ -45,8 +45,8 @@ def test_ways_begin_at_the_feature_and_end_at_the_outlier(tmp_path, perturb):
     }  # fmt: skip
     settings = STEPPING | {
         "sampler": "bood", "select": "boundary", "rate": 0.5, "scope": "per_class",
-        "misclassified": "drop", "perturb": perturb, "sigma": 0.1, "extra_steps": 2,
-        "rescale": "anchor", "seed": 0,
+        "misclassified": "drop", "uncrossed": "skip", "perturb": perturb, "sigma": 0.1,
+        "extra_steps": 2, "rescale": "anchor", "seed": 0,
     }  # fmt: skip
     made = fake_artifacts.run_stage(tmp_path, ood_features.main, "ood_features", settings, inputs)
     for place, (row, vector) in enumerate(zip(made["rows"][:], made["vectors"][:], strict=True)):

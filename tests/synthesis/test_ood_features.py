@@ -73,6 +73,19 @@ def test_push_across_rejects_rows_that_do_not_cross():
         push_across(features, labels, anchors, stepping, extra_steps=2)
 
 
+def test_rows_that_do_not_cross_are_moved_by_k_and_c_steps_where_they_are_kept():
+    features, labels, anchors = random_case()
+    stepping = Stepping(**STEPPING | {"max_steps": 4})
+    steps, crossed, _ = count_steps(features, labels, anchors, stepping)
+    assert 0 < crossed.sum() < len(crossed)
+    found = push_across(features, labels, anchors, stepping, extra_steps=2, uncrossed="keep")
+    z = features.clone()
+    for step in range(4 + 2):
+        moving = step < steps + 2  # steps is K where a row never crosses
+        z[moving] = perturb(z[moving], labels[moving], anchors, step_size=0.05, temperature=0.1)
+    torch.testing.assert_close(found, z)
+
+
 def test_push_across_rejects_negative_extra_steps():
     with pytest.raises(ValueError, match="extra_steps must be >= 0, got -1"):
         push_across(*random_case(), Stepping(**STEPPING), extra_steps=-1)
@@ -121,6 +134,7 @@ def test_rescale_by_hand(rescale, expected):
 SETTINGS = {
     "sampler": "bood", "select": "boundary", "rate": 0.2, "scope": "per_class",
     "misclassified": "drop",
+    "uncrossed": "skip",
     "perturb": "adversarial", "extra_steps": 2, "rescale": "anchor",
     "seed": 0, **STEPPING,
 }  # fmt: skip

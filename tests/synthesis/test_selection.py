@@ -72,6 +72,21 @@ def test_never_crossed_rows_are_skipped_for_the_next_in_rank(capsys):
     assert "warning: cat: 1 rows that never crossed" in capsys.readouterr().err
 
 
+def test_never_crossed_rows_are_selected_by_their_distance_where_they_are_kept(capsys):
+    """Of K = 9 steps, none of the first class's rows crosses."""
+    found = selected(
+        labels=[0, 0, 0, 0, 1, 1],
+        steps=[9, 9, 9, 9, 1, 9],
+        margin=[0.4, 0.2, 0.3, 0.9, 0.1, 0.1],
+        crossed=[False, False, False, False, True, False],
+        uncrossed="keep",
+    )
+    assert found.rows.tolist() == [1, 2, 4]
+    assert found.skipped_never_crossed == {"cat": 0, "dog": 0}
+    assert found.tie_mass == {"cat": 4, "dog": 1}
+    assert capsys.readouterr().err == ""
+
+
 def test_never_crossed_rows_behind_the_cut_are_no_matter(capsys):
     found = selected([0, 0, 1, 1], [1, 9, 1, 9], crossed=[True, False, True, False])
     assert found.rows.tolist() == [0, 2]

@@ -113,6 +113,14 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
                 "wrongly classified ones {}",
                 {"keep": "stay in", "drop": "are left out"},
             ),
+            (
+                "uncrossed",
+                "{}",
+                {
+                    "skip": "those that never cross give their place to the next",
+                    "keep": "those that never cross are moved by K steps",
+                },
+            ),
             ("perturb", "{}", PERTURBATIONS),
             ("extra_steps", "c = {} more steps after crossing", None),
             ("sigma", "noise of standard deviation {}", None),

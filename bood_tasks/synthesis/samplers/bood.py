@@ -14,7 +14,7 @@ from torch import Tensor
 from bood_tasks.jobs import seeds
 from bood_tasks.synthesis import cosine
 from bood_tasks.synthesis.samplers.interface import Sampled, TrainingFeatures
-from bood_tasks.synthesis.samplers.selection import describe_selection, select_rows
+from bood_tasks.synthesis.samplers.selection import Uncrossed, describe_selection, select_rows
 from bood_tasks.synthesis.stepping import Stepping, in_space
 
 
@@ -25,24 +25,27 @@ def push_across(
     stepping: Stepping,
     *,
     extra_steps: int,
+    uncrossed: Uncrossed = "skip",
 ) -> Float[Tensor, "m d"]:
     """Return each row after the updates that switch its prediction (Eq. 4) and c more (Eq. 5).
 
     A row whose prediction is wrong from the start gets the c updates alone. Nothing is
-    projected. Raises ValueError for rows that `max_steps` updates leave in their class.
+    projected. Rows that `max_steps` updates leave in their class get those and the c more if
+    `uncrossed` is keep; else there must be none, or ValueError is raised.
     """
     if extra_steps < 0:
         raise ValueError(f"extra_steps must be >= 0, got {extra_steps}; the paper uses 2")
     step = {"step_size": stepping.step_size, "temperature": stepping.temperature}
     z = z.clone()
     # One step of grace: in another batch, rounding may delay a crossing at exactly K.
-    for _ in range(stepping.max_steps + 1):
+    grace = uncrossed == "skip"
+    for _ in range(stepping.max_steps + grace):
         inside = cosine.predict(z, anchors) == labels
         if not inside.any():
             break
         z[inside] = cosine.perturb(z[inside], labels[inside], anchors, **step)
     still = (cosine.predict(z, anchors) == labels).sum().item()
-    if still:
+    if still and uncrossed == "skip":
         raise ValueError(
             f"selected rows must cross the boundary within max_steps = {stepping.max_steps}, got "
             f"{still} that do not; raise distances.max_steps or distances.step_size"
@@ -103,8 +106,9 @@ def _perturbed(
     match settings["perturb"]:
         case "adversarial":
             return push_across(
-                z, owners, training.anchors, stepping, extra_steps=settings["extra_steps"]
-            )
+                z, owners, training.anchors, stepping, extra_steps=settings["extra_steps"],
+                uncrossed=settings["uncrossed"],
+            )  # fmt: skip
         case "gaussian":
             names = [training.classes[y] for y in owners.tolist()]
             items = list(zip(names, rows.tolist(), strict=True))
@@ -122,7 +126,8 @@ def sample(training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
     """Return the features that `select` chooses, after `perturb` (Eq. 4 and 5)."""
     stepping, steps = Stepping.of(settings), training.distances.steps
     crossed, exact = training.distances.crossed, training.distances.exact
-    how = {key: settings[key] for key in ("select", "rate", "scope", "misclassified", "seed")}
+    keys = ("select", "rate", "scope", "misclassified", "uncrossed", "seed")
+    how = {key: settings[key] for key in keys}
     selection = select_rows(
         training.labels, steps, crossed, training.distances.margin, training.classes, **how
     )

@@ -17,6 +17,7 @@ HISTOGRAM_BINS = 20
 Select = Literal["boundary", "random"]
 Scope = Literal["per_class", "global"]
 Misclassified = Literal["keep", "drop"]
+Uncrossed = Literal["skip", "keep"]
 
 
 @dataclass
@@ -47,13 +48,15 @@ def select_rows(
     scope: Scope,
     misclassified: Misclassified,
     seed: int,
+    uncrossed: Uncrossed = "skip",
 ) -> Selection:
     """Return round(rate × N_y) rows of each class, N_y counting all of its rows.
 
     `boundary` ranks by (d, |initial margin|, index), `random` by a seeded draw; `global` ranks
     all classes together and takes round(rate × n). Rows that never crossed are skipped for the
-    next in rank by both, so that the two differ in nothing else, and `drop` leaves out those
-    that are wrong from the start (d = 0). round is Python's: halves go to the even neighbour.
+    next in rank by both, so that the two differ in nothing else, unless `uncrossed` is keep: then
+    they rank by their d = K. `drop` leaves out those that are wrong from the start (d = 0). round
+    is Python's: halves go to the even neighbour.
 
     Raises ValueError for a class that ends without a row.
     """
@@ -69,6 +72,7 @@ def select_rows(
         ranked = np.argsort(draws, kind="stable")
     wrong = crossed & (steps == 0)
     allowed = np.full(len(labels), True) if misclassified == "keep" else ~wrong
+    able = crossed if uncrossed == "skip" else np.full(len(labels), True)
 
     pools = {name: ranked[labels[ranked] == y] for y, name in enumerate(classes)}
     if scope == "global":
@@ -77,8 +81,8 @@ def select_rows(
     for name, pool in pools.items():
         wanted = round(rate * len(pool))
         queue = pool[allowed[pool]]
-        queue = queue[: np.searchsorted(np.cumsum(crossed[queue]), wanted) + 1 if wanted else 0]
-        chosen[queue], skipped[queue] = crossed[queue], ~crossed[queue]
+        queue = queue[: np.searchsorted(np.cumsum(able[queue]), wanted) + 1 if wanted else 0]
+        chosen[queue], skipped[queue] = able[queue], ~able[queue]
         if skipped[pool].any() or chosen[pool].sum() < wanted:
             print(
                 f"warning: {name}: {skipped[pool].sum()} rows that never crossed the boundary "
@@ -92,7 +96,7 @@ def select_rows(
                 f"{rate}: {wrong[rows].sum()} misclassified ({misclassified}), "
                 f"{(~crossed[rows]).sum()} never crossed; raise ood_features.rate or "
                 "distances.max_steps, train the encoder longer, or set ood_features.misclassified: "
-                "keep or ood_features.scope: per_class"
+                "keep, ood_features.uncrossed: keep or ood_features.scope: per_class"
             )
 
     def per_class(marked: Bool[np.ndarray, " n"]) -> dict[str, int]:
@@ -106,7 +110,7 @@ def select_rows(
             for name, rows in members.items()
         }
         cut_of_row = np.array([cut[name] for name in classes])[labels]
-        tie_mass = per_class(allowed & crossed & (steps == cut_of_row))
+        tie_mass = per_class(allowed & able & (steps == cut_of_row))
     rows = ranked[chosen[ranked]]
     return Selection(
         rows=rows[np.argsort(labels[rows], kind="stable")],
