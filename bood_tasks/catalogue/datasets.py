@@ -26,7 +26,7 @@ class Entry(Published):
     """
 
     title: str
-    family: Literal["cifar", "svhn", "tree", "pictures", "npy"]
+    family: Literal["cifar", "svhn", "idx", "tree", "pictures", "npy"]
     layout: str
     published_at: str
     counts: Mapping[str, int | None]
@@ -57,9 +57,17 @@ class Entry(Published):
         return self.root_in(folder) is not None
 
 
-def _ood(title: str, layout: str, published_at: str, count: int | None, *roots: str) -> Entry:
+def _ood(
+    title: str,
+    layout: str,
+    published_at: str,
+    count: int | None,
+    *roots: str,
+    fetched: bool = False,
+) -> Entry:
     return Entry(
-        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, "")
+        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, ""),
+        downloadable=fetched,
     )  # fmt: skip
 
 
@@ -118,6 +126,16 @@ CATALOGUE = {
         files=("test_32x32.mat",),
         downloadable=True,
     ),
+    "mnist": Entry(
+        "MNIST",
+        "idx",
+        "t10k-images-idx3-ubyte.gz",
+        "http://yann.lecun.com/exdb/mnist",
+        {"test": 10_000},
+        roots=("MNIST/raw", ""),
+        files=("t10k-images-idx3-ubyte.gz",),
+        downloadable=True,
+    ),
     "places365": _ood(
         "Places365",
         "the pictures of the subset you use (names differ: val_256, test_256, 10,000 of them)",
@@ -126,6 +144,7 @@ CATALOGUE = {
         "val_256",
         "test_256",
         "places365_standard/val",
+        fetched=True,  # val_256, 36,500 pictures
     ),
     "lsun_c": _ood("LSUN (crop)", "test/*.png", _ODIN, 10_000, "LSUN", "test"),
     "lsun_r": _ood("LSUN (resize)", "test/*.png", _ODIN, 10_000, "LSUN_resize", "test"),
@@ -161,6 +180,15 @@ CATALOGUE = {
     "tinyimagenet_crop": _ood("TinyImageNet (crop)", "test/*.png", _ODIN, 10_000, "Imagenet"),
     "tinyimagenet_resize": _ood(
         "TinyImageNet (resize)", "test/*.png", _ODIN, 10_000, "Imagenet_resize"
+    ),
+    "tinyimagenet": _ood(  # natural outliers
+        "Tiny ImageNet's training pictures",
+        "tiny-imagenet-200/train/<WordNet id>/images/*.JPEG",
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        100_000,
+        "tiny-imagenet-200/train",
+        "train",
+        fetched=True,
     ),
     "imagenet_a": _ood(
         "ImageNet-A",

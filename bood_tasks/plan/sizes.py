@@ -237,4 +237,7 @@ def _published(kind: str, settings: Mapping) -> Splits:
             counts |= {"train": counts["train"] - held, "validation": held}
         if settings["train_per_class"]:
             counts["train"] = min(counts["train"], settings["train_per_class"] * entry.classes)
+    limit = settings.get("test_count")
+    if limit:
+        counts["test"] = min(counts["test"] or limit, limit)
     return counts
