@@ -1,10 +1,9 @@
 """The training loop that encoder and detector share; they differ in network and loss.
 
-The caller's optimisers, clipped gradients (phi reads an unbounded energy and diverges at the
-papers' learning rate without) and a cosine from each learning rate to 1e-6 at every step. Every
-random choice is seeded by (seed, stage, step), so a killed run continues from its checkpoint and
-ends with the weights of an unbroken one. On a GPU nothing in a step waits for the device: losses
-are read once every STEPS_PER_POINT.
+The caller's optimisers, gradients clipped where the recipe or a parameter group says so, and a
+cosine from each learning rate to 1e-6 at every step. Every random choice is seeded by (seed, stage,
+step), so a killed run continues from its checkpoint and ends with the weights of an unbroken one.
+On a GPU nothing in a step waits for the device: losses are read once every STEPS_PER_POINT.
 """
 
 import os
@@ -26,7 +25,13 @@ from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.loading import FromDisk, InMemory
 from bood_tasks.training.mixing import Mixture
 from bood_tasks.training.predict import are_tokens, as_input
-from bood_tasks.training.recipe import Recipe, Step, require_finite, scheduled_lr
+from bood_tasks.training.recipe import (
+    Recipe,
+    Step,
+    clip_gradients,
+    require_finite,
+    scheduled_lr,
+)
 
 STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
 CHECKPOINT_SHARE = 0.02  # of the time at most, beside that: large networks at many steps a second
@@ -150,8 +155,7 @@ def fit(
                     f"({len(x)} pictures a step); lower it, or take a GPU with more memory"
                 ) from error
             for optimiser in optimisers:
-                own = [item for group in optimiser.param_groups for item in group["params"]]
-                nn.utils.clip_grad_norm_(own, recipe.clip_norm)
+                clip_gradients(optimiser, recipe.clip_norm)
                 optimiser.step()
             record.add(terms)
             seen, note = seen + len(x), ""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 LAST_LR = 1e-6
 
@@ -13,6 +14,7 @@ LAST_LR = 1e-6
 class Recipe:
     """What the optimiser does and how rows reach it; fields of the settings' `Training`.
 
+    `clip_norm`: see clip_gradients; None = gradients stay as they are.
     `mixing`: equal = as many outliers as ID rows a step; shuffled = one order of both an epoch.
     `steps`: training ends after so many, if the epochs have more.
     """
@@ -23,7 +25,7 @@ class Recipe:
     weight_decay: float
     crop_padding: int
     flip: bool
-    clip_norm: float
+    clip_norm: float | None
     precision: str = "fp32"
     augment: str = "shift"
     crop: int | None = None
@@ -44,6 +46,32 @@ def optimiser(parameters: Iterable, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, **shared)
     momentum = recipe.momentum
     return torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0, **shared)
+
+
+def apart(model: nn.Module, some: Iterable[nn.Parameter], **own: float | None) -> list[dict]:
+    """Return two parameter groups: all of a model but `some`, and these, with settings of their
+    `own`.
+
+    Parameters that get a gradient later than the others must stand apart: the fused optimisers
+    refuse a group in which some have stepped before.
+    """
+    rest = list(some)
+    first = [weight for weight in model.parameters() if not any(weight is item for item in rest)]
+    return [{"params": first}, {"params": rest, **own}]
+
+
+def clip_gradients(optimiser: torch.optim.Optimizer, clip_norm: float | None) -> None:
+    """Scale gradients of an optimiser down to their largest norm.
+
+    A parameter group with a `clip_norm` of its own is clipped alone, to that; the gradient of all
+    other groups together to the given norm, or not at all for None.
+    """
+    for group in optimiser.param_groups:
+        if "clip_norm" in group:
+            nn.utils.clip_grad_norm_(group["params"], group["clip_norm"])
+    if clip_norm is not None:
+        groups = [group["params"] for group in optimiser.param_groups if "clip_norm" not in group]
+        nn.utils.clip_grad_norm_([item for group in groups for item in group], clip_norm)
 
 
 @dataclass(frozen=True)

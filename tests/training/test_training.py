@@ -19,7 +19,14 @@ from bood_tasks.training.fit import augment, fit
 from bood_tasks.training.loading import FromDisk, InMemory, load_where_it_fits
 from bood_tasks.training.mixing import id_rows, rows_at
 from bood_tasks.training.predict import predict
-from bood_tasks.training.recipe import Recipe, cosine_lr, optimiser, require_finite
+from bood_tasks.training.recipe import (
+    Recipe,
+    apart,
+    clip_gradients,
+    cosine_lr,
+    optimiser,
+    require_finite,
+)
 
 RECIPE = Recipe(
     epochs=2,
@@ -297,6 +304,58 @@ def test_first_step_is_nesterov_sgd_by_hand(tmp_path):
     gradient[0] = 2.0  # network input of pixel 255
     gradient += 0.01 * weight
     torch.testing.assert_close(model[1].weight.detach(), weight - 0.1 * (gradient * 1.9))
+
+
+def stretched(groups, *, clip_norm):
+    """The gradients of two parameters, 3 and 4 before, after they are clipped."""
+    weights = [item for group in groups for item in group["params"]]
+    for weight, size in zip(weights, (3.0, 4.0), strict=True):
+        weight.grad = torch.tensor([size])
+    clip_gradients(torch.optim.SGD(groups, lr=1), clip_norm)
+    return [weight.grad.item() for weight in weights]
+
+
+def two():
+    return [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+
+
+def test_gradients_are_clipped_together_apart_or_not_at_all():
+    a, b = two()
+    assert stretched([{"params": [a, b]}], clip_norm=1) == pytest.approx([0.6, 0.8], rel=1e-5)
+    assert stretched([{"params": [a, b]}], clip_norm=None) == [3, 4]
+    groups = [{"params": [a]}, {"params": [b], "clip_norm": 0.5}]
+    assert stretched(groups, clip_norm=None) == pytest.approx([3, 0.5], rel=1e-5)
+    assert stretched(groups, clip_norm=1) == pytest.approx([1, 0.5], rel=1e-5)
+
+
+def test_groups_of_a_recipe_that_does_not_clip_step_by_the_whole_gradient(tmp_path):
+    """Two pictures of pixel 255: the gradient has the length 2 sqrt(12) > 1."""
+    steps = {}
+    for clip_norm in (None, 1.0):
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 1, bias=False))
+        before = model[1].weight.detach().clone()
+        recipe = Recipe(1, 2, 0.1, 0, 0, False, clip_norm, momentum=0.0)
+        fit(
+            model, lambda net, x, y, step: {"loss": net(x).mean()},
+            InMemory(torch.full((2, 3, 2, 2), 255, dtype=torch.uint8)), torch.zeros(2).long(),
+            recipe, stage="encoder", seed=0, checkpoint=tmp_path / "c",
+            optimisers=papers(model, recipe),
+        )  # fmt: skip
+        steps[clip_norm] = (model[1].weight.detach() - before).norm().item()
+    assert steps == pytest.approx({None: 0.2 * math.sqrt(12), 1.0: 0.1}, rel=1e-4)
+
+
+def test_parameters_apart_may_get_their_first_gradient_later():
+    """Fused optimisers, a GPU's, refuse to start some momenta of a group later than others."""
+    model = torch.nn.ParameterDict(dict(zip("ab", two(), strict=True)))
+    groups = apart(model, [model["b"]], lr=0.5)
+    assert [len(group["params"]) for group in groups] == [1, 1]
+    stepped = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, fused=True)
+    for late in (False, True):
+        stepped.zero_grad()
+        (model["a"] + late * model["b"] if late else model["a"]).sum().backward()
+        stepped.step()
+    assert model["b"].item() == pytest.approx(-0.5 * 1.9)
 
 
 def test_a_curve_is_read_back_to_the_last_bit(tmp_path):

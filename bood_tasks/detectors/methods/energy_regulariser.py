@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from bood_tasks.detectors.confidence import energy
 from bood_tasks.detectors.method import Input, Method
-from bood_tasks.training.recipe import Step
+from bood_tasks.training.recipe import Recipe, Step, apart, optimiser
 
-VERSION = 1
+VERSION = 2
 PHI_HIDDEN = 512
+PHI_CLIP_NORM = 1.0  # phi reads an unbounded energy, and at the papers' rate of .1 may diverge
 
 
 class Increasing(nn.Module):
@@ -71,6 +72,10 @@ class EnergyRegulariser(Method):
         is_id = (torch.arange(len(x), device=x.device) < len(y)).long()
         ood = ood_loss(self.phi(energy(logits)[:, None]), is_id, reduction=self.reduction)
         return {"loss": ce + self.ood_weight * ood, "ce": ce, "ood": ood}
+
+    def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:
+        """Return the recipe's, which clips phi's gradient alone."""
+        return [optimiser(apart(self, self.phi.parameters(), clip_norm=PHI_CLIP_NORM), recipe)]
 
 
 METHOD = EnergyRegulariser

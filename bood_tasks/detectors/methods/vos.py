@@ -14,12 +14,12 @@ from scipy.special import gammaincinv
 from torch import Tensor, nn
 
 from bood_tasks.detectors.method import Input, Method
-from bood_tasks.detectors.methods.energy_regulariser import Increasing, ood_loss
+from bood_tasks.detectors.methods.energy_regulariser import PHI_CLIP_NORM, Increasing, ood_loss
 from bood_tasks.detectors.methods.queue import Queue
 from bood_tasks.training.augmentation import to_device
-from bood_tasks.training.recipe import Step
+from bood_tasks.training.recipe import Recipe, Step, apart, optimiser
 
-VERSION = 1
+VERSION = 2
 RIDGE = 1e-4  # on the covariance's diagonal, as the authors' code
 LEAST_WEIGHT = 1e-12  # of a class, so that its logarithm and its gradient are finite
 
@@ -138,6 +138,11 @@ class VOS(Method):
             is_id = (torch.arange(len(both), device=x.device) < len(y)).long()
             ood = ood_loss(self.phi(energies[:, None]), is_id, reduction="mean")
         return {"loss": ce + self.weight * ood, "ce": ce, "ood": ood}
+
+    def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:
+        """Return the recipe's, which clips the gradient of w and phi alone."""
+        late = [self.class_weights, *self.phi.parameters()]
+        return [optimiser(apart(self, late, clip_norm=PHI_CLIP_NORM), recipe)]
 
 
 METHOD = VOS
