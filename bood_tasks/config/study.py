@@ -27,14 +27,15 @@ class Study:
     def swept(self) -> list[str]:
         """Names of the rows that the curves are made of, the unchanged one first."""
         points = (label for values in self.sweeps.values() for label in values.values())
-        return list(dict.fromkeys([REFERENCE, *(_name(label) for label in points)]))
+        return list(dict.fromkeys([REFERENCE, *(row_of(label) for label in points)]))
 
     def varied(self) -> list[str]:
         """Names of the rows that the tables compare, the unchanged one first."""
-        return [REFERENCE, *map(_name, self.variants)]
+        return [REFERENCE, *map(row_of, self.variants)]
 
 
-def _name(variant: str) -> str:
+def row_of(variant: str) -> str:
+    """Return the name of the row that a variant is, '' the unchanged one."""
     return f"ablations/{variant}" if variant else REFERENCE
 
 
@@ -55,12 +56,12 @@ def study(config: Config) -> Study:
 
     def add(variant: str, overrides: Overrides, setting: str) -> Config:
         changed = merged(merged(base.set, ablations.set), overrides)
-        rows[_name(variant)] = base.model_copy(update={"variant": variant, "set": changed})
+        rows[row_of(variant)] = base.model_copy(update={"variant": variant, "set": changed})
         whole = config.model_copy(update={"rows": rows, "seeds": ablations.seeds or config.seeds})
         try:
-            check_row(whole, _name(variant))
+            check_row(whole, row_of(variant))
         except ValueError as error:
-            text = str(error).replace(f"rows.{_name(variant)}.set", setting)
+            text = str(error).replace(f"rows.{row_of(variant)}.set", setting)
             raise ValueError(text) from None
         return whole
 

@@ -13,10 +13,10 @@ class Training(Section):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="Number format of the passes in training."
     )
-    augment: Literal["shift", "resized_crop"] = Field(
+    augment: Literal["shift", "resized_crop", "none"] = Field(
         "shift",
         description="Random crops in training: shift = of the padded picture, resized_crop = "
-        "of a random part, resized.",
+        "of a random part, resized, none = the centre, as in testing.",
     )
 
     depth: Count = Field(

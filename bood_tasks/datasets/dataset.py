@@ -23,7 +23,14 @@ from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.datasets.derived import derive, make_noise
 from bood_tasks.datasets.download import download
 from bood_tasks.datasets.pictures import Rows, read_picture, some_of
-from bood_tasks.datasets.read_arrays import read_digits, read_idx, read_npy, read_npz, read_svhn
+from bood_tasks.datasets.read_arrays import (
+    read_digits,
+    read_idx,
+    read_npy,
+    read_npz,
+    read_samples,
+    read_svhn,
+)
 from bood_tasks.datasets.read_cifar import read_cifar
 from bood_tasks.datasets.read_folders import read_folder, read_pictures, read_tree
 from bood_tasks.jobs.environment import run_setting
@@ -61,6 +68,8 @@ def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], li
             splits, classes = read_idx(root / entry.files[0])
         case "npy":
             splits, classes = read_npy(root / entry.files[0])
+        case "samples":
+            splits, classes = read_samples(root / entry.files[0])
         case "pictures":
             splits, classes = read_pictures(root)
     return splits | {"test": some_of(splits["test"], settings.get("test_count"))}, classes

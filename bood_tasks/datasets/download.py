@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bood_tasks.catalogue.corpora import ALL_PUBLISHED, PUBLISHED
+from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 from bood_tasks.catalogue.datasets import CATALOGUE
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -12,11 +12,10 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 def _files(kind: str) -> Iterator[tuple[str, str | None, str]]:
     """Yield address, name (None: the address's own) and MD5 of each file; archives are unpacked.
 
-    Corpora say theirs in the catalogue; data sets have torchvision's, but for Tiny ImageNet, whose
-    checksum is Avalanche's (avalanche/benchmarks/datasets/tiny_imagenet/tiny_imagenet.py).
+    Those that the catalogue does not say are torchvision's.
     """
-    if kind in PUBLISHED:
-        for name, (address, checksum) in PUBLISHED[kind].sources.items():
+    if ALL_PUBLISHED[kind].sources:
+        for name, (address, checksum) in ALL_PUBLISHED[kind].sources.items():
             yield address, name, checksum
         return
     from torchvision import datasets
@@ -38,8 +37,6 @@ def _files(kind: str) -> Iterator[tuple[str, str | None, str]]:
         case "places365":
             name, checksum = datasets.Places365._IMAGES_META["val", True]  # 256 pixels
             yield f"{datasets.Places365._BASE_URL}{name}", None, checksum
-        case "tinyimagenet":
-            yield CATALOGUE[kind].published_at, None, "90528d7ca1a48142e341f4ef8d21d0de"
 
 
 def download(kind: str, folder: Path) -> None:

@@ -126,9 +126,12 @@ def fit_picture(
     """Return a picture at size x size.
 
     `pad`: pixels kept, black border; a larger picture is first shrunk to fit. `resize`: the
-    short side is scaled to `size` and the centre cut out. Scaling is antialiased.
+    short side is scaled to `size` and the centre cut out. `squash`: both sides are scaled to
+    `size`. Scaling is antialiased.
     """
     picture = picture.convert("RGB")
+    if fit == "squash":
+        return np.asarray(picture.resize((size, size), KERNELS[kernel]))
     extreme = max if fit == "pad" else min
     scale = size / extreme(picture.size)
     if scale < 1 or fit == "resize":

@@ -120,6 +120,16 @@ def read_npy(file: Path) -> tuple[dict[str, Rows], list[str]]:
     return {"test": rows_of(images, np.zeros(len(images)), file.name)}, [file.stem]
 
 
+def read_samples(file: Path) -> tuple[dict[str, Rows], list[str]]:
+    """Return BigGAN-PyTorch's samples: an .npz file whose `x` is uint8 [n, 3, h, w]."""
+    images = _npz_arrays(file).get("x")
+    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        told = "none" if images is None else f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"{file} must hold x, uint8 [n, 3, h, w], got {told}")
+    images = images.transpose(0, 2, 3, 1)
+    return {"test": rows_of(images, np.zeros(len(images)), file.name)}, [file.stem]
+
+
 def read_digits() -> tuple[dict[str, Rows], list[str]]:
     """Return scikit-learn's 1,797 digits, 8 x 8 with values 0..16, up-sampled to 28 pixels."""
     from sklearn.datasets import load_digits

@@ -61,7 +61,7 @@ def test_timms_vit_loads_and_computes_the_same():
 
     torch.manual_seed(0)
     theirs = timm.create_model("vit_base_patch16_224", num_classes=3).eval()
-    ours = network({"network": "vit_b16", "classes": 3}).eval()
+    ours = network({"network": "vit_b16", "classes": 3, "dropout": 0.1}).eval()
     ours.load_state_dict(theirs.state_dict())
     x = to_input(pixels(1, 224))
     torch.testing.assert_close(ours(x), theirs(x * STD / 0.5), rtol=1e-3, atol=1e-4)

@@ -11,6 +11,12 @@ THRESHOLDS = {
 FITS = {
     "pad": "smaller pictures keep their pixels on a black border, larger ones are shrunk",
     "resize": "the short side is scaled, the centre cut out",
+    "squash": "both sides are scaled, whatever the shape",
+}
+CROPS = {
+    "shift": "crops keep their scale",
+    "resized_crop": "crops resized",
+    "none": "no random crops",
 }
 SELECTIONS = {
     "boundary": "those with the fewest steps to the decision boundary",
@@ -65,7 +71,7 @@ NETWORK = (
     ("clip_norm", "gradients clipped at length {}", None),
     ("crop_padding", "random crops of pictures padded by {}", None),
     ("flip", "{}", {"True": "random flips", "False": "no flips"}),
-    ("augment", "{}", {"shift": "crops keep their scale", "resized_crop": "crops resized"}),
+    ("augment", "{}", CROPS),
     ("precision", "passes in {}", None),
 )
 SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
