@@ -24,8 +24,8 @@ COUNTS = {"pets/train": 40, "pets/validation": 21, "pets/test": 12, "near/test":
 VOS = {"queue": 4, "candidates": 4, "selected": 1, "weight": 0.1, "start": 0.5}
 NPOS = {
     "embedding": 6, "temperature": 0.1, "prototype_momentum": 0.9, "dispersion_weight": 1.0,
-    "queue": 4, "neighbours": 2, "boundary": 2, "points": 1, "candidates": 4, "sigma": 0.1,
-    "outlier_weight": 0.1, "start": 0.5,
+    "queue": 4, "neighbours": 2, "boundary": 2, "points": 1, "candidates": 4, "kept": 2,
+    "sigma": 0.1, "outlier_weight": 0.1, "phi_lr": 1.0, "start": 0.5,
 }  # fmt: skip
 METHODS = {"cross_entropy": {}, "godin": {}, "vos": VOS, "npos": NPOS}
 SETTINGS = {

@@ -1,5 +1,6 @@
 """Checks over several settings: they refuse, and change nothing."""
 
+from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.scores import SCORES, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
@@ -152,8 +153,9 @@ def check_row(config: Config, name: str) -> None:
     section, pictures = config.method(name).section, per_class(config.datasets[config.id])
     settings = getattr(changed.detector, section) if section else None
     if isinstance(settings, Queued) and pictures:
+        shown = pictures * views(changed.detector.augment)
         _require_full_queue(
-            settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=pictures
+            settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=shown
         )
     while (start := changed.detector.start) is not None:
         if start not in config.rows:
