@@ -22,11 +22,12 @@ class Entry(Published):
     `edition` stands for the published content in an artifact's identity; `roots` are the folders
     below the data set's own where its files may lie, the first that exists counts; `counts` are
     those published (None: there are several subsets). Splits are named as here: `test` is the
-    part that figures are read from (ImageNet's is its validation folder).
+    part that figures are read from (ImageNet's is its validation folder). `sources`: address and
+    MD5 of each file, where torchvision has none. `generated`: drawn from a generative model.
     """
 
     title: str
-    family: Literal["cifar", "svhn", "tree", "pictures", "npy"]
+    family: Literal["cifar", "svhn", "idx", "tree", "pictures", "npy", "samples"]
     layout: str
     published_at: str
     counts: Mapping[str, int | None]
@@ -35,6 +36,8 @@ class Entry(Published):
     roots: tuple[str, ...] = ("",)
     files: tuple[str, ...] = field(default=())
     downloadable: bool = False
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    generated: bool = False
 
     def root_in(self, folder: Path) -> Path | None:
         """Return the folder below `folder` that holds the files; None if there is none."""
@@ -57,9 +60,17 @@ class Entry(Published):
         return self.root_in(folder) is not None
 
 
-def _ood(title: str, layout: str, published_at: str, count: int | None, *roots: str) -> Entry:
+def _ood(
+    title: str,
+    layout: str,
+    published_at: str,
+    count: int | None,
+    *roots: str,
+    fetched: bool = False,
+) -> Entry:
     return Entry(
-        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, "")
+        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, ""),
+        downloadable=fetched,
     )  # fmt: skip
 
 
@@ -118,6 +129,16 @@ CATALOGUE = {
         files=("test_32x32.mat",),
         downloadable=True,
     ),
+    "mnist": Entry(
+        "MNIST",
+        "idx",
+        "t10k-images-idx3-ubyte.gz",
+        "http://yann.lecun.com/exdb/mnist",
+        {"test": 10_000},
+        roots=("MNIST/raw", ""),
+        files=("t10k-images-idx3-ubyte.gz",),
+        downloadable=True,
+    ),
     "places365": _ood(
         "Places365",
         "the pictures of the subset you use (names differ: val_256, test_256, 10,000 of them)",
@@ -126,6 +147,7 @@ CATALOGUE = {
         "val_256",
         "test_256",
         "places365_standard/val",
+        fetched=True,  # val_256, 36,500 pictures
     ),
     "lsun_c": _ood("LSUN (crop)", "test/*.png", _ODIN, 10_000, "LSUN", "test"),
     "lsun_r": _ood("LSUN (resize)", "test/*.png", _ODIN, 10_000, "LSUN_resize", "test"),
@@ -162,6 +184,22 @@ CATALOGUE = {
     "tinyimagenet_resize": _ood(
         "TinyImageNet (resize)", "test/*.png", _ODIN, 10_000, "Imagenet_resize"
     ),
+    "tinyimagenet": Entry(  # natural outliers
+        "Tiny ImageNet's training pictures",
+        "pictures",
+        "tiny-imagenet-200/train/<WordNet id>/images/*.JPEG",
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        {"test": 100_000},
+        classes=200,
+        roots=("tiny-imagenet-200/train", "train", ""),
+        downloadable=True,
+        sources={  # the checksum is Avalanche's (benchmarks/datasets/tiny_imagenet)
+            "tiny-imagenet-200.zip": (
+                "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                "90528d7ca1a48142e341f4ef8d21d0de",
+            )
+        },
+    ),
     "imagenet_a": _ood(
         "ImageNet-A",
         "<WordNet id>/*.jpg",
@@ -190,5 +228,21 @@ CATALOGUE = {
         "https://github.com/hendrycks/outlier-exposure",
         {"test": 300_000},
         files=("300K_random_images.npy",),
+    ),
+    "cifar100_gan": Entry(
+        "GOE's samples of a BigGAN of CIFAR-100, σ = 50",
+        "samples",
+        "samples-50.0.npz (key x: uint8 [n, 3, 32, 32])",
+        "https://files.kondas.de/goe-data (pytorch-ood: dataset/img/goe.py)",
+        {"test": 50_000},
+        files=("samples-50.0.npz",),
+        downloadable=True,
+        sources={
+            "samples-50.0.npz": (
+                "https://files.kondas.de/goe-data/samples-50.0.npz",
+                "95f1365e4c6e188595bb8476d43a82d9",
+            )
+        },
+        generated=True,
     ),
 }

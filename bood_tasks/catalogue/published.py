@@ -3,17 +3,20 @@
 Standard library only: configuration and plan read it before any data is at hand.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
 class Published:
     """A published data set or corpus. Its class says `title`, `layout` (the files it is expected
-    in), `published_at`, `downloadable` (whether we can fetch it) and `holds`."""
+    in), `published_at`, `downloadable` (whether we can fetch it), `sources` (address and MD5 of
+    each file, {} where torchvision has them) and `holds`."""
 
     title: str
     layout: str
     published_at: str
     downloadable: bool
+    sources: Mapping[str, tuple[str, str]]
 
     def holds(self, folder: Path) -> bool:
         """Whether a folder has the files; they are read later."""

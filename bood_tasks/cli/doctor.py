@@ -157,9 +157,9 @@ def check_generator(config: Config) -> Finding:
 
 
 def check_data(config: Config) -> Finding:
-    """Published data sets."""
+    """Published data sets and released weights."""
     missing = planning.absent(config)
-    return not missing, "\n".join(missing) or "all data sets are here"
+    return not missing, "\n".join(missing) or "all data sets and weights are here"
 
 
 def doctor(config: Config) -> bool:

@@ -1,16 +1,24 @@
-"""Write docs/configuration.md from the settings' schema and docs/commands.md from bood's parser.
+"""Write docs/configuration.md from the settings' schema, docs/commands.md from bood's parser, and
+in docs/paper-scale.md what `bood plan` says of the papers' presets.
 
 python -m bood_tasks.cli.pages
 """
 
 import argparse
 import json
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import chdir
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bood_tasks import PROJECT
+from bood_tasks.cli import cost
 from bood_tasks.cli.main import parser
+from bood_tasks.config.load import effective_config
 from bood_tasks.config.root import Config
+from bood_tasks.plan import plan as planning
+from bood_tasks.plan.departures import published_settings
 
 CONFIGURATION = """# Configuration
 
@@ -23,6 +31,9 @@ COMMANDS = """# Commands
 
 Every command of `bood`, generated from its parser by `python -m bood_tasks.cli.pages`.
 """
+PAPER_SCALE = PROJECT / "docs" / "paper-scale.md"
+PLANS = re.compile(r"(<!-- plans -->\n).*?(<!-- /plans -->)", re.DOTALL)
+DEVICE = "h200"
 BOUNDS = {
     "ge": "≥",
     "minimum": "≥",
@@ -149,9 +160,38 @@ def commands() -> str:
     return text
 
 
+# --- plans ---
+
+
+def _planned(preset: str) -> tuple[str, ...]:
+    """Return a preset's line: what `bood plan` sums up where there are no data and no results."""
+    names = preset.split("+")
+    files = [PROJECT / "workflow" / "presets" / f"{name}.yaml" for name in names]
+    config = effective_config([PROJECT / "config.yaml", *files])
+    with TemporaryDirectory() as folder, chdir(folder):
+        stages = cost.planned(planning.make(config), DEVICE)
+    _, jobs, _, flops, hours, disk, unknown = cost.lines(stages)[-1]
+    made = sum(stages[name].items or 0 for name in ("images", "gan_images") if name in stages)
+    return f"`{'` + `'.join(names)}`", jobs, f"{made:,}", flops, hours, disk, unknown
+
+
+def paper_scale() -> str:
+    """Return docs/paper-scale.md with its table of plans made again."""
+    presets = dict.fromkeys(item.preset for item in published_settings())
+    headings = ("preset", "jobs", "pictures", "TFLOP", f"{DEVICE} hours", "disk GB", "sums")
+    table = _table(headings, map(_planned, presets))
+    text, found = PLANS.subn(
+        lambda match: f"{match[1]}\n{table}\n{match[2]}", PAPER_SCALE.read_text(encoding="utf-8")
+    )
+    if found != 1:
+        raise ValueError(f"{PAPER_SCALE} must have <!-- plans --> and <!-- /plans --> once")
+    return text
+
+
 PAGES = {
     PROJECT / "docs" / "configuration.md": configuration,
     PROJECT / "docs" / "commands.md": commands,
+    PAPER_SCALE: paper_scale,
 }
 
 

@@ -75,6 +75,10 @@ class PublishedDataset(Section):
         description="Number of pictures of each class held out for validation, from the end "
         "of the training pictures.",
     )
+    test_count: Count | None = Field(
+        None,
+        description="Number of test pictures, drawn at random, always the same ones; null = all.",
+    )
     max_unreadable: Natural = Field(
         0, description="Number of damaged pictures that may be left out before the set is refused."
     )
@@ -94,6 +98,11 @@ class NoiseDataset(Section):
         "uniform", description="Distribution of each pixel's value."
     )
     count: Count = Field(1600, description="Number of pictures.")
+    size: Count | None = Field(
+        None,
+        description="Pixels per side of the noise, which is then resized as every picture; "
+        "null = `image.size`.",
+    )
 
 
 class CorruptedDataset(Section):
@@ -163,10 +172,11 @@ class Image(Section):
     """How every data set and every generated picture reaches the classifier's resolution."""
 
     size: Count = Field(32, description="Pixels per side of every picture that a classifier sees.")
-    fit: Literal["pad", "resize"] = Field(
+    fit: Literal["pad", "resize", "squash"] = Field(
         "pad",
-        description="How a smaller picture reaches that size: pad = it keeps its pixels on a "
-        "black border, resize = it is enlarged.",
+        description="How a picture reaches that size: pad = a smaller one keeps its pixels on a "
+        "black border, resize = its short side is scaled and the centre cut out, squash = both "
+        "sides are scaled, whatever its shape.",
     )
     kernel: Literal["bilinear", "bicubic", "lanczos", "box"] = Field(
         "bilinear", description="Interpolation of every resize, antialiased."

@@ -13,6 +13,7 @@ from bood_tasks.config.fields import (
     ScoreName,
     Section,
     Share,
+    WeightsPath,
 )
 from bood_tasks.config.training import Training
 
@@ -108,12 +109,12 @@ class OutlierExposure(Section):
     loss_weight: NonNegative = Field(
         0.5, description="Weight of the outliers' loss (the paper's lambda)."
     )
-    weighting: Literal["batch", "balanced"] = Field(
+    weighting: Literal["batch", "halves", "balanced"] = Field(
         "batch",
         description="How ID pictures and outliers weigh: batch = they are shuffled together "
         "and the loss is a mean over the batch, so the number of outliers counts "
-        "(GOE); balanced = every step has as many outliers as ID pictures, and a "
-        "mean of each.",
+        "(GOE); halves = every step has as many outliers as ID pictures, and one "
+        "mean over both (GOE on ImageNet); balanced = the same, and a mean of each.",
     )
 
 
@@ -165,15 +166,17 @@ class Detector(Training):
         "weights (`detector.pretrained`), gru is for texts.",
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.3, description="Share of activations dropped in a WideResNet, in [0, 1)."
+        0.3, description="Share of activations dropped in a WideResNet or a ViT, in [0, 1)."
     )
     gru: Gru = Gru()
     epochs: Natural = Field(
         8,
         description="Passes over the ID training data; 0 = a pretrained network is used as it is.",
     )
-    pretrained: str | None = Field(
-        None, description="File or folder of local weights to start from; null = none."
+    pretrained: WeightsPath | None = Field(
+        None,
+        description="Weights to start from: a file or folder, or `released:<name>` of "
+        "bood_tasks/catalogue/weights.py; null = none.",
     )
     new_head: bool = Field(
         False,

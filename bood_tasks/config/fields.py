@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.catalogue.weights import RELEASED, WEIGHTS
 
 
 def _integral(value: Any) -> Any:
@@ -21,6 +22,13 @@ def _one_placeholder(prompt: str) -> str:
     if prompt.count("{class}") != 1:
         raise ValueError("must hold {class} exactly once: the outlier vector goes there")
     return prompt
+
+
+def _known_release(path: str) -> str:
+    if path.startswith(RELEASED) and path.removeprefix(RELEASED) not in WEIGHTS:
+        names = ", ".join(f"{RELEASED}{name}" for name in WEIGHTS)
+        raise ValueError(f"must name a path or one of {names}, got {path!r}")
+    return path
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -42,6 +50,7 @@ Magnitudes = Annotated[list[NonNegative], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Names = Annotated[list[Name], AfterValidator(distinct)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+WeightsPath = Annotated[str, AfterValidator(_known_release)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 ScoreName = Literal[tuple(SCORES)]
 Overrides = dict[str, dict[str, Any]]  # section: {setting: value}

@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bood_tasks.config.fields import Count, Natural, NonNegative, Positive, Revision, Section, Share
+from bood_tasks.config.fields import (
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Revision,
+    Section,
+    Share,
+    WeightsPath,
+)
 
 
 class GanTraining(Section):
@@ -29,6 +38,9 @@ class GanTraining(Section):
     )
     lr_g: Positive = Field(2e-4, description="Learning rate of the generator.")
     lr_d: Positive = Field(2e-4, description="Learning rate of the discriminator.")
+    adam_eps: Positive = Field(
+        1e-6, description="Adam's epsilon for both networks; BigGAN's CIFAR script has 1e-8."
+    )
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.999,
         description="Decay per step of the moving average of the generator's weights, in [0, 1).",
@@ -69,6 +81,11 @@ class Weights(Section):
 class GanGenerator(Weights):
     """The class-conditional BigGAN: trained here, or local weights of your own or released ones."""
 
+    path: WeightsPath | None = Field(
+        None,
+        description="File or folder of the weights where `source` is local, or `released:<name>` "
+        "of bood_tasks/catalogue/weights.py; null = none.",
+    )
     layout: Literal["own", "biggan-pytorch", "pytorch-pretrained-biggan"] = Field(
         "own",
         description="Layout of the weights at `path`; own = a folder written by the stage "

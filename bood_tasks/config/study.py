@@ -28,14 +28,15 @@ class Study:
     def swept(self) -> list[str]:
         """Names of the rows that the curves are made of, the unchanged one first."""
         points = (label for values in self.sweeps.values() for label in values.values())
-        return list(dict.fromkeys([SWEPT, *(_name(label, SWEPT) for label in points)]))
+        return list(dict.fromkeys([SWEPT, *(row_of(label, SWEPT) for label in points)]))
 
     def varied(self) -> list[str]:
         """Names of the rows that the tables compare, the unchanged one first."""
-        return [REFERENCE, *map(_name, self.variants)]
+        return [REFERENCE, *map(row_of, self.variants)]
 
 
-def _name(variant: str, reference: str = REFERENCE) -> str:
+def row_of(variant: str, reference: str = REFERENCE) -> str:
+    """Return the name of the row that a variant is; '' is the unchanged one."""
     return f"ablations/{variant}" if variant else reference
 
 
@@ -55,7 +56,7 @@ def study(config: Config) -> Study:
     rows = dict(config.rows)
 
     def add(variant: str, overrides: Overrides, setting: str, reference: str = REFERENCE) -> Config:
-        name = _name(variant, reference)
+        name = row_of(variant, reference)
         shared = merged(base.set, ablations.set)
         if reference == SWEPT:
             shared = merged(shared, ablations.sweep_set)

@@ -35,6 +35,12 @@ class GanImages(Section):
         description="Whether `scale` is the latents' standard deviation, as in GOE's code, or "
         "their variance, as GOE prints.",
     )
+    statistics: Literal["stored", "standing"] = Field(
+        "stored",
+        description="Means and variances by which the generator normalises: stored = those of its "
+        "training, standing = those of its own pictures at this scale, over 16 batches of 256, as "
+        "BigGAN's sampling script has them.",
+    )
     count: Count = Field(1600, description="Number of pictures; GOE has 50,000.")
     shard: Count = Field(1000, description="Number of pictures per shard: what one job makes.")
     dtype: Dtype = Field("float32", description="Number format in which the generator runs.")

@@ -17,7 +17,7 @@ def make_noise(settings: Mapping) -> tuple[dict[str, Rows], list[str]]:
 
     `uniform` over 0..255, or `gaussian` with mean 127.5 and deviation 63.75, clipped.
     """
-    size, count = settings["image"]["size"], settings["count"]
+    size, count = settings["size"] or settings["image"]["size"], settings["count"]
 
     def draw(item: int) -> np.ndarray:
         random = seeds.generator(0, "dataset", "noise", item)

@@ -8,6 +8,8 @@ import numpy as np
 import PIL.Image
 from jaxtyping import Int64, UInt8
 
+from bood_tasks.jobs import seeds
+
 KERNELS = {
     "bilinear": PIL.Image.Resampling.BILINEAR,
     "bicubic": PIL.Image.Resampling.BICUBIC,
@@ -109,15 +111,27 @@ def hold_out(
     return splits
 
 
+def some_of(rows: Rows, count: int | None) -> Rows:
+    """Return `count` rows drawn at random, always the same ones, in their order; all of them for
+    None or where there are no more."""
+    if count is None or count >= len(rows.labels):
+        return rows
+    order = seeds.generator(0, "dataset", "test_count").permutation(len(rows.labels))
+    return rows.pick(np.sort(order[:count]))
+
+
 def fit_picture(
     picture: PIL.Image.Image, *, size: int, fit: str, kernel: str = "bilinear"
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return a picture at size x size.
 
     `pad`: pixels kept, black border; a larger picture is first shrunk to fit. `resize`: the
-    short side is scaled to `size` and the centre cut out. Scaling is antialiased.
+    short side is scaled to `size` and the centre cut out. `squash`: both sides are scaled to
+    `size`. Scaling is antialiased.
     """
     picture = picture.convert("RGB")
+    if fit == "squash":
+        return np.asarray(picture.resize((size, size), KERNELS[kernel]))
     extreme = max if fit == "pad" else min
     scale = size / extreme(picture.size)
     if scale < 1 or fit == "resize":

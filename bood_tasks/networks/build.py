@@ -12,6 +12,7 @@ def network(description: Mapping) -> nn.Module:
     keys = {
         "resnet": ("depth", "width", "stem"),
         "wideresnet": ("depth", "width", "dropout"),
+        "vit_b16": ("dropout",),
         "gru": ("vocabulary", "embedding", "hidden", "layers"),
     }
     name, outputs = description["network"], description["classes"]

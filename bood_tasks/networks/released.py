@@ -15,12 +15,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ViT(VisionTransformer):
-    """timm's vit_base_patch16_224 (Dosovitskiy et al. 2021), 224-pixel pictures."""
+    """timm's vit_base_patch16_224 (Dosovitskiy et al. 2021), 224-pixel pictures.
 
-    def __init__(self, *, outputs: int):
+    `dropout` follows the position embedding and every linear layer of a block, but for the three
+    that make queries, keys and values: where pytorch-ood's ViT, which GOE fine-tunes, has it.
+    """
+
+    def __init__(self, *, outputs: int, dropout: float):
         super().__init__(
-            img_size=224, patch_size=16, embed_dim=768, depth=12, num_heads=12, num_classes=outputs
-        )
+            img_size=224, patch_size=16, embed_dim=768, depth=12, num_heads=12,
+            num_classes=outputs, pos_drop_rate=dropout, proj_drop_rate=dropout,
+        )  # fmt: skip
 
     def stages(self, x: Float[Tensor, "b 3 224 224"]) -> list[Float[Tensor, "b 768"]]:
         """Return the penultimate features: the class token after the last norm."""

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 SHOWN = 3
+COUNTER = "num_batches_tracked"  # of BatchNorm, since PyTorch 0.4.1; nothing here reads it
 
 
 def initialised(build, seed: int) -> nn.Module:
@@ -59,11 +60,13 @@ def _named(names: set[str]) -> str:
 def require_fitting(
     given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path
 ) -> dict[str, Tensor]:
-    """Return `given` with the dtypes of `wanted`.
+    """Return `given` with the dtypes of `wanted`, and BatchNorm's counters 0 where it has none.
 
     Raises ValueError that names parameters which are missing, too many, of another shape or not
     finite.
     """
+    counters = {name: x for name, x in wanted.items() if name.endswith(COUNTER)}
+    given = {name: torch.zeros_like(x) for name, x in counters.items()} | dict(given)
     missing, extra = set(wanted) - set(given), set(given) - set(wanted)
     if missing or extra:
         parts = [

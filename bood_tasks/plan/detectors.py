@@ -8,6 +8,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.plan.datasets import content, dataset
 from bood_tasks.plan.synthesis import gan_images, images, texts
+from bood_tasks.plan.weights import weights
 
 
 def method_file(trained: Spec) -> str:
@@ -89,6 +90,8 @@ def _network(config: Config) -> dict:
             shape = item.model_dump(include={"depth", "width", "stem"})
         case "wideresnet":
             shape = item.model_dump(include={"depth", "width", "dropout"})
+        case "vit_b16":
+            shape = item.model_dump(include={"dropout"})
         case "gru":
             shape = item.gru.model_dump()
         case _:
@@ -97,9 +100,9 @@ def _network(config: Config) -> dict:
 
 
 def pretrained(config: Config, seed: int) -> Spec:
-    """Spec of a classifier's local weights as a detector's artifact."""
-    path = locate(config.detector.pretrained, "detector.pretrained")
-    settings = _network(config) | {"content": content(path), "new_head": config.detector.new_head}
+    """Spec of a classifier's weights, released or local, as a detector's artifact."""
+    given, path = weights(config, config.detector.pretrained, "detector.pretrained")
+    settings = _network(config) | given | {"new_head": config.detector.new_head}
     if config.detector.new_head:
         settings["seed"] = seed
     inputs = {"dataset": dataset(config, config.id)}

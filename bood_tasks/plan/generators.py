@@ -8,14 +8,15 @@ from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, vocabulary
+from bood_tasks.plan.weights import weights
 
 
 def gan_generator(config: Config) -> Spec:
     """Spec of the class-conditional generator: weights at hand, or trained here."""
     item = config.gan_generator
     if item.source == "local":
-        path = locate(item.path, "gan_generator.path")
-        settings = {"source": "local", "layout": item.layout, "content": content(path)}
+        given, path = weights(config, item.path, "gan_generator.path")
+        settings = {"source": "local", "layout": item.layout, **given}
         if item.layout == "biggan-pytorch":
             settings["attention"] = item.attention
         return Spec("gan_generator", readable(path.stem), settings, {}, str(path))

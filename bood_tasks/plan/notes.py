@@ -52,7 +52,8 @@ def goe_notes(config: Config) -> dict:
             generator = getattr(first, name)
             local = generator.source == "local"
             found[name] = {"source": "local"} if local else generator.train.model_dump()
-    unused = {*KEYS, *SECTIONS, "pretrained", "snapshots", "new_head", "gru", "start"}
+    unused = {"crop_padding"} if first.detector.augment == "none" else set()
+    unused |= {*KEYS, *SECTIONS, "pretrained", "snapshots", "new_head", "gru", "start"}
     if of_texts:
         unused |= {"depth", "width", "stem", "dropout", "augment", "crop_padding", "flip"}
         found["gru"] = first.detector.gru.model_dump()

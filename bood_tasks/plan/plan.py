@@ -1,5 +1,6 @@
 """From a configuration to every artifact that it asks for. Reads no data, imports no torch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,11 +8,15 @@ from bood_tasks.artifacts.outside import require_whole_weights
 from bood_tasks.artifacts.spec import Spec, readable, to_json
 from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 from bood_tasks.catalogue.stages import STAGES
+from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
+from bood_tasks.plan.detectors import pretrained
+from bood_tasks.plan.generators import gan_generator
 from bood_tasks.plan.reporting import products, shown
 from bood_tasks.plan.scoring import evaluated
+from bood_tasks.plan.weights import folder, lacks
 
 
 @dataclass
@@ -53,10 +58,25 @@ def _without_range(shard: Spec) -> str:
 
 
 def absent(config: Config) -> list[str]:
-    """Return one message for each published data set that the plan needs and that is not there."""
-    if config.of_texts():
-        return sorted({*_absent(config), *_absent(config.of_texts())})
-    return _absent(config)
+    """Return one message for each published data set, and each released network's weights, that
+    the plan needs and that are not there."""
+    parts = [config, config.of_texts()] if config.of_texts() else [config]
+    return sorted({message for part in parts for message in (*_absent(part), *_no_weights(part))})
+
+
+def _no_weights(config: Config) -> Iterator[str]:
+    """Yield a message for released weights that a row needs and that are not there."""
+    for name, row in config.rows.items():
+        own, needed = config.for_row(name), {}
+        if own.detector.pretrained:
+            needed["detector.pretrained"] = pretrained(own, config.seeds[0])
+        for source in row.outliers:
+            if config.kind_of(source) == "gan":
+                needed["gan_generator.path"] = gan_generator(config.for_source(name, source))
+        for setting, spec in needed.items():
+            if lacks(config, spec) and not config.run.download:
+                released = spec.settings["released"]
+                yield WEIGHTS[released].missing(setting, folder(config, released))
 
 
 def _absent(config: Config) -> list[str]:

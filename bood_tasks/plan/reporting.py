@@ -5,14 +5,16 @@ curve needs. catalogue/products.py says where each lies in results/ and what ask
 """
 
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.products import PRODUCTS, table_numbers
 from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
-from bood_tasks.config.study import REFERENCE, SWEPT, Study, study
+from bood_tasks.config.study import REFERENCE, SWEPT, Study, row_of, study
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.plan import detectors, scoring
 from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.departures import departures
 from bood_tasks.plan.notes import goe_notes, notes
 from bood_tasks.plan.scoring import label_scores, metrics, pixel_statistics
 from bood_tasks.plan.synthesis import gan_images, texts
@@ -20,9 +22,9 @@ from bood_tasks.plan.synthesis import gan_images, texts
 COLUMNS = 8  # of contact sheets
 GOE_FIGURES = {  # the settings that GOE's figures are over
     "gan_images.scale": "figure2",
-    "gan_images.count": "figure5",
     "texts.temperature": "figure2_text",
 }
+GOE_COUNT = "gan_images.count"  # of figure 5, whose axis is the epochs
 NOISE = ("noise", "random_tokens")  # kinds of data sets
 TRAINED_WITH = (
     1.0  # scale and temperature that generators learn with, in GOE's figure 1 beside others
@@ -44,10 +46,27 @@ def shown(config: Config) -> dict:
     return plain
 
 
+def _each(config: Config) -> dict[str, Config]:
+    """Return the configuration of every row by its name, and that of all of them by ""."""
+    return {"": config} | {name: config.for_row(name) for name in config.rows}
+
+
+def _unlike_published(of_row: dict[str, Config], kind: str) -> dict[str, list[str]]:
+    """Return, by BOOD's table, how its values are made otherwise than the paper's."""
+    return {number: departures(of_row, f"table{number}") for number in table_numbers(kind)}
+
+
 def ablations(varied: Study) -> Spec:
     """Spec of tables 3, 6 and 8."""
     config, rows = varied.config, varied.varied()
-    settings = {"notes": notes(config.for_row(REFERENCE), rows)}
+    reference = config.for_row(REFERENCE)
+    of_row = {name: config.for_row(name) for name in rows}
+    settings = {
+        "notes": notes(reference, rows),
+        "departures": _unlike_published(
+            {"": reference, config.ablations.row: reference} | of_row, "ablations"
+        ),
+    }
     inputs = {"metrics": metrics(config, f"{config.id}-ablations", rows)}
     return Spec("ablations", readable(config.id), settings, inputs)
 
@@ -72,7 +91,7 @@ def _points(varied: Study) -> dict:
 
 
 def sweeps(varied: Study) -> Spec:
-    """Spec of figures 5 and 6, or of GOE's 2, 3 and 5: curves, and the cross-entropy row if any."""
+    """Spec of figures 5 and 6, or of GOE's 2 and 3: curves, and the cross-entropy row if any."""
     results, baseline = _swept(varied)
     config = varied.config
     if config.method(SWEPT).goe:
@@ -152,6 +171,7 @@ def _varied(config: Config, prefix: str) -> dict[str, Spec | None]:
         spec = sweeps(varied)
         kind = spec.stage if not prefix else spec.stage.replace("goe_", f"goe_{prefix}")
         found[kind] = spec
+        found["goe_counts"] = goe_counts(varied)
     return found
 
 
@@ -171,7 +191,10 @@ def products(config: Config) -> dict[str, Spec]:
         return {kind: spec for kind, spec in of_texts(config).items() if spec}
     pixels, texts = pixel_statistics(config), config.of_texts()
     results = metrics(config, config.id, config.rows, pixels=pixels)
-    settings = {"notes": notes(config, config.rows)}
+    settings = {
+        "notes": notes(config, config.rows),
+        "departures": _unlike_published(_each(config), "tables"),
+    }
     found = {
         "metrics": results,
         **{
@@ -199,7 +222,10 @@ def kind_of_outliers(config: Config, row: str) -> str:
     kind = config.kind_of(*names)
     if kind in GENERATED:
         return "generated" if kind != "images" else "decoded"
-    return "noise" if config.datasets[kind].kind in NOISE else "natural"
+    kind = config.datasets[kind].kind
+    if kind in CATALOGUE and CATALOGUE[kind].generated:
+        return "generated"
+    return "noise" if kind in NOISE else "natural"
 
 
 def goe_tables(config: Config, metrics: Spec) -> Spec | None:
@@ -210,17 +236,28 @@ def goe_tables(config: Config, metrics: Spec) -> Spec | None:
         f"{row.method}|{row.variant}": kind_of_outliers(config, name)
         for name, row in config.rows.items()
     }
-    table = "3" if config.detector.network == "resnet101" else "1"
+    table = "3" if _of_table_3(config) else "1"
     table = "2" if is_text(config.datasets[config.id]) else table
-    settings = {"table": table, "outliers": outliers, "notes": goe_notes(config)}
+    settings = {
+        "table": table,
+        "outliers": outliers,
+        "notes": goe_notes(config),
+        "departures": {table: departures(_each(config), f"goe_table{table}")},
+    }
     return Spec("goe_tables", readable(config.id), settings, {"metrics": metrics})
 
 
 def goe_sweeps(varied: Study, metrics: Spec, baseline: str | None) -> Spec:
-    """Spec of GOE's figures 2, 3 and 5: what one setting of a row with outliers does."""
+    """Spec of GOE's figures 2 and 3: what one setting of a row with outliers does.
+
+    The sweep of the ResNet-101 of GOE's table 3 is its figure 3.
+    """
     config = varied.config
+    figures = {key: GOE_FIGURES[key] for key in varied.sweeps if key in GOE_FIGURES}
+    if _of_table_3(config) and "gan_images.scale" in figures:
+        figures["gan_images.scale"] = "figure3"
     settings = {
-        "figures": {key: GOE_FIGURES[key] for key in varied.sweeps if key in GOE_FIGURES},
+        "figures": figures,
         **_points(varied),
         "method": config.rows[SWEPT].method,
         "baseline": None,
@@ -232,12 +269,16 @@ def goe_sweeps(varied: Study, metrics: Spec, baseline: str | None) -> Spec:
     return Spec("goe_sweeps", readable(config.id), settings, {"metrics": metrics})
 
 
-def goe_epochs(config: Config) -> Spec | None:
-    """Spec of GOE's figure 4: the rows whose weights of every epoch are kept."""
+def _of_table_3(config: Config) -> bool:
+    return config.detector.network == "resnet101"
+
+
+def _followed(config: Config, labels: dict[str, str], figure: str) -> Spec | None:
+    """Spec of a figure over the epochs: of the rows in `labels` whose weights are all kept."""
     names = scoring.evaluated(config)
     rows, made = [], []
-    for name, row in config.rows.items():
-        if not config.method(name).goe or not config.for_row(name).detector.snapshots:
+    for name, label in labels.items():
+        if not config.for_row(name).detector.snapshots:
             continue
         for seed in config.seeds:
             detector = detectors.detector(config, name, seed)
@@ -250,13 +291,34 @@ def goe_epochs(config: Config) -> Spec | None:
                 "detector": detector,
                 "datasets": tuple(stages.dataset(config, item) for item in names),
             }
+            if "start" in detector.inputs:
+                inputs["start"] = detector.inputs["start"]
             made.append(Spec("epochs", detector.name, settings, inputs))
-            label = row.variant or kind_of_outliers(config, name)
             rows.append({"outliers": label, "seed": seed})
     if not made:
         return None
-    settings = {"rows": rows, "notes": goe_notes(config)}
-    return Spec("goe_epochs", readable(config.id), settings, {"epochs": tuple(made)})
+    settings = {"figure": figure, "rows": rows, "notes": goe_notes(config)}
+    return Spec("goe_epochs", readable(config.id, figure), settings, {"epochs": tuple(made)})
+
+
+def goe_epochs(config: Config) -> Spec | None:
+    """Spec of GOE's figure 4: the rows whose weights of every epoch are kept."""
+    labels = {
+        name: row.variant or kind_of_outliers(config, name)
+        for name, row in config.rows.items()
+        if config.method(name).goe
+    }
+    return _followed(config, labels, "figure4")
+
+
+def goe_counts(varied: Study) -> Spec | None:
+    """Spec of GOE's figure 5: each number of outliers over the epochs; None without such a sweep of
+    a row whose weights of every epoch are kept."""
+    counts = varied.sweeps.get(GOE_COUNT, {})
+    if not counts or not varied.config.method(SWEPT).goe:
+        return None
+    labels = {row_of(variant, SWEPT): f"{count:,}" for count, variant in counts.items()}
+    return _followed(varied.config, labels, "figure5")
 
 
 def _values_shown(config: Config, section: str, key: str) -> list[float]:

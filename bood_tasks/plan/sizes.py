@@ -14,6 +14,7 @@ from pathlib import Path
 from bood_tasks.artifacts.spec import Spec
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.networks.flops import (
     SD14_UNET,
     SD14_VAE,
@@ -173,7 +174,9 @@ class Sizes:
                 return _times(items, self.forward(spec.inputs["encoder"], _id_data(spec)))
             case "outputs" | "epochs":
                 network = spec.inputs["detector"]
-                runs = network.settings["epochs"] if spec.stage == "epochs" else 1
+                runs = 1
+                if spec.stage == "epochs":
+                    runs = network.settings["epochs"] + ("start" in spec.inputs)
                 return _times(runs, items, self.forward(network, _id_data(network)))
             case "outlier_filter":
                 network = spec.inputs["detector"]
@@ -213,7 +216,9 @@ class Sizes:
             case "tokens" | "texts":
                 each = 4 * settings["words"]
             case "gan_images":
-                each = 3 * (settings["saved_size"] or 32) ** 2
+                each = (
+                    3 * (settings["saved_size"] or _drawn_side(spec.inputs["gan_generator"])) ** 2
+                )
             case "images" | "trajectory" | "strips":
                 unet, vae = _described(spec.inputs["generator"].source)
                 side = settings["saved_size"] or picture_side(unet, vae, settings["resolution"])
@@ -221,6 +226,14 @@ class Sizes:
             case _:
                 return 0
         return _times(self.items(spec), each)
+
+
+def _drawn_side(generator: Spec) -> int:
+    """Return the pixels a side of a GAN's pictures; 32 where only its own file tells."""
+    if "dataset" in generator.inputs:
+        return generator.inputs["dataset"].settings["image"]["size"]
+    released = generator.settings.get("released")
+    return (released and WEIGHTS[released].side) or 32
 
 
 def _id_data(spec: Spec) -> Spec:
@@ -241,4 +254,7 @@ def _published(kind: str, settings: Mapping) -> Splits:
             counts |= {"train": counts["train"] - held, "validation": held}
         if settings["train_per_class"]:
             counts["train"] = min(counts["train"], settings["train_per_class"] * entry.classes)
+    limit = settings.get("test_count")
+    if limit:
+        counts["test"] = min(counts["test"] or limit, limit)
     return counts

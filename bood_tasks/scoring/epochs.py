@@ -1,4 +1,5 @@
-"""The metrics after every epoch of a detector's training (GOE's figure 4), by its kept weights.
+"""The metrics after every epoch of a detector's training (GOE's figures 4 and 5), by its kept
+weights; epoch 0 is the classifier that it started from, if it started from one.
 
 Leaves epochs.csv: as metrics.csv, less what names the row, with the epoch.
 """
@@ -29,15 +30,22 @@ def main(argv: list[str] | None = None) -> None:
     settings, device = job.settings, pick_device()
     detector = job.inputs["detector"]
     model = load_model(detector, device)
-    weights = sorted((detector.folder / "epochs").glob("*.safetensors"))
+    kept = sorted((detector.folder / "epochs").glob("*.safetensors"))
+    weights = {int(path.stem): path for path in kept}
+    if "start" in job.inputs:
+        weights = {0: job.inputs["start"].folder / "model.safetensors"} | weights
     wanted = {settings["id"], *settings["test"]}
     parts = [
         (name, data) for name, split, data in splits(job) if name in wanted and split == "test"
     ]
     with job.draft() as draft, progress("epochs", len(weights), "epochs") as advance:
         found = []
-        for path in weights:
-            model.load_state_dict(load_file(path))
+        for epoch, path in weights.items():
+            state, own = load_file(path), set(model.state_dict())
+            # Another method's classifier may have parts beside the network, which scores read not.
+            model.load_state_dict(
+                {x: state[x] for x in state if epoch or x in own}, strict=epoch > 0
+            )
             model.to(device).eval()
             scored: dict[str, dict[str, np.ndarray]] = {}
             for name, data in parts:
@@ -57,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
                     known |= {"split": "test", "n_id": len(inside), "n_ood": len(outside)}
                     values = compare(inside, outside, threshold=settings["threshold"])
                     rows = metrics.records(known, values)
-                    found += [{"epoch": int(path.stem), **row} for row in rows]
+                    found += [{"epoch": epoch, **row} for row in rows]
             advance()
         with (draft.folder / "epochs.csv").open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, COLUMNS, extrasaction="ignore", lineterminator="\n")

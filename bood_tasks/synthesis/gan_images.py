@@ -6,6 +6,7 @@ cannot change it. A killed job goes on after its last whole block. Leaves: `imag
 """
 
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from bood_tasks.generators.biggan.biggan import Generator
+from bood_tasks.generators.biggan.biggan import Generator, stand
 from bood_tasks.generators.biggan.biggan_deep import DeepGenerator
 from bood_tasks.generators.biggan.gan_generator import load_generator
 from bood_tasks.generators.biggan.layouts import FILE
@@ -32,6 +33,7 @@ from bood_tasks.synthesis.shards import (
 VERSION = 1
 ROWS_PER_BLOCK = 500
 LARGEST_BATCH = 512  # of pictures of 32 pixels; a quarter for each doubling
+STANDING_BATCHES, STANDING_BATCH = 16, 256  # for statistics, as BigGAN's sampling script
 
 
 def deviation(scale: float, meaning: str) -> float:
@@ -44,11 +46,35 @@ def deviation(scale: float, meaning: str) -> float:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, dtype = pick_device(), getattr(torch, job.settings["dtype"])
-    deviation(job.settings["scale"], job.settings["meaning"])
-    generator = load_generator(job.inputs["gan_generator"], device).to(dtype)
+    scale = deviation(job.settings["scale"], job.settings["meaning"])
+    generator = load_generator(job.inputs["gan_generator"], device)
+    if job.settings["statistics"] == "standing":
+        stand(generator, standing_batches(generator, scale, job.settings["seed"], device))
+    generator = generator.to(dtype)
     if compiles(device):
         generator.forward = torch.compile(generator.forward, dynamic=False)
     each_shard(job, partial(write_shard, generator=generator, device=device))
+
+
+def standing_batches(
+    generator: Generator, scale: float, seed: int, device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (z, y), of all classes alike, by which the statistics are told: no picture's own z.
+
+    Raises ValueError for a generator that never had batch statistics.
+    """
+    if not isinstance(generator, Generator):
+        raise ValueError(
+            "gan_images.statistics must be stored for a BigGAN-deep, whose weights hold those of "
+            "its training alone, got standing"
+        )
+    shape = generator.shape
+    for start in range(0, STANDING_BATCHES * STANDING_BATCH, STANDING_BATCH):
+        items = np.arange(start, start + STANDING_BATCH)
+        z = item_noise(
+            [shape.latent], seed, "gan_images", ["standing"] * len(items), items.tolist()
+        )
+        yield (scale * z).to(device), torch.from_numpy(items % shape.classes).to(device)
 
 
 def write_shard(job: Job, generator: Generator | DeepGenerator, device: str) -> None:
@@ -85,5 +111,5 @@ def write_shard(job: Job, generator: Generator | DeepGenerator, device: str) -> 
         draft.save("labels", labels)
         draft.save("item", items)
         classes = job.inputs["gan_generator"].json(FILE)["classes"]
-        describe_outliers(draft, "gan", settings, ("scale", "meaning"), classes)
+        describe_outliers(draft, "gan", settings, ("scale", "meaning", "statistics"), classes)
         draft.finish(rows={"images": count}, facts=facts)

@@ -25,6 +25,7 @@ from bood_tasks.training.augmentation import (
     CONTRASTIVE_AREA,
     Cropped,
     Pixels,
+    centre_crop,
     colour_jitter,
     mirror,
     resized_crop,
@@ -51,14 +52,17 @@ Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
 
 def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
     """Return images cropped, recoloured and mirrored at random, as the recipe says."""
-    if recipe.augment == "contrastive":
-        side = recipe.crop or images.shape[2]
-        images = resized_crop(images, side, rng, area=CONTRASTIVE_AREA)
-        images = colour_jitter(images, rng)
-    elif recipe.augment == "resized_crop":
-        images = resized_crop(images, recipe.crop, rng)
-    else:
-        images = shift(images, recipe.crop, recipe.crop_padding, rng)
+    match recipe.augment:
+        case "contrastive":
+            side = recipe.crop or images.shape[2]
+            images = resized_crop(images, side, rng, area=CONTRASTIVE_AREA)
+            images = colour_jitter(images, rng)
+        case "resized_crop":
+            images = resized_crop(images, recipe.crop, rng)
+        case "none":
+            images = centre_crop(images, recipe.crop)
+        case "shift":
+            images = shift(images, recipe.crop, recipe.crop_padding, rng)
     return mirror(images, rng) if recipe.flip else images
 
 

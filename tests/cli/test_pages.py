@@ -2,13 +2,20 @@
 
 import pytest
 
-from bood_tasks.cli.pages import PAGES, commands, configuration
+from bood_tasks import PROJECT
+from bood_tasks.cli.main import main
+from bood_tasks.cli.pages import PAGES, PAPER_SCALE, commands, configuration
+from bood_tasks.plan.departures import published_settings
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(x, marks=[pytest.mark.long] if x == PAPER_SCALE else []) for x in PAGES],
+    ids=lambda path: path.name,
+)
 def test_the_committed_page_is_what_the_generator_writes(path):
     assert path.read_text(encoding="utf-8") == PAGES[path](), (
-        "settings or commands changed: python -m bood_tasks.cli.pages"
+        "settings, commands or presets changed: python -m bood_tasks.cli.pages"
     )
 
 
@@ -28,3 +35,29 @@ def test_every_command_is_a_section_with_its_arguments():
     assert "| `--detector DETECTOR` | required |" in page
     assert "| `--device {h200,h100,a100,cpu}` | `h200` |" in page
     assert "None" not in page  # every argument has a help text
+
+
+def rows_of_plans() -> dict[str, list[str]]:
+    """The cells of docs/paper-scale.md's table, by preset."""
+    lines = PAPER_SCALE.read_text(encoding="utf-8").splitlines()
+    lines = lines[lines.index("<!-- plans -->") : lines.index("<!-- /plans -->")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:] if line]
+    return {row[0].replace("`", "").replace(" ", ""): row[1:] for row in cells}
+
+
+def test_every_preset_of_a_paper_has_its_plan_in_the_docs():
+    assert list(rows_of_plans()) == list(dict.fromkeys(x.preset for x in published_settings()))
+
+
+@pytest.mark.parametrize("preset", ["dreamood-cifar100", "dreamood-imagenet100"])
+def test_the_table_of_plans_has_what_the_command_prints(preset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    overlay = PROJECT / "workflow" / "presets" / f"{preset}.yaml"
+    main(["plan", str(PROJECT / "config.yaml"), "--configfile", str(overlay)])
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (total,) = [words for words in printed if words[:1] == ["sum"]]
+    (pictures,) = [words for words in printed if words[:1] == ["images"]]
+    jobs, made, flops, hours, disk, unknown = rows_of_plans()[preset]
+    assert [jobs, flops, hours, disk] == total[1:5]
+    assert made == pictures[2]
+    assert unknown == " ".join(total[5:])

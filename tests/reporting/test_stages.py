@@ -74,6 +74,17 @@ def test_tables_hold_the_summary_and_the_papers_main_tables(tmp_path):
     assert "unit-length features" in text  # the choices that decide the numbers
 
 
+def test_each_table_says_what_is_not_as_published(tmp_path):
+    given = metrics_artifact(tmp_path, {("bood", "", 0): (0.4, 0.1)})
+    unlike = {"1": ["changed in this run: encoder.lr = 1, published 0.1 (a place)"], "2": []}
+    settings = {"notes": SETTINGS, "departures": unlike}
+    made = fake_artifacts.run_stage(tmp_path, tables.main, "tables", settings, {"metrics": given})
+    first, second = ((made.folder / f"table{n}.md").read_text() for n in (1, 2))
+    said = "Not as published, changed in this run: encoder.lr = 1, published 0.1 (a place)."
+    assert first.count(said) == 2  # under either convention of FPR95
+    assert "Not as published" not in second + (made.folder / "summary.md").read_text()
+
+
 def test_pixel_statistics_are_never_the_best_row(tmp_path):
     """They are chosen on the test sets, so the best detector stays bold."""
     given = metrics_artifact(

@@ -19,7 +19,8 @@ class OutlierExposure(Method):
     """CE + lambda CE to uniform on the outliers.
 
     `batch`: both summed over a batch and divided by all its rows, so the number of outliers in it
-    weighs (GOE, with shuffled batches; pytorch-ood's loss). `balanced`: a mean of each.
+    weighs (GOE, with shuffled batches; pytorch-ood's loss). `halves`: the same mean, of as many
+    outliers as ID rows (GOE on ImageNet). `balanced`: a mean of each, twice as much as `halves`.
     """
 
     def __init__(self, network: nn.Module, *, classes: int, loss_weight: float, weighting: str):
@@ -31,7 +32,7 @@ class OutlierExposure(Method):
         ce = F.cross_entropy(logits[: len(y)], y, reduction="sum")
         oe = to_uniform(logits[len(y) :]).sum()
         ids, outliers = len(y), len(x) - len(y)
-        if self.weighting == "batch":
+        if self.weighting != "balanced":
             ids = outliers = len(x)
         # A shuffled batch may hold no row of one kind: its sum is then 0.
         ce, oe = ce / max(ids, 1), oe / max(outliers, 1)

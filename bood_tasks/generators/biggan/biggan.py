@@ -23,7 +23,7 @@ WIDTHS = {
     256: (16, 16, 8, 8, 4, 2, 1),
 }
 EPS = 1e-5
-MOMENTUM = 0.1  # of the stored statistics
+MOMENTUM = 0.1  # of the stored statistics in training
 INIT_STD = 0.02
 
 
@@ -80,12 +80,13 @@ class ConditionalNorm(nn.Module):
         make = nn.Linear if embedded else nn.Embedding
         more = {"bias": False} if embedded else {}
         self.gain, self.bias = (make(condition, channels, **more) for _ in range(2))
+        self.momentum = MOMENTUM
         self.register_buffer("stored_mean", torch.zeros(channels))
         self.register_buffer("stored_var", torch.ones(channels))
 
     def forward(self, x: Float[Tensor, "b c h w"], y: Tensor) -> Float[Tensor, "b c h w"]:
         x = F.batch_norm(
-            x, self.stored_mean, self.stored_var, None, None, self.training, MOMENTUM, EPS
+            x, self.stored_mean, self.stored_var, None, None, self.training, self.momentum, EPS
         )
         gain, bias = (net(y)[:, :, None, None] for net in (self.gain, self.bias))
         return x * (1 + gain) + bias
@@ -96,6 +97,7 @@ class Norm(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
+        self.momentum = MOMENTUM
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("stored_mean", torch.zeros(channels))
@@ -103,8 +105,9 @@ class Norm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return F.batch_norm(
-            x, self.stored_mean, self.stored_var, self.gain, self.bias, self.training, MOMENTUM, EPS
-        )
+            x, self.stored_mean, self.stored_var, self.gain, self.bias, self.training,
+            self.momentum, EPS,
+        )  # fmt: skip
 
 
 class Attention(nn.Module):
@@ -290,3 +293,21 @@ def in_effect(generator: nn.Module) -> dict[str, Tensor]:
         prefix = f"{name}." if name else ""
         state |= {f"{prefix}{key}": value.detach() for key, value in tensors.items()}
     return state
+
+
+@torch.no_grad()
+def stand(generator: Generator, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Replace a generator's stored statistics by its own on (z, y), each batch weighing the same.
+
+    While they are gathered every layer sees what comes of the batch's own statistics: sampling in
+    training mode, as the authors' script does, but no picture depends on its batch.
+    """
+    norms = [item for item in generator.modules() if isinstance(item, Norm | ConditionalNorm)]
+    generator.train()
+    for number, (z, y) in enumerate(batches):
+        for norm in norms:
+            norm.momentum = 1 / (number + 1)  # the mean so far
+        generator(z, y)
+    for norm in norms:
+        norm.momentum = MOMENTUM
+    generator.eval()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.datasets.released_weights import require_released
 from bood_tasks.generators.biggan.biggan import Shape
 from bood_tasks.generators.biggan.layouts import FILE, WEIGHTS, build, read_layout
 from bood_tasks.generators.biggan.training import train
@@ -59,6 +60,7 @@ def main(argv: list[str] | None = None) -> None:
             facts = {"images_per_second": round(rate, 1)}
         else:
             path = Path(job.source)
+            require_released(path, job.settings, "gan_generator.path")
             state, described = read_layout(path, job.settings)
             state = require_fitting(state, build(described).state_dict(), path)
         write_weights(state, draft.folder / WEIGHTS, job.settings.get("stored"))

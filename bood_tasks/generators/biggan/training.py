@@ -26,7 +26,7 @@ from bood_tasks.jobs.progress import progress
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.recipe import average_decay, require_finite
 
-BETAS, ADAM_EPS = (0.0, 0.999), 1e-6  # the authors'
+BETAS = (0.0, 0.999)  # the authors'
 STEPS_PER_CHECKPOINT = 100
 STEPS_PER_POINT = 20
 
@@ -98,7 +98,9 @@ def train(
     pair.to(device)
     g, d = pair.generator, pair.discriminator
     optimisers = [
-        torch.optim.Adam(net.parameters(), lr=settings[f"lr_{name}"], betas=BETAS, eps=ADAM_EPS)
+        torch.optim.Adam(
+            net.parameters(), lr=settings[f"lr_{name}"], betas=BETAS, eps=settings["adam_eps"]
+        )
         for name, net in (("g", g), ("d", d))
     ]
     lrs = {f"gan_generator.train.{name}": settings[name] for name in ("lr_g", "lr_d")}

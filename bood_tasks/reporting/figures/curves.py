@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy import ndarray
 from scipy.special import stdtrit  # of scipy.stats' t: importing that takes 2 s
 
@@ -18,6 +18,7 @@ CURVE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DECADE = 10  # settings that span this factor have a logarithmic axis
 PANEL = 2.2  # inches
 CURVE_PANEL = 3.4
+EPOCHS_NAMED = 6  # on an axis, at most
 
 
 def interval(values: Iterable[float]) -> tuple[float, float, float]:
@@ -60,7 +61,7 @@ def over_setting(
     against: str,
     default: float,
 ) -> Figure:
-    """Draw GOE's figures 2, 3 and 5: a panel for each metric, a curve for each score.
+    """Draw GOE's figures 2 and 3: a panel for each metric, a curve for each score.
 
     Values that span a decade stand at equal steps, each with its number: they may include 0. The
     baseline's means are thin lines of the score's own style; grey: the setting's default.
@@ -95,7 +96,7 @@ def over_setting(
 def over_epochs(
     panels: Mapping[str, Mapping[str, Curve]], *, ylabel: str, columns: int = 3
 ) -> Figure:
-    """Draw GOE's figure 4: a panel for each test set, a curve for each kind of outliers."""
+    """Draw GOE's figures 4 and 5: curves over the epochs, by kind or by number of outliers."""
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(2.7 * columns + 0.4, 2.3 * rows + 0.7), layout="constrained")
@@ -107,7 +108,7 @@ def over_epochs(
         for number, (label, curve) in enumerate(found.items()):
             lines[label] = _drawn(ax, curve.values, curve, number, label)
         ax.set_title(name, color=BLACK)
-        ax.set_xticks(curve.values, [f"{value:g}" for value in curve.values])
+        ax.xaxis.set_major_locator(MaxNLocator(EPOCHS_NAMED, integer=True))
         ax.grid(axis="y", color="#dddddd", lw=0.5)
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel(ylabel, fontsize=9)

@@ -1,4 +1,4 @@
-"""GOE's figures 2, 3 and 5: what one setting of the outliers does, with 95 % intervals over seeds.
+"""GOE's figures 2 and 3: what one setting of the outliers does, with 95 % intervals over seeds.
 
 Leaves a figure for each setting and curves.csv: mean and interval of every value at every point.
 """

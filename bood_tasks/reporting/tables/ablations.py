@@ -8,7 +8,7 @@ import shutil
 
 from bood_tasks.catalogue.products import table_numbers
 from bood_tasks.jobs.job import read_job
-from bood_tasks.reporting.tables.footnotes import footnotes
+from bood_tasks.reporting.tables.footnotes import choices_behind
 from bood_tasks.reporting.tables.frames import read_csv
 from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
@@ -20,9 +20,10 @@ VERSION = 1
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     results = job.inputs["metrics"].folder / "metrics.csv"
-    summary, choices = aggregate(read_csv(results)), list(footnotes(job.settings["notes"]).values())
+    summary = aggregate(read_csv(results))
     with job.draft() as draft:
         shutil.copyfile(results, draft.folder / "ablations.csv")
         for table in table_numbers("ablations"):
+            choices = choices_behind(job.settings, table)
             save_quality(draft.folder, compare_with_bood(summary, table), choices)
         draft.finish(rows={"tables": len(table_numbers("ablations"))})

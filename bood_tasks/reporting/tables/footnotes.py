@@ -11,6 +11,12 @@ THRESHOLDS = {
 FITS = {
     "pad": "smaller pictures keep their pixels on a black border, larger ones are shrunk",
     "resize": "the short side is scaled, the centre cut out",
+    "squash": "both sides are scaled, whatever the shape",
+}
+CROPS = {
+    "shift": "crops keep their scale",
+    "resized_crop": "crops resized",
+    "none": "no random crops",
 }
 SELECTIONS = {
     "boundary": "those with the fewest steps to the decision boundary",
@@ -65,7 +71,7 @@ NETWORK = (
     ("clip_norm", "gradients clipped at length {}", None),
     ("crop_padding", "random crops of pictures padded by {}", None),
     ("flip", "{}", {"True": "random flips", "False": "no flips"}),
-    ("augment", "{}", {"shift": "crops keep their scale", "resized_crop": "crops resized"}),
+    ("augment", "{}", CROPS),
     ("precision", "passes in {}", None),
 )
 SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
@@ -194,3 +200,10 @@ def footnotes(notes: Mapping) -> dict[str, str]:
     if changed:
         found["rows"] = f"Rows that differ: {'; '.join(changed)}"
     return found
+
+
+def choices_behind(settings: Mapping, table: str) -> list[str]:
+    """Return the notes of a table that sets our values beside published ones, from a job's
+    settings: the choices, and where they are not the published ones."""
+    unlike = settings.get("departures", {}).get(table, [])
+    return [*footnotes(settings["notes"]).values(), *(f"Not as published, {x}" for x in unlike)]

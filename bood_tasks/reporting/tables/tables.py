@@ -12,7 +12,7 @@ from bood_tasks.catalogue.metrics import AVERAGED, IN_SUMMARY, METRICS, headings
 from bood_tasks.catalogue.products import table_numbers
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
-from bood_tasks.reporting.tables.footnotes import footnotes
+from bood_tasks.reporting.tables.footnotes import choices_behind, footnotes
 from bood_tasks.reporting.tables.frames import csv_text, read_csv
 from bood_tasks.reporting.tables.layout import escape, markdown_table
 from bood_tasks.reporting.tables.paper_tables import save_quality
@@ -107,6 +107,6 @@ def main(argv: list[str] | None = None) -> None:
         (draft.folder / "summary.md").write_text(markdown(summary, notes), encoding="utf-8")
         for table in table_numbers("tables"):
             save_quality(
-                draft.folder, compare_with_bood(summary, table), list(footnotes(notes).values())
+                draft.folder, compare_with_bood(summary, table), choices_behind(job.settings, table)
             )
         draft.finish(rows={"summary": len(summary)})
