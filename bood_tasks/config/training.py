@@ -42,9 +42,10 @@ class Training(Section):
     flip: bool = Field(
         True, description="Whether training pictures are flipped left to right at random."
     )
-    clip_norm: Positive = Field(
+    clip_norm: Positive | None = Field(
         1.0,
-        description="Largest norm of the whole gradient of a step; a larger one is scaled down.",
+        description="Largest norm of the whole gradient of a step; a larger one is scaled down, "
+        "null = none is.",
     )
     optimiser: Literal["sgd", "adam"] = Field(
         "sgd", description="Rule by which the weights are updated."

@@ -23,7 +23,7 @@ from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import Cropped, Pixels, mirror, resized_crop, shift, to_device
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.loading import FromDisk, InMemory
+from bood_tasks.training.loading import FromDisk, InMemory, in_one
 from bood_tasks.training.mixing import Mixture
 from bood_tasks.training.predict import are_tokens, as_input
 from bood_tasks.training.recipe import Recipe, Step, require_finite, scheduled_lr
@@ -129,7 +129,7 @@ def fit(
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
-            x = torch.cat([next(batch) for batch in batches])
+            x = in_one([next(batch) for batch in batches])
             y = labels[to_device(torch.from_numpy(rows), device)]
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
@@ -151,7 +151,8 @@ def fit(
                 ) from error
             for optimiser in optimisers:
                 own = [item for group in optimiser.param_groups for item in group["params"]]
-                nn.utils.clip_grad_norm_(own, recipe.clip_norm)
+                if recipe.clip_norm is not None:
+                    nn.utils.clip_grad_norm_(own, recipe.clip_norm)
                 optimiser.step()
             record.add(terms)
             seen, note = seen + len(x), ""
