@@ -85,7 +85,18 @@ def cifar_names(kind: str) -> list[str]:
     """Return CIFAR's class names in the official order, which is the alphabet's."""
     if kind == "cifar100":
         return sorted(json.loads(ALIASES.read_text(encoding="utf-8"))["cifar100"])
-    return "airplane automobile bird cat deer dog frog horse ship truck".split()
+    return [
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ]
 
 
 def cifar_pictures(kind: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:

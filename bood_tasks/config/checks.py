@@ -2,7 +2,7 @@
 
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
-from bood_tasks.catalogue.scores import SCORES, why_unfit
+from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
@@ -95,6 +95,29 @@ def _check_datasets(config: Config) -> None:
                 )
 
 
+def _settings_of(config: Config, name: str, score: str) -> dict:
+    """Return the settings of a row's score, its own overrides applied; {} if it has none."""
+    section = getattr(config.for_row(name).scoring, score, None)
+    return section.model_dump() if section else {}
+
+
+def _check_words(config: Config, name: str) -> None:
+    """Raise ValueError for random or sampled texts of no length, where no text is cut."""
+    if config.for_row(name).tokens.words is not None:
+        return
+    for source in (*config.rows[name].outliers, *config.test, *config.validation, *config.control):
+        item, setting = config.datasets.get(source), f"datasets.{source}.words"
+        if config.kind_of(source) == "texts":
+            item, setting = config.for_source(name, source).texts, "texts.words"
+        elif getattr(item, "kind", "") != "random_tokens":
+            continue
+        if item.words is None:
+            raise ValueError(
+                f"{setting} must be a number while tokens.words is null (no text is cut), got "
+                "null; GOE has 20"
+            )
+
+
 def _check_scores(config: Config, name: str) -> None:
     """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
     entry, row = config.method(name), config.rows[name]
@@ -112,14 +135,15 @@ def _check_scores(config: Config, name: str) -> None:
     if texts and not entry.texts:
         raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
     for score in row.scores:
+        settings = _settings_of(config, name, score)
         why = why_unfit(entry, score)
-        if texts and SCORES[score].gradients:
+        if texts and moves(score, settings):
             why = "it moves pictures along a gradient"
         if why:
             raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
-        moved = SCORES[score].gradients
-        chooses = not moved or len(getattr(config.scoring, score).magnitudes) > 1
-        if SCORES[score].validated and chooses and not config.validation:
+        _require_choice_on_id(config, name, score)
+        if chooses(score, settings) and not config.validation:
+            moved = SCORES[score].gradients
             cure = f"; or give scoring.{score}.magnitudes one number" if moved else ""
             raise ValueError(
                 f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
@@ -127,9 +151,26 @@ def _check_scores(config: Config, name: str) -> None:
             )
 
 
+def _require_choice_on_id(config: Config, name: str, score: str) -> None:
+    """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
+    there."""
+    entry = SCORES[score]
+    if not entry.gradients or entry.validated:
+        return
+    magnitudes = getattr(config.for_row(name).scoring, score).magnitudes
+    held_out = getattr(config.datasets[config.id], "validation_per_class", 1)
+    if len(magnitudes) > 1 and not held_out:
+        raise ValueError(
+            f"scoring.{score}.magnitudes must be one number for row {name} while "
+            f"datasets.{config.id}.validation_per_class is 0, got {len(magnitudes)}: the one taken "
+            "is chosen on ID validation pictures; write one, or hold some pictures out"
+        )
+
+
 def check_row(config: Config, name: str) -> None:
     """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
     changed, rows = config.for_row(name), {name}
+    _check_words(config, name)
     for source in config.rows[name].outliers:
         _check_filter(config, config.for_source(name, source).outlier_filter)
     texts = is_text(config.datasets[config.id])

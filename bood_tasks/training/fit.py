@@ -33,7 +33,7 @@ from bood_tasks.training.augmentation import (
     to_device,
 )
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.loading import FromDisk, InMemory
+from bood_tasks.training.loading import FromDisk, InMemory, in_one
 from bood_tasks.training.mixing import Mixture
 from bood_tasks.training.predict import are_tokens, as_input
 from bood_tasks.training.recipe import (
@@ -153,8 +153,9 @@ def fit(
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
-            x = torch.cat([next(batch) for batch in batches])
-            x = torch.cat([*[x[: len(rows)]] * (copies - 1), x])
+            x = in_one([next(batch) for batch in batches])
+            if copies > 1:
+                x = torch.cat([*[x[: len(rows)]] * (copies - 1), x])
             y = labels[to_device(torch.from_numpy(rows), device)].repeat(copies)
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
