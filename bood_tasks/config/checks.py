@@ -80,6 +80,15 @@ def _check_datasets(config: Config) -> None:
             f"validation must be empty while datasets.{config.id}.validation_per_class is 0: "
             f"{', '.join(config.validation)} would have no ID pictures beside them; hold some out"
         )
+    for name in {*config.test, *config.validation, *config.control}:
+        item = config.datasets[name]
+        if item.kind == "corrupted":
+            held_out = getattr(config.datasets[item.of], "validation_per_class", 1)
+            if not held_out:
+                raise ValueError(
+                    f"datasets.{name}.of must name a data set with pictures held out, which are "
+                    f"corrupted, got {item.of!r} with validation_per_class 0; hold some out"
+                )
     texts = is_text(config.datasets[config.id])
     named = {"test": config.test, "validation": config.validation, "control": config.control}
     for name, row in config.rows.items():

@@ -213,6 +213,24 @@ def test_settings_load_without_heavy_imports():
     assert answer.stdout == "[]\n"
 
 
+def test_corrupted_pictures_of_a_set_that_holds_none_out_are_refused(raw):
+    raw["datasets"]["numbers"] = {"kind": "cifar10"}
+    raw["datasets"]["smeared"] = {"kind": "corrupted", "of": "numbers"}
+    load(raw)  # unused
+    raw["control"] = ["smeared"]
+    with pytest.raises(ConfigError, match=r"smeared\.of must .* 'numbers' with validation_per_c"):
+        load(raw)
+
+
+def test_a_rows_own_magnitudes_are_a_choice_that_needs_validation_sets(raw):
+    raw["validation"] = []
+    raw["rows"]["ce"] = {"method": "ce", "scores": ["mahalanobis"]}
+    load(raw)
+    raw["rows"]["ce"]["set"] = {"scoring": {"mahalanobis": {"magnitudes": [0.0, 0.01]}}}
+    with pytest.raises(ConfigError, match=r"mahalanobis is chosen on validation sets and there ar"):
+        load(raw)
+
+
 def test_a_queue_that_no_class_fills_in_time_is_refused_before_training(raw):
     put(raw, "datasets.clothes.train_per_class", 100)
     put(raw, "rows.vos", {"method": "vos"})
