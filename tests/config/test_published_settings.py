@@ -1,6 +1,7 @@
 """embedded/published/settings.csv: every paper-scale preset has the values that it says, each with
 its source, and sets nothing that it does not say."""
 
+import csv
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -139,6 +140,13 @@ def test_every_preset_is_of_a_paper_or_known_not_to_be():
     assert presets - of_papers <= NO_PAPERS
     assert not of_papers & NO_PAPERS
     assert {name for names in PRESETS.values() for name in names} <= set(STACKS)
+
+
+def test_the_lines_stand_in_order():
+    """By presets, row and setting: where a new one goes is clear, and so is what is there."""
+    with SETTINGS.open(encoding="utf-8", newline="") as handle:
+        lines = [(x["presets"], x["row"], x["setting"]) for x in csv.DictReader(handle)]
+    assert lines == sorted(lines)
 
 
 def test_every_line_is_whole():
