@@ -71,10 +71,10 @@ PUBLISHED = {
     ),
     "multi30k": Entry(
         "Multi30k",
-        {"train": "m30k-train.txt"},
+        {"test": "m30k-test.txt"},  # the published val.txt, which pytorch-ood and GOE test on
         False,
         "https://github.com/hendrycks/outlier-exposure",
-        {"m30k-train.txt": (f"{_OE}/multi30k/train.txt", "094c68794632983239bf1bc1b37282a8")},
+        {"m30k-test.txt": (f"{_OE}/multi30k/val.txt", "8d407ae05dbc61e3e61ffd3a3f9d39fb")},
     ),
     "wmt16_sentences": Entry(
         "WMT16 sentences",

@@ -94,6 +94,23 @@ def _check_datasets(config: Config) -> None:
                 )
 
 
+def _check_words(config: Config, name: str) -> None:
+    """Raise ValueError for random or sampled texts of no length, where no text is cut."""
+    if config.for_row(name).tokens.words is not None:
+        return
+    for source in (*config.rows[name].outliers, *config.test, *config.validation, *config.control):
+        item, setting = config.datasets.get(source), f"datasets.{source}.words"
+        if config.kind_of(source) == "texts":
+            item, setting = config.for_source(name, source).texts, "texts.words"
+        elif getattr(item, "kind", "") != "random_tokens":
+            continue
+        if item.words is None:
+            raise ValueError(
+                f"{setting} must be a number while tokens.words is null (no text is cut), got "
+                "null; GOE has 20"
+            )
+
+
 def _check_scores(config: Config, name: str) -> None:
     """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
     entry, row = config.method(name), config.rows[name]
@@ -129,6 +146,7 @@ def _check_scores(config: Config, name: str) -> None:
 def check_row(config: Config, name: str) -> None:
     """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
     changed, rows = config.for_row(name), {name}
+    _check_words(config, name)
     for source in config.rows[name].outliers:
         _check_filter(config, config.for_source(name, source).outlier_filter)
     texts = is_text(config.datasets[config.id])

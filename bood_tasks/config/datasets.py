@@ -156,7 +156,11 @@ class Vocabulary(Section):
 class Tokens(Section):
     """How texts reach the classifier: cut to one length, since length alone tells sets apart."""
 
-    words: Count = Field(8, description="Number of words kept of each text; longer texts are cut.")
+    words: Count | None = Field(
+        8,
+        description="Number of words kept of each text; longer texts are cut, null = none is, as "
+        "in GOE.",
+    )
     min_words: Count = Field(
         8,
         description="Texts with fewer words are left out; the same number as `words` means no "
@@ -267,6 +271,11 @@ class PublishedCorpus(Section):
     validation: TestShare = Field(
         0.1, description="Share of the training texts held out for validation, in [0, 1]."
     )
+    stop_words: Literal["kept", "removed"] = Field(
+        "kept",
+        description="Whether English stop words stay; pytorch-ood's readers of 20 Newsgroups and "
+        "Reuters-52 remove them.",
+    )
 
 
 class RandomTokens(Section):
@@ -274,6 +283,12 @@ class RandomTokens(Section):
 
     kind: Literal["random_tokens"] = Field(description="Texts of random words.")
     count: Count = Field(5000, description="Number of texts; GOE has 80,000.")
+    words: Count | None = Field(
+        None, description="Words of each text; null = as many as `tokens.words`. GOE has 20."
+    )
+    commonest: Count | None = Field(
+        None, description="How many of the commonest words are drawn from; null = all of them."
+    )
     seed: Natural = Field(0, description="Seed of the words drawn.")
 
 

@@ -145,6 +145,11 @@ class Gru(Section):
     embedding: Count = Field(50, description="Dimension of the word embeddings.")
     hidden: Count = Field(128, description="Number of units of each recurrent layer.")
     layers: Count = Field(2, description="Number of recurrent layers.")
+    lead: Natural = Field(
+        0,
+        description="Unknown words that the GRU reads before every text; GOE pads in front with "
+        "them.",
+    )
 
 
 class Detector(Training):

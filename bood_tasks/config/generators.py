@@ -113,6 +113,25 @@ class LanguageModelTraining(Section):
     epochs: Count = Field(10, description="Passes over the ID training texts.")
     batch_size: Count = Field(32, description="Sequences per step.")
     lr: Positive = Field(1e-3, description="Learning rate at the start.")
+    optimiser: Literal["adam", "sgd"] = Field(
+        "adam",
+        description="Rule by which the weights are updated; PyTorch's example has plain sgd.",
+    )
+    schedule: Literal["cosine", "plateau"] = Field(
+        "cosine",
+        description="Course of the learning rate: cosine = it falls to zero, plateau = a quarter "
+        "after every pass that does not lower the held-out perplexity, and the best pass is kept.",
+    )
+    clip_norm: Positive | None = Field(
+        0.25,
+        description="Largest norm of the whole gradient of a step; a larger one is scaled down, "
+        "null = none is.",
+    )
+    order: Literal["shuffled", "stream"] = Field(
+        "shuffled",
+        description="Order of the words: shuffled = texts and sequences anew in every pass, stream "
+        "= the texts as one, in as many columns as a step has sequences.",
+    )
     tied: bool = Field(
         True, description="Whether one matrix serves the words read and the words written."
     )

@@ -59,6 +59,9 @@ class Texts(Section):
         2.0, description="Temperature T at which words are sampled; 1 = the range of the training."
     )
     count: Count = Field(5000, description="Number of texts; GOE has 100,000 words.")
+    words: Count | None = Field(
+        None, description="Words of each text; null = as many as `tokens.words`. GOE has 20."
+    )
     shard: Count = Field(5000, description="Number of texts per shard: what one job makes.")
     dtype: Dtype = Field("float32", description="Number format in which the language model runs.")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bood_tasks.catalogue.corpora import PUBLISHED
+from bood_tasks.datasets.stop_words import STOP_WORDS
 
 UNLABELLED = -1
 
@@ -46,8 +47,9 @@ def read_utf8(path: Path) -> str:
         ) from None
 
 
-def _collapsed(text: str) -> str:
-    return " ".join(text.split())
+def _collapsed(text: str, without: frozenset[str] = frozenset()) -> str:
+    """Return a text's words, but some, with one space between."""
+    return " ".join(word for word in text.split() if word not in without)
 
 
 def _share(text: str) -> float:
@@ -135,16 +137,16 @@ def read_text_folder(folder: Path, settings: Mapping) -> tuple[dict[str, Texts],
 
 
 def _labelled(
-    lines: Iterable[str], classes: dict[str, int], path: Path
+    lines: Iterable[str], classes: dict[str, int], path: Path, without: frozenset[str]
 ) -> Iterable[tuple[int, str, int]]:
     """Yield (row, text, class) of lines that begin with their class."""
     for number, line in enumerate(lines):
         name, _, text = line.strip().partition(" " if "\t" not in line else "\t")
-        if not _collapsed(text):
+        if not (text := _collapsed(text, without)):
             continue
         if name not in classes:
             raise ValueError(f"{path}, line {number + 1}: must begin with a class, got {name!r}")
-        yield number, _collapsed(text), classes[name]
+        yield number, text, classes[name]
 
 
 def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], list[str]]:
@@ -158,10 +160,13 @@ def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], l
     if absent:
         raise FileNotFoundError(entry.missing(settings["name"], folder))
     lines = {split: read_utf8(folder / name).splitlines() for split, name in entry.files.items()}
+    without = STOP_WORDS if settings["stop_words"] == "removed" else frozenset()
     if not entry.labelled:
         found = Texts()
         for number, line in enumerate(line for part in lines.values() for line in part):
-            if (text := _collapsed(line)) and not text.startswith("= "):  # WikiText's headings
+            if line.strip().startswith("= "):  # WikiText's headings
+                continue
+            if text := _collapsed(line, without):
                 found.add(text, UNLABELLED, number)
         return {"test": found}, []
     classes = sorted(
@@ -170,7 +175,7 @@ def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], l
     numbers = {name: number for number, name in enumerate(classes)}
     splits: dict[str, Texts] = {}
     for split, part in lines.items():
-        for number, text, label in _labelled(part, numbers, folder / entry.files[split]):
+        for number, text, label in _labelled(part, numbers, folder / entry.files[split], without):
             held = split == "train" and _share(text) < settings["validation"]
             splits.setdefault("validation" if held else split, Texts()).add(text, label, number)
     return splits, classes

@@ -1,7 +1,8 @@
-"""A corpus as a classifier reads it: numbers of words, all texts cut to one length.
+"""A corpus as a classifier reads it: numbers of words, texts whole or cut to one length.
 
-Or noise: every word drawn uniformly. Leaves: `<split>/tokens` int32 [n, words], `<split>/labels`,
-`<split>/index`, `<split>/length` (words before the cut) and dataset.json.
+Or noise: every word drawn uniformly. Leaves: `<split>/tokens` int32 [n, words], as wide as the
+longest text, padded behind; `<split>/labels`, `<split>/index`, `<split>/length` (words before the
+cut) and dataset.json.
 """
 
 import hashlib
@@ -13,32 +14,38 @@ from tokenizers import Tokenizer
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.datasets.corpus import read_split
-from bood_tasks.datasets.vocabulary import PAD, SPECIAL, read_tokenizer
+from bood_tasks.datasets.vocabulary import SPECIAL, read_tokenizer
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.networks.padding import PAD
 
 VERSION = 1
 
 
 def cut(
-    tokenizer: Tokenizer, texts: Iterable[str], *, words: int, min_words: int
+    tokenizer: Tokenizer, texts: Iterable[str], *, words: int | None, min_words: int
 ) -> tuple[Int32[np.ndarray, "n l"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-    """Return the first `words` numbers of each text that has `min_words`, padded with PAD; which
-    texts those are; and how many words each had."""
+    """Return the first `words` numbers (None: all) of each text that has `min_words`, padded with
+    PAD; which texts those are; and how many words each had."""
     ids = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
     lengths = np.array([len(item) for item in ids], np.int64)
     kept = np.flatnonzero(lengths >= min_words)
-    rows = np.full((len(kept), words), PAD, np.int32)
+    width = lengths[kept].max(initial=1) if words is None else words
+    rows = np.full((len(kept), width), PAD, np.int32)
     for row, number in enumerate(kept):
-        first = ids[number][:words]
+        first = ids[number][:width]
         rows[row, : len(first)] = first
     return rows, kept, lengths[kept]
 
 
-def noise(count: int, words: int, vocabulary: int, seed: int) -> Int32[np.ndarray, "n l"]:
-    """Return texts whose words are drawn uniformly from all but the special ones."""
+def noise(
+    count: int, words: int, vocabulary: int, seed: int, commonest: int | None = None
+) -> Int32[np.ndarray, "n l"]:
+    """Return texts whose words are drawn uniformly from all but the special ones, or from the
+    `commonest` of them, which have the lowest numbers."""
     rng = seeds.generator(seed, "tokens", "noise")
-    return rng.integers(len(SPECIAL), vocabulary, (count, words), dtype=np.int32)
+    end = vocabulary if commonest is None else min(vocabulary, len(SPECIAL) + commonest)
+    return rng.integers(len(SPECIAL), end, (count, words), dtype=np.int32)
 
 
 def _of_corpus(job: Job, tokenizer: Tokenizer) -> tuple[dict[str, dict], dict]:
@@ -65,7 +72,7 @@ def _of_corpus(job: Job, tokenizer: Tokenizer) -> tuple[dict[str, dict], dict]:
 def _of_noise(settings: Mapping, vocabulary: int) -> tuple[dict[str, dict], dict]:
     count, words = settings["count"], settings["words"]
     split = {
-        "tokens": noise(count, words, vocabulary, settings["seed"]),
+        "tokens": noise(count, words, vocabulary, settings["seed"], settings["commonest"]),
         "length": np.full(count, words), "labels": np.full(count, -1), "index": np.arange(count),
     }  # fmt: skip
     return {"test": split}, {"kind": settings["kind"], "title": settings["name"], "classes": []}
@@ -76,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = job.settings
     tokenizer, content = read_tokenizer(job.inputs["vocabulary"])
     size = tokenizer.get_vocab_size()
-    if settings.get("min_words", 0) > settings["words"]:
+    if settings["words"] and settings.get("min_words", 0) > settings["words"]:
         raise ValueError(
             f"tokens.min_words must be at most tokens.words = {settings['words']}, got "
             f"{settings['min_words']}"
@@ -97,7 +104,8 @@ def main(argv: list[str] | None = None) -> None:
                 split: hashlib.sha256(arrays["tokens"].tobytes()).hexdigest()
                 for split, arrays in splits.items()
             },
-            "words": settings["words"],
+            "words": max(arrays["tokens"].shape[1] for arrays in splits.values()),
+            "mean_words": float(np.mean(np.concatenate([a["length"] for a in splits.values()]))),
             "vocabulary": content,
             "vocabulary_size": size,
         }

@@ -15,11 +15,11 @@ from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.corpus import read_split
 from bood_tasks.jobs.job import read_job
-from bood_tasks.networks.padding import PAD
+from bood_tasks.networks.padding import UNKNOWN
 
 VERSION = 1
 FILE = "tokenizer.json"
-UNKNOWN, END = PAD + 1, PAD + 2
+END = UNKNOWN + 1
 SPECIAL = ("[PAD]", "[UNK]", "[EOS]")
 
 

@@ -49,7 +49,8 @@ def load_model(artifact: Artifact, device: str, source: str = "") -> Method:
 
 def network_description(settings: Mapping, facts: Mapping) -> dict:
     """Return what networks.network builds from, for the ID data set's classes and words."""
-    keys = ("network", "depth", "width", "stem", "dropout", "embedding", "hidden", "layers")
+    keys = ("network", "depth", "width", "stem", "dropout", "embedding", "hidden", "layers",
+            "lead")  # fmt: skip
     found = {key: settings[key] for key in keys if key in settings}
     if "vocabulary_size" in facts:
         found["vocabulary"] = facts["vocabulary_size"]

@@ -27,7 +27,7 @@ def network(description: Mapping) -> nn.Module:
         case "gru":
             from bood_tasks.networks.gru import GRUClassifier
 
-            return GRUClassifier(**shape)
+            return GRUClassifier(**shape, lead=description.get("lead", 0))  # older ones: none
     from bood_tasks.networks import released as released_networks
 
     return {"vit_b16": released_networks.ViT, "resnet101": released_networks.ResNet101}[name](

@@ -1,28 +1,73 @@
-"""The text classifier: word embeddings, a GRU, a linear layer (Hendrycks & Gimpel 2017)."""
+"""The text classifier: word embeddings, a GRU, a linear layer (Hendrycks & Gimpel 2017).
+
+Texts differ in length by a factor of 1,000, so a batch is read in stretches: a text takes part
+until its last word and costs nothing behind it.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from bood_tasks.networks.padding import PAD
+from bood_tasks.networks.padding import PAD, UNKNOWN
+
+SHARE = 16  # a stretch ends with the texts of another 1/SHARE of the batch
+WORDS_AT_ONCE = 100_000  # of a stretch, texts times length, which bounds the memory
+
+
+def stretches(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield (first word, word behind the last, texts) of each stretch of a batch of falling
+    lengths: the texts that still run at its first word."""
+    share, start = -(-len(lengths) // SHARE), 0
+    while start < lengths[0]:
+        running = sum(length > start for length in lengths)
+        end = lengths[max(0, running - share)]
+        end = min(end, start + max(1, WORDS_AT_ONCE // running))
+        yield start, end, running
+        start = end
 
 
 class GRUClassifier(nn.Module):
-    """Reads numbers of words; the features are the last layer's state after the last word."""
+    """Reads numbers of words; the features are the last layer's state after the last word.
+
+    `lead`: unknown words read before every text. GOE pads texts in front, with the number of the
+    unknown word: its GRU begins where a run of unknown words leaves it.
+    """
 
     def __init__(
-        self, *, vocabulary: int, embedding: int, hidden: int, layers: int, outputs: int
+        self, *, vocabulary: int, embedding: int, hidden: int, layers: int, outputs: int,
+        lead: int = 0,
     ):  # fmt: skip
         super().__init__()
+        self.lead = lead
         self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=PAD)
         self.gru = nn.GRU(embedding, hidden, layers, batch_first=True)
         self.head = nn.Linear(hidden, outputs)
 
+    def _start(self, x: Int64[Tensor, "b l"]) -> Float[Tensor, "layers b h"] | None:
+        """Return the state before the first word; None means zero."""
+        if not self.lead:
+            return None
+        _, state = self.gru(self.embedding(x.new_full((1, self.lead), UNKNOWN)))
+        return state.expand(-1, len(x), -1)
+
     def stages(self, x: Int64[Tensor, "b l"]) -> list[Float[Tensor, "b p"]]:
         """Return the penultimate features of texts, padded behind their words."""
-        states, _ = self.gru(self.embedding(x))
-        last = (x != PAD).sum(1).clamp(min=1) - 1
-        return [states[torch.arange(len(x), device=x.device), last]]
+        lengths, order = (x != PAD).sum(1).clamp(min=1).sort(descending=True, stable=True)
+        parts = list(stretches(lengths.tolist()))
+        words = [x[order[:running], start:end] for start, end, running in parts]
+        # One look-up for all: each would have a gradient of the size of the vocabulary.
+        read = self.embedding(torch.cat([part.flatten() for part in words]))
+        read = read.split([part.numel() for part in words])
+        state, ended = self._start(x), []
+        for (start, end, running), part, vectors in zip(parts, words, read, strict=True):
+            if state is not None:
+                state = state[:, :running].contiguous()
+            states, state = self.gru(vectors.view(*part.shape, -1), state)
+            done = (lengths[:running] <= end).nonzero()[:, 0]
+            ended.append(states[done, lengths[done] - 1 - start])
+        return [torch.cat(ended[::-1])[order.argsort()]]
 
     def forward(self, x: Int64[Tensor, "b l"]) -> Float[Tensor, "b o"]:
         return self.head(self.stages(x)[-1])

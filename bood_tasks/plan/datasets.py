@@ -67,11 +67,12 @@ def vocabulary(config: Config) -> Spec:
 
 
 def tokens(config: Config, name: str) -> Spec:
-    """Spec of one corpus cut to one length, in numbers of words; or of random numbers."""
+    """Spec of one corpus in numbers of words, whole or cut; or of random numbers."""
     item, inputs = config.datasets[name], {"vocabulary": vocabulary(config)}
     if item.kind == "random_tokens":
-        settings = item.model_dump() | {"name": name, "words": config.tokens.words}
+        settings = item.model_dump() | {"name": name, "words": item.words or config.tokens.words}
         return Spec("tokens", readable(name), settings, inputs)
     inputs = {"corpus": corpus(config, name), **inputs}
     settings = config.tokens.model_dump() | {"name": name}
-    return Spec("tokens", readable(name, f"{config.tokens.words}words"), settings, inputs)
+    cut = f"{config.tokens.words}words" if config.tokens.words else "whole"
+    return Spec("tokens", readable(name, cut), settings, inputs)

@@ -64,10 +64,15 @@ def _times(*factors: float | None) -> float | None:
 @dataclass(frozen=True)
 class Sizes:
     """Counts from specs. `look` opens a data set that only its files tell of and returns its
-    splits and the number of its classes; `unknown` is taken for a split without a count."""
+    splits and the number of its classes; `unknown` is taken for a split without a count, and for
+    the words of a text that is not cut."""
 
     look: Callable[[Spec], tuple[Splits, int]] | None = None
     unknown: int | None = None
+
+    def _words(self, texts: Spec, fact: str) -> int | None:
+        """Return the words of a text: all are cut to them, or a `fact` of whole ones."""
+        return texts.settings["words"] or _facts(texts.manifest).get(fact, self.unknown)
 
     def splits(self, data: Spec) -> Splits:
         """Return a data set's pictures or texts per split."""
@@ -152,10 +157,15 @@ class Sizes:
             return _times(2, rows)
         return _total([rows, *others])
 
-    def forward(self, network: Spec, data: Spec) -> float:
+    def forward(self, network: Spec, data: Spec) -> float | None:
         """Return the operations of a classifier on one sample of a data set."""
         settings = network.settings
-        size = data.settings.get("words") or settings.get("crop") or data.settings["image"]["size"]
+        if data.stage == "tokens":
+            size = self._words(data, "mean_words")
+        else:
+            size = settings.get("crop") or data.settings["image"]["size"]
+        if size is None:
+            return None
         outputs = ANCHOR_SIZE if network.stage == "encoder" else self.classes(data)
         return classifier_flops(settings, outputs=outputs, size=size)
 
@@ -210,7 +220,7 @@ class Sizes:
             case "dataset":
                 each = 3 * settings["image"]["size"] ** 2
             case "tokens" | "texts":
-                each = 4 * settings["words"]
+                each = _times(4, self._words(spec, "words"))
             case "gan_images":
                 each = (
                     3 * (settings["saved_size"] or _drawn_side(spec.inputs["gan_generator"])) ** 2

@@ -38,7 +38,7 @@ def texts(config: Config, seed: int) -> tuple[Spec, ...]:
     item = config.texts
     inputs = {"language_model": language_model(config)}
     settings = item.model_dump(include={"temperature", "dtype"})
-    settings |= {"words": config.tokens.words, "seed": seed}
+    settings |= {"words": item.words or config.tokens.words, "seed": seed}
     return tuple(
         Spec(
             "texts",

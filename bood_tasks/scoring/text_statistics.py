@@ -12,8 +12,8 @@ from numpy import ndarray
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.titles import LENGTH
-from bood_tasks.datasets.vocabulary import PAD, UNKNOWN
 from bood_tasks.jobs.job import read_job
+from bood_tasks.networks.padding import PAD, UNKNOWN
 from bood_tasks.scoring.controls import write_controls
 
 VERSION = 1

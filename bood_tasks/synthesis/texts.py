@@ -14,12 +14,13 @@ from jaxtyping import Float, Int32, Int64
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from bood_tasks.datasets.vocabulary import END, PAD, read_tokenizer
+from bood_tasks.datasets.vocabulary import END, read_tokenizer
 from bood_tasks.generators.language_model.language_model import MODEL, load_language_model
 from bood_tasks.generators.language_model.transformer import Transformer, sample
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import halved, pick_device
 from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.networks.padding import PAD
 from bood_tasks.synthesis.shards import Batches, describe_outliers, each_shard, write_blocks
 
 VERSION = 1

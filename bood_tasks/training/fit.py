@@ -30,7 +30,7 @@ from bood_tasks.training.augmentation import (
     to_device,
 )
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.loading import FromDisk, InMemory
+from bood_tasks.training.loading import FromDisk, InMemory, in_one
 from bood_tasks.training.mixing import Mixture
 from bood_tasks.training.predict import are_tokens, as_input
 from bood_tasks.training.recipe import (
@@ -145,7 +145,7 @@ def fit(
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
-            x = torch.cat([next(batch) for batch in batches])
+            x = in_one([next(batch) for batch in batches])
             y = labels[to_device(torch.from_numpy(rows), device)]
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):

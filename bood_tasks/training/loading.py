@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
+import torch.nn.functional as F
 import zarr
 from jaxtyping import UInt8
 from torch import Tensor
 
 from bood_tasks.jobs.environment import run_setting
+from bood_tasks.networks.padding import PAD
 from bood_tasks.training.augmentation import Pixels, to_device
 
 SHARE_OF_MEMORY = 0.5  # of what is free; the rest is for weights and activations
@@ -26,6 +28,15 @@ ROWS_AT_ONCE = 2000
 def to_pixels(images: np.ndarray, device: torch.device | str) -> Pixels:
     """Return [n, 3, h, w] uint8 on the device from [n, h, w, 3]."""
     return to_device(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), device)
+
+
+def in_one(parts: list[Tensor]) -> Tensor:
+    """Return samples as one batch; texts, padded behind, become as wide as the longest needs."""
+    if parts[0].ndim != 2:
+        return torch.cat(parts)
+    parts = [rows[:, : int((rows != PAD).sum(1).max()) if len(rows) else 0] for rows in parts]
+    width = max(rows.shape[1] for rows in parts)
+    return torch.cat([F.pad(rows, (0, width - rows.shape[1]), value=PAD) for rows in parts])
 
 
 def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from tokenizers import Tokenizer
 from bood_tasks.catalogue.corpora import PUBLISHED
 from bood_tasks.datasets import corpus, tokens, vocabulary
 from bood_tasks.datasets.corpus import read_split
-from bood_tasks.datasets.read_texts import read_corpus, split_of
+from bood_tasks.datasets.read_texts import read_corpus, read_published, read_utf8, split_of
 from bood_tasks.datasets.vocabulary import make_tokenizer
 from bood_tasks.scoring import controls, text_statistics
 from tests import fake_artifacts
+from tests.realdata import realdata
 
 TSV = {
     "kind": "tsv", "name": "glosses", "text": "definition", "label": "kind",
@@ -127,7 +129,7 @@ def test_a_class_without_training_texts_is_named(tmp_path):
 def test_published_corpora_in_their_layout(tmp_path):
     for kind, entry in PUBLISHED.items():
         folder = tmp_path / kind
-        settings = {"kind": kind, "name": kind, "validation": 0.2}
+        settings = {"kind": kind, "name": kind, "validation": 0.2, "stop_words": "kept"}
         with pytest.raises(FileNotFoundError, match=f"{entry.title}.* must lie in .*published at"):
             read_corpus(folder, settings)
         for split, name in entry.files.items():
@@ -147,6 +149,87 @@ def test_published_corpora_in_their_layout(tmp_path):
             assert not splits["train"].texts[0].startswith(("rec", "sci"))
         else:
             assert len(splits["test"].texts) == 80 * len(entry.files)
+
+
+LABELLED = "rec.autos\tthe car is the fastest of all\nsci.med\twhat about\n"
+
+
+@pytest.mark.parametrize(
+    ("stop_words", "expected"),
+    [("kept", ["the car is the fastest of all", "what about"]), ("removed", ["car fastest"])],
+)
+def test_stop_words_go_only_where_asked(tmp_path, stop_words, expected):
+    """A text of nothing else is none; the class is never taken for one of them."""
+    files = PUBLISHED["newsgroups20"].files
+    for name in files.values():
+        (tmp_path / name).write_text(LABELLED)
+    settings = {"kind": "newsgroups20", "name": "n", "validation": 0, "stop_words": stop_words}
+    splits, classes = read_published(tmp_path, settings)
+    assert splits["test"].texts == splits["train"].texts == expected
+    assert classes == ["rec.autos", "sci.med"]
+
+
+def test_all_training_texts_train_without_a_validation_share(tmp_path):
+    for name in PUBLISHED["newsgroups20"].files.values():
+        (tmp_path / name).write_text(LABELLED * 40)
+    settings = {"kind": "newsgroups20", "name": "n", "validation": 0, "stop_words": "kept"}
+    splits, _ = read_corpus(tmp_path, settings)
+    assert {split: len(part.texts) for split, part in splits.items()} == {"train": 80, "test": 80}
+
+
+def test_the_test_texts_of_multi30k_are_the_published_val_file():
+    entry = PUBLISHED["multi30k"]
+    assert list(entry.files) == ["test"]
+    assert [address.rpartition("/")[2] for address, _ in entry.sources.values()] == ["val.txt"]
+
+
+CORPORA = {
+    "reuters52": {
+        "r52-train-stemmed.txt": "reuters52_train.txt.gz",
+        "r52-test-stemmed.txt": "reuters52_test.txt.gz",
+    },
+    "newsgroups20": {
+        "20ng-train-no-short.txt": "20newsgroups_bydate_train.txt.gz",
+        "20ng-test-no-short.txt": "20newsgroups_bydate_test.txt.gz",
+    },
+    "multi30k": {"m30k-test.txt": "multi30k_en_val.txt.gz"},
+    "wmt16_sentences": {"wmt16_sentences": "wmt16_sentences.txt.gz"},
+    "wikitext2": {"wikitext-2/wiki.train.tokens": "wikitext2_valid.txt.gz"},
+}
+
+
+def written_as_published(source, target, kind):
+    """Write a real corpus in its published layout: `class TAB text`, letters only, no short words
+    (Cachopo's "no-short"); unlabelled ones as they are."""
+    for name, file in CORPORA[kind].items():
+        text = read_utf8(source / file)
+        if PUBLISHED[kind].labelled:
+            rows = (line.split("\t", 2) for line in text.splitlines())
+            text = "".join(
+                f"{label}\t{' '.join(w for w in re.findall('[a-z]+', t.lower()) if len(w) > 2)}\n"
+                for label, _, t in rows
+            )
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "counts"),
+    [
+        ("newsgroups20", 20, {"train": 11314, "test": 7532}),
+        ("reuters52", 52, {"train": 6532, "test": 2568}),
+        ("multi30k", 0, {"test": 1014}),
+        ("wmt16_sentences", 0, {"test": 22191}),
+        ("wikitext2", 0, {"test": 2461 - 0}),
+    ],
+)
+def test_real_corpora_are_read_whole(tmp_path, kind, classes, counts):
+    written_as_published(realdata() / "text", tmp_path, kind)
+    settings = {"kind": kind, "name": kind, "validation": 0, "stop_words": "removed"}
+    splits, names = read_corpus(tmp_path, settings)
+    assert len(names) == classes
+    assert {split: len(part.texts) for split, part in splits.items()} == counts
+    assert not any("the" in text.split() for text in splits["test"].texts[:500])
 
 
 def test_the_commonest_words_are_numbered_and_others_unknown():
@@ -169,6 +252,23 @@ def test_texts_are_cut_to_one_length_and_short_ones_left_out():
     rows, kept, lengths = tokens.cut(tokenizer, texts, words=3, min_words=2)
     assert rows.tolist() == [[3, 4, 5], [3, 4, 0], [8, 7, 6]]
     assert (kept.tolist(), lengths.tolist()) == ([0, 1, 2], [4, 2, 6])
+
+
+def test_whole_texts_are_neither_cut_nor_left_out():
+    tokenizer = make_tokenizer(["a b c d e f"], size=20, min_count=1)
+    texts = ["a b c d", "c", "f e d c b a"]
+    rows, kept, lengths = tokens.cut(tokenizer, texts, words=None, min_words=1)
+    assert rows.shape == (3, 6)
+    assert [[n for n in row if n] for row in rows.tolist()] == [
+        tokenizer.encode(text).ids for text in texts
+    ]
+    assert (kept.tolist(), lengths.tolist()) == ([0, 1, 2], [4, 1, 6])
+
+
+def test_noise_of_the_commonest_words_stays_below_their_number():
+    found = tokens.noise(500, 20, 5000, 0, commonest=100)
+    assert (found.min(), found.max()) == (3, 102)
+    assert tokens.noise(500, 20, 50, 0, commonest=100).max() == 49  # no more than there are
 
 
 def test_noise_is_uniform_over_words_and_never_special():

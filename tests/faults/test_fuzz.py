@@ -152,7 +152,7 @@ USES = {
     "detector.snapshots": (True, {"detector"}),
     "detector.dropout": (0.5, set()),  # of another network
     "detector.new_head": (True, set()),  # of pretrained weights
-    **{f"detector.gru.{key}": (7, set()) for key in ("embedding", "hidden", "layers")},
+    **{f"detector.gru.{key}": (7, set()) for key in ("embedding", "hidden", "layers", "lead")},
     "encoder.temperature": (0.2, {"encoder"} | STEPPING),
     "distances.step_size": (0.5, STEPPING),
     "distances.max_steps": (7, STEPPING),
@@ -283,12 +283,14 @@ GOE_USES = {
     "vocabulary.min_count": (8, {"vocabulary"}),
     "tokens.words": (9, {"tokens", "texts"}),
     "tokens.min_words": (7, {"tokens"}),
+    "texts.words": (5, {"texts"}),
     **{
         f"language_model.train.{key}": (value, {"language_model"})
         for key, value in {
             "layers": 8, "width": 8, "heads": 8, "hidden": 8, "dropout": 0.5, "context": 8,
             "epochs": 8, "batch_size": 8, "lr": 8, "tied": False, "precision": "bf16",
-            "stored": "float16", "seed": 8,
+            "stored": "float16", "seed": 8, "optimiser": "sgd", "schedule": "plateau",
+            "clip_norm": 8, "order": "stream",
         }.items()
     },
     "texts.temperature": (3, {"texts"}),

@@ -17,10 +17,12 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.vocabulary import make_tokenizer
 from bood_tasks.generators.language_model import language_model
 from bood_tasks.generators.language_model.language_model import (
+    columns,
     load_language_model,
     next_word_loss,
     numbered,
     perplexity,
+    plateau_lr,
     stream,
     train,
 )
@@ -32,7 +34,8 @@ SHAPE = Shape(words=11, layers=2, width=8, heads=2, hidden=16, dropout=0.0, tied
 SETTINGS = {
     "source": "train", "layers": 1, "width": 16, "heads": 2, "hidden": 32, "dropout": 0.1,
     "context": 6, "epochs": 2, "batch_size": 8, "lr": 0.01, "tied": True, "precision": "fp32",
-    "stored": "float32", "seed": 0,
+    "stored": "float32", "seed": 0, "optimiser": "adam", "schedule": "cosine", "clip_norm": 0.25,
+    "order": "shuffled",
 }  # fmt: skip
 
 
@@ -165,11 +168,63 @@ def test_training_beats_the_words_frequencies(tmp_path):
     assert curve[-1]["perplexity"] < 0.5 * unigram
 
 
-def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+def test_columns_are_those_of_pytorch_s_example():
+    """Its own comment: of the alphabet and columns of 4, 'g' never follows 'f'. Here [EOS] opens
+    the stream, and 23 of 24 words fill 4 columns of 5."""
+    words = [np.arange(3, 13), np.arange(13, 25)]
+    steps = columns(words, 2, 4)
+    assert [step.tolist() for step in steps] == [
+        [[2, 3, 4], [7, 8, 9], [12, 13, 14], [17, 18, 19]],
+        [[4, 5, 6], [9, 10, 11], [14, 15, 16], [19, 20, 21]],
+    ]
+    short = columns(words, 3, 4)[-1]
+    assert short.tolist() == [[5, 6], [10, 11], [15, 16], [20, 21]]
+    with pytest.raises(ValueError, match="batch_size must be at most half the 23 words"):
+        columns(words, 2, 20)
+
+
+def test_the_rate_falls_to_a_quarter_after_each_pass_that_is_no_best():
+    found = [plateau_lr([9, 7, 8, 7, 6][:done], 20) for done in range(6)]
+    assert found == [20, 20, 20, 5, 1.25, 1.25]
+
+
+PLATEAU = {"optimiser": "sgd", "schedule": "plateau", "order": "stream", "clip_norm": 0.25}
+
+
+def test_a_step_of_plain_sgd_is_the_rate_times_the_clipped_gradient(tmp_path):
+    shape = Shape(11, 1, 16, 2, 32, 0.0, True)
+    texts_, held = sentences(8), sentences(20, 1)
+    size = sum(map(len, texts_)) // 2  # one step a pass
+    settings = SETTINGS | PLATEAU | {"epochs": 1, "batch_size": 1, "context": 2 * size, "lr": 20.0}
+    start, _, _ = train(texts_, held, shape, settings | {"lr": 1e-30}, checkpoint=tmp_path / "a",
+                        device="cpu")  # fmt: skip
+    after, _, _ = train(texts_, held, shape, settings, checkpoint=tmp_path / "b", device="cpu")
+    start.zero_grad()
+    next_word_loss(start, torch.from_numpy(columns(texts_, 2 * size, 1)[0])).backward()
+    torch.nn.utils.clip_grad_norm_(start.parameters(), 0.25)
+    for before, moved in zip(start.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(before - 20 * before.grad, moved)
+
+
+def test_the_best_pass_is_kept(tmp_path):
+    shape = Shape(11, 1, 16, 2, 32, 0.1, True)
+    settings = SETTINGS | PLATEAU | {"epochs": 5, "lr": 30.0, "context": 3, "batch_size": 4}
+    held = sentences(10, 1)
+    model, curve, _ = train(
+        sentences(40), held, shape, settings, checkpoint=tmp_path / "a", device="cpu"
+    )
+    found = [point["perplexity"] for point in curve]
+    assert min(found) < found[-1], "the last pass is the best: this shows nothing"
+    assert perplexity(model, stream(held, 3, np.arange(10)), "cpu") == pytest.approx(min(found))
+
+
+@pytest.mark.parametrize("more", [{}, PLATEAU | {"lr": 2.0}])
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch, more):
     def run(name):
-        shape = Shape(11, 1, 16, 2, 32, 0.1, True)
+        shape, folder = Shape(11, 1, 16, 2, 32, 0.1, True), tmp_path / name
+        folder.mkdir(exist_ok=True)
         return train(
-            sentences(40), sentences(10, 1), shape, SETTINGS, checkpoint=tmp_path / name,
+            sentences(40), sentences(10, 1), shape, SETTINGS | more, checkpoint=folder / "c",
             device="cpu",
         )  # fmt: skip
 

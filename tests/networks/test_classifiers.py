@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bood_tasks.catalogue.weights import WEIGHTS, Released
 from bood_tasks.detectors import detector, pretrained
 from bood_tasks.detectors.model import load_model
 from bood_tasks.networks.build import network
-from bood_tasks.networks.gru import GRUClassifier
+from bood_tasks.networks.gru import GRUClassifier, stretches
 from bood_tasks.networks.pixels import MEAN, STD, renormalised, to_input
 from bood_tasks.networks.vit_layouts import as_timm
 from bood_tasks.networks.wide_resnet import MEAN as CIFAR_MEAN
@@ -149,6 +150,46 @@ def test_padding_behind_a_text_changes_nothing():
     assert not torch.allclose(net(short), net(torch.tensor([[3, 4, 6]])))
 
 
+def one_by_one(net, rows):
+    """Return a GRU's answers, each text alone by PyTorch's module on its own words."""
+    found = []
+    for row in rows:
+        words = row[: (row != 0).sum()]
+        lead = torch.full((net.lead,), 1)
+        states, _ = net.gru(net.embedding(torch.cat([lead, words]))[None])
+        found.append(net.head(states[0, -1]))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("lead", [0, 4])
+@pytest.mark.parametrize("at_once", [100_000, 40])
+def test_texts_of_very_different_lengths_are_read_as_each_alone(monkeypatch, lead, at_once):
+    """Values and gradients, whatever stretches the batch is read in."""
+    monkeypatch.setattr("bood_tasks.networks.gru.WORDS_AT_ONCE", at_once)
+    torch.manual_seed(0)
+    net, lengths = gru(lead=lead), [1, 70, 3, 3, 200, 2, 9, 70, *range(1, 40)]
+    rows = torch.zeros(len(lengths), 250, dtype=torch.long)
+    for row, length in zip(rows, lengths, strict=True):
+        row[:length] = torch.randint(1, 9, (length,))
+    weights = torch.randn(len(lengths), 3)
+    found = []
+    for answers in (net(rows), one_by_one(net, rows)):
+        gradients = torch.autograd.grad((answers * weights).sum(), list(net.parameters()))
+        found.append((answers.detach(), *gradients))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_stretches_cover_every_word_once_and_little_padding():
+    lengths = sorted(np.random.default_rng(0).geometric(0.01, 32).tolist(), reverse=True)
+    read = Counter()
+    for start, end, running in stretches(lengths):
+        assert all(length > start for length in lengths[:running])
+        read.update({row: end - start for row in range(running)})
+    assert all(read[row] >= length for row, length in enumerate(lengths))
+    assert sum(read.values()) < 1.15 * sum(lengths)
+
+
 def texts(count, seed):
     """Class 0 says 3 before 4, class 1 the other way round: order, not words, tells them apart."""
     rng = np.random.default_rng(seed)
@@ -200,6 +241,22 @@ def test_a_text_classifier_learns_the_order_of_words_with_outliers_beside(tmp_pa
     assert (made.folder / "epochs/12.safetensors").read_bytes() == (
         made.folder / "model.safetensors"
     ).read_bytes()
+
+
+def test_long_texts_and_short_outliers_share_a_batch(tmp_path):
+    """What lies behind the longest text of a batch is never read: ID texts of 6 words in rows of
+    900, outliers of 3 words."""
+    rows, labels = texts(300, 0)
+    inside = data(tmp_path, "texts", np.pad(rows, ((0, 0), (0, 894))), labels)
+    noise = np.random.default_rng(5).integers(3, 9, (200, 3), dtype=np.int32)
+    outliers = data(tmp_path, "noise", noise, np.full(200, -1), splits=("test",))
+    made = fake_artifacts.run_stage(
+        tmp_path, detector.main, "detector", SETTINGS | {"clip_norm": None},
+        {"dataset": inside, "outliers": [outliers]},
+    )  # fmt: skip
+    fresh, expected = texts(200, 1)
+    right = load_model(made, "cpu")(torch.from_numpy(fresh).long()).argmax(1).numpy() == expected
+    assert right.mean() > 0.95
 
 
 def test_outliers_of_another_vocabulary_are_refused_before_training(tmp_path):

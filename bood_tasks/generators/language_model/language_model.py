@@ -1,8 +1,9 @@
 """The language model that outlier texts are drawn from: trained on the ID texts, or at hand.
 
 Training texts, each followed by [EOS], form one stream a pass, cut into rows of `context` words;
-the loss is the next word's cross-entropy. Leaves model.safetensors, model.json, tokenizer.json and,
-if trained, curve.csv with the perplexity of held-out texts after each pass.
+the loss is the next word's cross-entropy. PyTorch's word_language_model example, which GOE trains,
+is `optimiser: sgd, schedule: plateau, order: stream, lr: 20`. Leaves model.safetensors, model.json,
+tokenizer.json and, if trained, curve.csv with the perplexity of held-out texts after each pass.
 """
 
 import json
@@ -28,7 +29,12 @@ from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
-from bood_tasks.networks.weights import read_weights, require_fitting, write_weights
+from bood_tasks.networks.weights import (
+    read_weights,
+    require_fitting,
+    save_weights,
+    write_weights,
+)
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.recipe import cosine_lr, require_finite
@@ -36,7 +42,7 @@ from bood_tasks.training.recipe import cosine_lr, require_finite
 VERSION = 1
 WEIGHTS, MODEL = "model.safetensors", "model.json"
 SHAPE = ("layers", "width", "heads", "hidden", "dropout", "tied")
-CLIP_NORM = 0.25  # as PyTorch's example
+BEST = "best.safetensors"  # beside the checkpoint
 STEPS_PER_CHECKPOINT = 200
 ROWS_AT_ONCE = 256  # of a pass that learns nothing
 
@@ -63,6 +69,31 @@ def stream(
         )
     starts = np.arange(rows)[:, None] * context
     return words[starts + np.arange(context + 1)]
+
+
+def columns(
+    texts: list[Int64[np.ndarray, " _"]], context: int, count: int
+) -> list[Int64[np.ndarray, "count _"]]:
+    """Return the steps of a pass over texts as one stream in `count` equal columns (batchify and
+    get_batch of PyTorch's example): `context` + 1 words of each, fewer in the last step. What does
+    not fill the columns is left out."""
+    words = np.concatenate([np.array([END]), *texts])
+    length = len(words) // count
+    if length < 2:
+        raise ValueError(
+            f"language_model.train.batch_size must be at most half the {len(words)} words of the "
+            f"corpus with order: stream, got {count}; lower it"
+        )
+    found = words[: length * count].reshape(count, length)
+    return [found[:, start : start + context + 1] for start in range(0, length - 1, context)]
+
+
+def plateau_lr(perplexities: Iterable[float], lr: float) -> float:
+    """Return the rate after passes of these perplexities: a quarter for each that was no best."""
+    best = math.inf
+    for found in perplexities:
+        best, lr = (found, lr) if found < best else (best, lr / 4)
+    return lr
 
 
 def next_word_loss(
@@ -103,16 +134,21 @@ def train(
         torch.manual_seed(seeds.stream(seed, "language_model", "weights"))
         model = Transformer(shape)
     model.to(device).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings["lr"])
+    rule = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings["optimiser"]]
+    optimiser, best = rule(model.parameters(), lr=settings["lr"]), checkpoint.with_name(BEST)
+    plateau = settings["schedule"] == "plateau"
     first, curve = load_checkpoint(checkpoint, model.state_dict(), [optimiser])
     tested = stream(held, context, np.arange(len(held)))
 
-    def rows_of(epoch: int) -> Int64[np.ndarray, "r c"]:
+    def steps_of(epoch: int) -> list[Int64[np.ndarray, "b c"]]:
+        if settings["order"] == "stream":
+            return columns(texts, context, size)
         rng = seeds.generator(seed, "language_model", "epoch", epoch)
         rows = stream(texts, context, rng.permutation(len(texts)))
-        return rows[rng.permutation(len(rows))]
+        rows = rows[rng.permutation(len(rows))]
+        return np.array_split(rows, math.ceil(len(rows) / size))
 
-    per_epoch = math.ceil(len(rows_of(0)) / size)
+    per_epoch = len(steps_of(0))
     steps = per_epoch * settings["epochs"]
     amp = torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=settings["precision"] == "bf16"
@@ -120,11 +156,13 @@ def train(
     words, began = 0, time.monotonic()
     with progress("language_model", steps, "steps", done=first) as advance:
         for epoch in range(first // per_epoch, settings["epochs"]):
-            parts = np.array_split(rows_of(epoch), per_epoch)
-            losses = []
+            parts, losses = steps_of(epoch), []
+            lr = settings["lr"]
+            if plateau:
+                lr = plateau_lr((point["perplexity"] for point in curve), lr)
             for step in range(max(first, epoch * per_epoch), (epoch + 1) * per_epoch):
                 batch = torch.from_numpy(parts[step - epoch * per_epoch]).to(device)
-                optimiser.param_groups[0]["lr"] = cosine_lr(step, steps, settings["lr"])
+                optimiser.param_groups[0]["lr"] = lr if plateau else cosine_lr(step, steps, lr)
                 with torch.random.fork_rng(), amp:  # dropout's numbers are the step's own
                     torch.manual_seed(seeds.stream(seed, "language_model", "step", step))
                     loss = next_word_loss(model, batch)
@@ -132,18 +170,23 @@ def train(
                 require_finite(losses[-1:], step, {"language_model.train.lr": settings["lr"]})
                 optimiser.zero_grad()
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+                if settings["clip_norm"] is not None:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip_norm"])
                 optimiser.step()
                 words += batch[:, 1:].numel()
                 last = step + 1 == (epoch + 1) * per_epoch
                 if last:
                     found = perplexity(model, tested, device)
+                    if plateau and all(found < point["perplexity"] for point in curve):
+                        save_weights(model, best)
                     curve.append(
                         {"epoch": epoch + 1, "loss": np.mean(losses).item(), "perplexity": found}
                     )
                 if last or (step + 1) % STEPS_PER_CHECKPOINT == 0:
                     save_checkpoint(checkpoint, model.state_dict(), [optimiser], step + 1, curve)
                 advance(1, f"perplexity {curve[-1]['perplexity']:.1f}" if curve else "")
+    if plateau:
+        model.load_state_dict(read_weights(best))
     return model.eval(), curve, words / max(time.monotonic() - began, 1e-9)
 
 
