@@ -231,7 +231,7 @@ def write_corpus(folder: Path, kind: str, count: int) -> None:
         text = " \n = A heading = \n \n" + "".join(f" {line} \n" for line in lines)
         (folder / "wikitext-2/wiki.train.tokens").write_text(text)
         return
-    names = {"multi30k": ("m30k-train.txt", "multi30k_en_train"),
+    names = {"multi30k": ("m30k-test.txt", "multi30k_en_val"),
              "wmt16_sentences": ("wmt16_sentences", "wmt16_sentences")}  # fmt: skip
     file, real = names[kind]
     (folder / file).write_text("\n".join(_lines(real, verses)[:count]) + "\n")

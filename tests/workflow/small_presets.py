@@ -23,6 +23,7 @@ COUNTS = (  # settings that an overlay may lower, each a number of something
     "seeds",
     "image.size",
     "image.crop",
+    "datasets.*.commonest",
     "datasets.*.count",
     "datasets.*.size",
     "encoder.depth",
@@ -272,7 +273,7 @@ def goe_imagenet(write_network: Callable[[Path, int], None]) -> Callable[[Path],
 
 GOE_TEXTS = {
     "seeds": [0],
-    "datasets": {"noise": {"count": 60}},
+    "datasets": {"noise": {"count": 60, "commonest": 400}},
     "vocabulary": {"size": 600},
     "language_model": {
         "train": {"layers": 1, "width": 16, "hidden": 16, "context": 12, "epochs": 2}
