@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-
 
 ROOT = Path(__file__).parents[2]
 
 
-def snakemake(folder, preset, *arguments, overlay=None):
-    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay or {"seeds": [0]}))
+def snakemake(folder, preset, *arguments):
+    (folder / "overlay.yaml").write_text("seeds: [0]\n")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
         "--directory", str(folder), "--cores", "2", *arguments,
