@@ -136,7 +136,7 @@ def not_a_lower_count(path: tuple[str, ...], value: object, settings: Mapping) -
 
 TRAIN, TEST, OUTSIDE = 12, 1, 16  # pictures of a class, pictures of an OOD set
 _NETWORK = {"depth": 18, "width": 2, "epochs": 2, "batch_size": 64}
-_IMAGES = {"per_class": 3, "shard": 2, "steps": 3, "resolution": 64, "saved_size": 24}
+_IMAGES = {"per_class": 2, "shard": 1, "steps": 2, "resolution": 32, "saved_size": 24}
 _DREAMOOD = {"neighbours": 5, "boundary": 6, "candidates": 20, "vectors": 3}
 _BASELINES = {
     "gan": {"width": 4},
