@@ -33,7 +33,7 @@ for target, kinds in targets().items():
         name:
             target
         input:
-            published(*kinds),
+            published(*kinds, target=target),
         localrule: True
 
 

@@ -16,7 +16,7 @@ import PIL.Image
 
 from bood_tasks import EMBEDDED
 from bood_tasks.datasets.read_folders import ALIASES
-from tests.realdata import real_folder, real_pictures
+from tests.realdata import real_pictures, realdata
 
 Pictures = list[np.ndarray]
 SHAPES = ((48, 64), (64, 48), (64, 64))  # of large pictures: [h, w]
@@ -73,7 +73,7 @@ def drawn(name: str, count: int) -> Pictures:
 
 def small_pictures(kind: str, count: int) -> Pictures:
     """Return pictures of an OOD set, uint8 [32, 32, 3]."""
-    if real_folder() is None:
+    if realdata() is None:
         return drawn(kind, count)
     return real_pictures("ood", TAKEN_FROM.get(kind, OTHERS), count)
 
@@ -94,7 +94,7 @@ def cifar_names(kind: str) -> list[str]:
 def cifar_pictures(kind: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return uint8 [n, 32, 32, 3], `count` of each class, and labels, in a shuffled order."""
     names = cifar_names(kind)
-    if real_folder() is None:
+    if realdata() is None:
         parts = {name: drawn(f"{split} {name}", count) for name in names}
     else:
         parts = {name: real_pictures(kind, f"{split}/{name}", count) for name in names}
@@ -194,8 +194,8 @@ def write_samples(folder: Path, count: int) -> None:
 @cache
 def _lines(name: str, embedded: str) -> list[str]:
     """Return a real corpus's lines, or a shipped one's: verses, or WordNet's definitions."""
-    shipped = real_folder() is None
-    path = EMBEDDED / embedded if shipped else real_folder() / f"text/{name}.txt.gz"
+    shipped = realdata() is None
+    path = EMBEDDED / embedded if shipped else realdata() / f"text/{name}.txt.gz"
     with gzip.open(path, "rt", encoding="utf-8") as handle:
         lines = [line.strip() for line in handle if line.strip()]
     return [line.split("\t")[-1] for line in lines[shipped:]]

@@ -1,6 +1,7 @@
-"""Real data for tests that need them: not part of the project, so most machines have none.
+"""Real pictures for tests: where the measuring data lie, and some of them, never written here.
 
-Nothing of them is written here. Archives of losslessly kept pictures, and corpora, lie there.
+The folder is no part of the project: it holds archives of losslessly kept pictures. Tests that need
+it are skipped where it is absent; writers of published formats draw pictures of their own then.
 """
 
 import io
@@ -13,18 +14,15 @@ import numpy as np
 import PIL.Image
 import pytest
 
-BESIDE = Path(__file__).parents[1] / "../shared/realdata"
 
-
-def real_folder() -> Path | None:
-    """Return the folder of real data, $BOOD_REALDATA or ../shared/realdata beside the checkout."""
-    folder = Path(os.environ.get("BOOD_REALDATA") or BESIDE).resolve()
+def realdata() -> Path | None:
+    """Return the folder of real data: BOOD_REALDATA, or shared/realdata beside the repository."""
+    beside = Path(__file__).parents[2] / "shared/realdata"
+    folder = Path(os.environ.get("BOOD_REALDATA") or beside)
     return folder if folder.is_dir() else None
 
 
-def realdata() -> Path:
-    """Return the folder of real data; skip the test where there is none."""
-    return real_folder() or pytest.skip("no real data here; BOOD_REALDATA names their folder")
+needs_realdata = pytest.mark.skipif(realdata() is None, reason="no real data here (BOOD_REALDATA)")
 
 
 @cache

@@ -10,7 +10,7 @@ import torch
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.spec import digest_of
 from bood_tasks.artifacts.store import Artifact, Draft
-from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.catalogue.scores import SCORES, chooses, moves
 from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.detectors.model import DESCRIPTION, build
 from bood_tasks.networks.weights import initialised, save_weights
@@ -24,13 +24,14 @@ COUNTS = {"pets/train": 40, "pets/validation": 21, "pets/test": 12, "near/test":
 VOS = {"queue": 4, "candidates": 4, "selected": 1, "weight": 0.1, "start": 0.5}
 NPOS = {
     "embedding": 6, "temperature": 0.1, "prototype_momentum": 0.9, "dispersion_weight": 1.0,
-    "queue": 4, "neighbours": 2, "boundary": 2, "points": 1, "candidates": 4, "sigma": 0.1,
-    "outlier_weight": 0.1, "start": 0.5,
+    "queue": 4, "neighbours": 2, "boundary": 2, "points": 1, "candidates": 4, "kept": 2,
+    "sigma": 0.1, "outlier_weight": 0.1, "phi_lr": 1.0, "start": 0.5,
 }  # fmt: skip
 METHODS = {"cross_entropy": {}, "godin": {}, "vos": VOS, "npos": NPOS}
 SETTINGS = {
     "odin": {"temperature": 10.0, "magnitudes": [0.02, 0.04]},
     "godin": {"magnitudes": [0.04, 0.02]},
+    "mahalanobis": {"magnitudes": [0.0]},
     "knn": {"neighbours": 3},
     "vim": {"dimension": None},
     "react": {"percentile": 90.0},
@@ -116,13 +117,14 @@ class Tiny:
         """Return one score, made as plan.py plans it; `more` overrides settings."""
         entry, given = SCORES[score], {"outputs": self.outputs(method)}
         settings = {"score": score, "id": "pets"} | SETTINGS.get(score, {}) | more
-        if entry.validated:
+        moved = moves(score, settings)
+        if chooses(score, settings):
             settings["validation"] = ["far"]
         if entry.fits:
             given["training"] = self.outputs(method, training=True)
-        if entry.linear or entry.gradients:
+        if entry.linear or moved:
             given["detector"] = self.detectors[method]
-        if entry.gradients:
+        if moved:
             given["datasets"] = self.datasets
             settings |= {"datasets": self.over["datasets"], "crop": CROP}
         return self._run(scores.main, "scores", settings, given)

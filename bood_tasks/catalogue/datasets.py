@@ -27,7 +27,7 @@ class Entry(Published):
     """
 
     title: str
-    family: Literal["cifar", "svhn", "tree", "pictures", "npy", "samples"]
+    family: Literal["cifar", "svhn", "idx", "tree", "pictures", "npy", "samples"]
     layout: str
     published_at: str
     counts: Mapping[str, int | None]
@@ -60,9 +60,17 @@ class Entry(Published):
         return self.root_in(folder) is not None
 
 
-def _ood(title: str, layout: str, published_at: str, count: int | None, *roots: str) -> Entry:
+def _ood(
+    title: str,
+    layout: str,
+    published_at: str,
+    count: int | None,
+    *roots: str,
+    fetched: bool = False,
+) -> Entry:
     return Entry(
-        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, "")
+        title, "pictures", layout, published_at, {"test": count}, roots=(*roots, ""),
+        downloadable=fetched,
     )  # fmt: skip
 
 
@@ -121,6 +129,16 @@ CATALOGUE = {
         files=("test_32x32.mat",),
         downloadable=True,
     ),
+    "mnist": Entry(
+        "MNIST",
+        "idx",
+        "t10k-images-idx3-ubyte.gz",
+        "http://yann.lecun.com/exdb/mnist",
+        {"test": 10_000},
+        roots=("MNIST/raw", ""),
+        files=("t10k-images-idx3-ubyte.gz",),
+        downloadable=True,
+    ),
     "places365": _ood(
         "Places365",
         "the pictures of the subset you use (names differ: val_256, test_256, 10,000 of them)",
@@ -129,6 +147,7 @@ CATALOGUE = {
         "val_256",
         "test_256",
         "places365_standard/val",
+        fetched=True,  # val_256, 36,500 pictures
     ),
     "lsun_c": _ood("LSUN (crop)", "test/*.png", _ODIN, 10_000, "LSUN", "test"),
     "lsun_r": _ood("LSUN (resize)", "test/*.png", _ODIN, 10_000, "LSUN_resize", "test"),
@@ -164,6 +183,22 @@ CATALOGUE = {
     "tinyimagenet_crop": _ood("TinyImageNet (crop)", "test/*.png", _ODIN, 10_000, "Imagenet"),
     "tinyimagenet_resize": _ood(
         "TinyImageNet (resize)", "test/*.png", _ODIN, 10_000, "Imagenet_resize"
+    ),
+    "tinyimagenet": Entry(  # natural outliers
+        "Tiny ImageNet's training pictures",
+        "pictures",
+        "tiny-imagenet-200/train/<WordNet id>/images/*.JPEG",
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        {"test": 100_000},
+        classes=200,
+        roots=("tiny-imagenet-200/train", "train", ""),
+        downloadable=True,
+        sources={  # the checksum is Avalanche's (benchmarks/datasets/tiny_imagenet)
+            "tiny-imagenet-200.zip": (
+                "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                "90528d7ca1a48142e341f4ef8d21d0de",
+            )
+        },
     ),
     "imagenet_a": _ood(
         "ImageNet-A",

@@ -85,6 +85,11 @@ PRODUCTS = {
     "report": Product(".", ("report",)),
 }  # fmt: skip
 
+CURVES = {  # BOOD's figures of sweeps: the settings that each shows together
+    "figure5": ("distances.step_size", "ood_features.extra_steps"),
+    "figure6": ("ood_features.rate", "detector.ood_weight", "distances.max_steps"),
+}
+
 
 def targets() -> dict[str, list[str]]:
     """Return the kinds of product that each target of the workflow asks for."""

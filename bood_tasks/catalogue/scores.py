@@ -4,7 +4,9 @@ A score is a function of what a trained detector leaves: a post-hoc one of any d
 or of moved pictures, or a method's own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bood_tasks.catalogue.methods import CONFIDENCE, METHODS, MethodEntry
 
@@ -18,8 +20,9 @@ class ScoreEntry:
     `module`: its module in scoring/posthoc; empty for a method's own.
     `settings`: it has a section of its name in `scoring`.
     `fits`: it is fitted to the training split's outputs.
-    `gradients`: it passes over the pictures again, to move them along a gradient.
-    `validated`: something of it is chosen on the validation sets.
+    `gradients`: it passes over the pictures again, to move them along a gradient by its
+    `magnitudes`; one that is fitted, only if these are not all 0 (`moves`).
+    `validated`: something of it is chosen on the validation sets: of several magnitudes one.
     `linear`: it reads the last layer, which must be linear.
     `method`: the training module that alone has it; empty: all have.
     `output`: the output of that module that is the score.
@@ -42,7 +45,10 @@ SCORES = {
     "odin": ScoreEntry(
         "ODIN", "Liang et al. 2018", "odin", settings=True, gradients=True, validated=True
     ),
-    "mahalanobis": ScoreEntry("Mahalanobis", "Lee et al. 2018b", "mahalanobis", fits=True),
+    "mahalanobis": ScoreEntry(
+        "Mahalanobis", "Lee et al. 2018b", "mahalanobis", settings=True, fits=True, gradients=True,
+        validated=True,
+    ),
     "mahalanobis_ensemble": ScoreEntry(
         "Mahalanobis, all stages", "Lee et al. 2018b", "mahalanobis", fits=True, validated=True
     ),
@@ -51,7 +57,7 @@ SCORES = {
     "vim": ScoreEntry("ViM", "Wang et al. 2022", "vim", settings=True, fits=True, linear=True),
     "react": ScoreEntry("ReAct", "Sun et al. 2021", "react", settings=True, fits=True, linear=True),
     "dice": ScoreEntry("DICE", "Sun & Li 2022", "dice", settings=True, fits=True, linear=True),
-}
+}  # fmt: skip
 for _method in METHODS.values():
     if _method.own_score:
         _moved = _method.own_score == CONFIDENCE  # by `scoring.<name>.magnitudes`
@@ -59,6 +65,23 @@ for _method in METHODS.values():
             _method.title, _method.paper, settings=_moved, gradients=_moved,
             method=_method.module, output="" if _moved else _method.own_score,
         )  # fmt: skip
+        if _moved:
+            SCORES[f"{_method.module}_unperturbed"] = ScoreEntry(
+                f"{_method.title}, unperturbed", _method.paper,
+                method=_method.module, output=CONFIDENCE,
+            )  # fmt: skip
+
+
+def moves(score: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a score with these settings passes over the pictures again, along a gradient."""
+    entry = SCORES[score]
+    return entry.gradients and (not entry.fits or any(settings.get("magnitudes", ())))
+
+
+def chooses(score: str, settings: Mapping[str, Any]) -> bool:
+    """Whether something of a score with these settings is chosen on the validation sets."""
+    entry = SCORES[score]
+    return entry.validated and (not entry.gradients or len(settings["magnitudes"]) > 1)
 
 
 def why_unfit(method: MethodEntry, score: str) -> str:

@@ -1,7 +1,8 @@
 """Checks over several settings: they refuse, and change nothing."""
 
+from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
-from bood_tasks.catalogue.scores import SCORES, why_unfit
+from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
@@ -79,6 +80,15 @@ def _check_datasets(config: Config) -> None:
             f"validation must be empty while datasets.{config.id}.validation_per_class is 0: "
             f"{', '.join(config.validation)} would have no ID pictures beside them; hold some out"
         )
+    for name in {*config.test, *config.validation, *config.control}:
+        item = config.datasets[name]
+        if item.kind == "corrupted":
+            held_out = getattr(config.datasets[item.of], "validation_per_class", 1)
+            if not held_out:
+                raise ValueError(
+                    f"datasets.{name}.of must name a data set with pictures held out, which are "
+                    f"corrupted, got {item.of!r} with validation_per_class 0; hold some out"
+                )
     texts = is_text(config.datasets[config.id])
     named = {"test": config.test, "validation": config.validation, "control": config.control}
     for name, row in config.rows.items():
@@ -92,6 +102,12 @@ def _check_datasets(config: Config) -> None:
                     f"{setting} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
                     f"which holds {words[1]}"
                 )
+
+
+def _settings_of(config: Config, name: str, score: str) -> dict:
+    """Return the settings of a row's score, its own overrides applied; {} if it has none."""
+    section = getattr(config.for_row(name).scoring, score, None)
+    return section.model_dump() if section else {}
 
 
 def _check_words(config: Config, name: str) -> None:
@@ -128,19 +144,36 @@ def _check_scores(config: Config, name: str) -> None:
     if texts and not entry.texts:
         raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
     for score in row.scores:
+        settings = _settings_of(config, name, score)
         why = why_unfit(entry, score)
-        if texts and SCORES[score].gradients:
+        if texts and moves(score, settings):
             why = "it moves pictures along a gradient"
         if why:
             raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
-        moved = SCORES[score].gradients
-        chooses = not moved or len(getattr(config.scoring, score).magnitudes) > 1
-        if SCORES[score].validated and chooses and not config.validation:
+        _require_choice_on_id(config, name, score)
+        if chooses(score, settings) and not config.validation:
+            moved = SCORES[score].gradients
             cure = f"; or give scoring.{score}.magnitudes one number" if moved else ""
             raise ValueError(
                 f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
                 f"name some under `validation`{cure}"
             )
+
+
+def _require_choice_on_id(config: Config, name: str, score: str) -> None:
+    """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
+    there."""
+    entry = SCORES[score]
+    if not entry.gradients or entry.validated:
+        return
+    magnitudes = getattr(config.for_row(name).scoring, score).magnitudes
+    held_out = getattr(config.datasets[config.id], "validation_per_class", 1)
+    if len(magnitudes) > 1 and not held_out:
+        raise ValueError(
+            f"scoring.{score}.magnitudes must be one number for row {name} while "
+            f"datasets.{config.id}.validation_per_class is 0, got {len(magnitudes)}: the one taken "
+            "is chosen on ID validation pictures; write one, or hold some pictures out"
+        )
 
 
 def check_row(config: Config, name: str) -> None:
@@ -170,8 +203,9 @@ def check_row(config: Config, name: str) -> None:
     section, pictures = config.method(name).section, per_class(config.datasets[config.id])
     settings = getattr(changed.detector, section) if section else None
     if isinstance(settings, Queued) and pictures:
+        shown = pictures * views(changed.detector.augment)
         _require_full_queue(
-            settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=pictures
+            settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=shown
         )
     while (start := changed.detector.start) is not None:
         if start not in config.rows:

@@ -75,6 +75,10 @@ class PublishedDataset(Section):
         description="Number of pictures of each class held out for validation, from the end "
         "of the training pictures.",
     )
+    test_count: Count | None = Field(
+        None,
+        description="Number of test pictures, drawn at random, always the same ones; null = all.",
+    )
     max_unreadable: Natural = Field(
         0, description="Number of damaged pictures that may be left out before the set is refused."
     )

@@ -59,37 +59,47 @@ class Vos(Queued):
 
 
 class Npos(Queued):
-    """Settings of the method npos: outliers beside the embeddings of lowest density (Tao et al.
-    2023)."""
+    """Settings of the method npos: outliers beside the features of lowest density (Tao et al.
+    2023). The defaults are those of the authors' CIFAR-100 script."""
 
     embedding: Count = Field(128, description="Dimension of CIDER's embedding.")
     temperature: Positive = Field(
         0.1, description="Temperature of the compactness and dispersion losses."
     )
     prototype_momentum: Share = Field(
-        0.95, description="Momentum of the class prototypes' moving average, in (0, 1]."
+        0.5, description="Momentum of the class prototypes' moving average, in (0, 1]."
     )
     dispersion_weight: NonNegative = Field(
         0.5, description="Weight of the dispersion loss beside the compactness loss."
     )
     neighbours: Count = Field(
-        100,
+        300,
         description="The k of the distance to the k-th neighbour, by which the outermost are "
         "found.",
     )
-    boundary: Count = Field(50, description="Number of outermost embeddings of each class.")
+    boundary: Count = Field(200, description="Number of outermost features of each class.")
     points: Count = Field(
         2,
-        description="Number of outermost embeddings per class from which outliers are drawn "
-        "at every step.",
+        description="Number of outermost features per class from which outliers are drawn at "
+        "every step.",
     )
     candidates: Count = Field(
         600, description="Number of Gaussian steps from each of these points."
     )
-    sigma: Positive = Field(0.1, description="Standard deviation of the Gaussian steps.")
-    outlier_weight: NonNegative = Field(
-        0.1, description="Weight of the loss that tells ID embeddings and outliers apart."
+    kept: Count = Field(
+        200,
+        description="Number of candidates of each point that become outliers, those farthest "
+        "from their k-th neighbour.",
     )
+    sigma: Positive = Field(
+        0.1,
+        description="Standard deviation of the Gaussian steps, in units of the penultimate "
+        "features, which are not normalised.",
+    )
+    outlier_weight: NonNegative = Field(
+        0.1, description="Weight of the loss by which phi tells ID features and outliers apart."
+    )
+    phi_lr: Positive = Field(1.0, description="Learning rate of phi, as a multiple of detector.lr.")
 
 
 class OutlierExposure(Section):

@@ -13,10 +13,12 @@ class Training(Section):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="Number format of the passes in training."
     )
-    augment: Literal["shift", "resized_crop", "none"] = Field(
+    augment: Literal["shift", "resized_crop", "contrastive", "none"] = Field(
         "shift",
         description="Random crops in training: shift = of the padded picture, resized_crop = "
-        "of a random part, resized, none = the centre, as in testing.",
+        "of a random part, resized, contrastive = two such views of each ID picture, each 20-100 % "
+        "of its area, in changed colours, some grey (CIDER, NPOS), none = the centre, as in "
+        "testing.",
     )
 
     depth: Count = Field(

@@ -22,9 +22,10 @@ from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.datasets.derived import derive, make_noise
 from bood_tasks.datasets.download import download
-from bood_tasks.datasets.pictures import Rows, read_picture
+from bood_tasks.datasets.pictures import Rows, read_picture, some_of
 from bood_tasks.datasets.read_arrays import (
     read_digits,
+    read_idx,
     read_npy,
     read_npz,
     read_samples,
@@ -58,16 +59,20 @@ def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], li
         raise FileNotFoundError(entry.missing(settings["name"], folder))
     match entry.family:
         case "cifar":
-            return read_cifar(root, settings)
+            splits, classes = read_cifar(root, settings)
         case "svhn":
-            return read_svhn(root, settings)
+            splits, classes = read_svhn(root, settings)
         case "tree":
-            return read_tree(root, settings)
+            splits, classes = read_tree(root, settings)
+        case "idx":
+            splits, classes = read_idx(root / entry.files[0])
         case "npy":
-            return read_npy(root / entry.files[0])
+            splits, classes = read_npy(root / entry.files[0])
         case "samples":
-            return read_samples(root / entry.files[0])
-    return read_pictures(root)
+            splits, classes = read_samples(root / entry.files[0])
+        case "pictures":
+            splits, classes = read_pictures(root)
+    return splits | {"test": some_of(splits["test"], settings.get("test_count"))}, classes
 
 
 def open_dataset(

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bood_tasks.catalogue.corpora import ALL_PUBLISHED
+from bood_tasks.catalogue.datasets import CATALOGUE
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 def _files(kind: str) -> Iterator[tuple[str, str | None, str]]:
@@ -26,6 +29,14 @@ def _files(kind: str) -> Iterator[tuple[str, str | None, str]]:
             yield datasets.CIFAR100.url, None, datasets.CIFAR100.tgz_md5
         case "dtd":
             yield datasets.DTD._URL, None, datasets.DTD._MD5
+        case "mnist":
+            name, checksum = next(
+                item for item in datasets.MNIST.resources if item[0] in CATALOGUE[kind].files
+            )
+            yield f"{datasets.MNIST.mirrors[0]}{name}", None, checksum
+        case "places365":
+            name, checksum = datasets.Places365._IMAGES_META["val", True]  # 256 pixels
+            yield f"{datasets.Places365._BASE_URL}{name}", None, checksum
 
 
 def download(kind: str, folder: Path) -> None:
@@ -37,7 +48,7 @@ def download(kind: str, folder: Path) -> None:
 
     print(f"fetching {ALL_PUBLISHED[kind].title} into {folder}", flush=True)
     for address, name, checksum in _files(kind):
-        if (name or address).endswith((".zip", ".tar.gz", ".tgz")):
+        if (name or address).endswith(ARCHIVES):
             download_and_extract_archive(address, str(folder), filename=name, md5=checksum)
         else:
             download_url(address, str(folder), name, checksum)

@@ -8,6 +8,8 @@ import numpy as np
 import PIL.Image
 from jaxtyping import Int64, UInt8
 
+from bood_tasks.jobs import seeds
+
 KERNELS = {
     "bilinear": PIL.Image.Resampling.BILINEAR,
     "bicubic": PIL.Image.Resampling.BICUBIC,
@@ -107,6 +109,15 @@ def hold_out(
     if held:
         splits["validation"] = rows.pick(np.sort(np.concatenate(validation)))
     return splits
+
+
+def some_of(rows: Rows, count: int | None) -> Rows:
+    """Return `count` rows drawn at random, always the same ones, in their order; all of them for
+    None or where there are no more."""
+    if count is None or count >= len(rows.labels):
+        return rows
+    order = seeds.generator(0, "dataset", "test_count").permutation(len(rows.labels))
+    return rows.pick(np.sort(order[:count]))
 
 
 def fit_picture(

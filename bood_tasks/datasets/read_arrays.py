@@ -1,5 +1,7 @@
-"""Data sets that are published as arrays: .npz, .mat (SVHN), .npy, and scikit-learn's digits."""
+"""Data sets that are published as arrays: .npz, .mat (SVHN), idx (MNIST), .npy, and scikit-learn's
+digits."""
 
+import gzip
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -86,6 +88,23 @@ def read_svhn(root: Path, settings: Mapping) -> tuple[dict[str, Rows], list[str]
     if (root / "train_32x32.mat").is_file():
         splits = hold_out(load("train"), classes, settings)
     return splits | {"test": load("test")}, classes
+
+
+def read_idx(file: Path) -> tuple[dict[str, Rows], list[str]]:
+    """Return the pictures of MNIST's format, gzipped: a header of big-endian numbers (2051, then
+    n, h, w) and uint8 [n, h, w]; labels lie in another file, which is not read.
+
+    Raises ValueError for another header, or another number of pixels than it says.
+    """
+    try:
+        content = gzip.decompress(file.read_bytes())
+        magic, *shape = np.frombuffer(content[:16], ">u4").tolist()
+        if (magic, len(shape)) != (2051, 3):
+            raise ValueError(f"it begins with {magic}, not 2051")
+        images = np.frombuffer(content[16:], np.uint8).reshape(shape)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} must be a gzipped idx file: {error}; copy it again") from error
+    return {"test": rows_of(images, np.zeros(len(images)), file.name)}, [file.name.split(".")[0]]
 
 
 def read_npy(file: Path) -> tuple[dict[str, Rows], list[str]]:

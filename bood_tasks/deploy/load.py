@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bood_tasks.artifacts.outside import content_digest
-from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.catalogue.scores import moves
 from bood_tasks.datasets.pictures import Given, Pictures, read_picture, rows_given
 from bood_tasks.deploy.lineage import Lineage, trace
 from bood_tasks.detectors.method import Method
@@ -47,8 +47,9 @@ class ScoredNetwork(nn.Module):
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b v"]]:
         """Return the scores and the class logits of network input."""
         given, name = self.model.outputs(x), self.settings["score"]
-        if SCORES[name].gradients:
-            score = of_pictures(self.model, x, self.settings, [self.magnitude])[:, 0]
+        if moves(name, self.settings):
+            magnitudes = [self.magnitude]
+            score = of_pictures(self.model, x, self.settings, magnitudes, self.state)[:, 0]
         else:
             score = of_outputs(name, given, self.state)
         return score, given["logits"]

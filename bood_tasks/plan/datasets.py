@@ -36,6 +36,8 @@ def dataset(config: Config, name: str) -> Spec:
     inputs, source = {}, ""
     if item.kind in CATALOGUE:
         del settings["path"]
+        if settings["test_count"] is None:  # a set that is not cut keeps its identity
+            del settings["test_count"]
         settings["edition"] = CATALOGUE[item.kind].edition
         return Spec("dataset", readable(name), settings, source=str(published_folder(config, name)))
     outside = {"npz": "file", "folder": "path"}.get(item.kind)

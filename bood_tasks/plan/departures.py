@@ -97,12 +97,19 @@ def value_of(config: Config, setting: str) -> object:
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
+@cache
+def _parsed(text: str) -> str:
+    return to_json(yaml.safe_load(text))
+
+
 def alike(value: object, text: str) -> bool:
     """Whether a setting has the value that a text of settings.csv says, 2 being 2.0."""
-    return to_json(value) == to_json(yaml.safe_load(text))
+    return to_json(value) == _parsed(text)
 
 
 def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):

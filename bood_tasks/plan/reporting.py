@@ -191,16 +191,14 @@ def products(config: Config) -> dict[str, Spec]:
         return {kind: spec for kind, spec in of_texts(config).items() if spec}
     pixels, texts = pixel_statistics(config), config.of_texts()
     results = metrics(config, config.id, config.rows, pixels=pixels)
-    chosen = notes(config, config.rows)
+    settings = {
+        "notes": notes(config, config.rows),
+        "departures": _unlike_published(_each(config), "tables"),
+    }
     found = {
         "metrics": results,
         **{
-            kind: Spec(
-                kind,
-                readable(config.id),
-                {"notes": chosen, "departures": _unlike_published(_each(config), kind)},
-                {"metrics": results},
-            )
+            kind: Spec(kind, readable(config.id), settings, {"metrics": results})
             for kind, product in PRODUCTS.items()
             if product.from_metrics
         },

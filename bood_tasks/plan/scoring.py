@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.catalogue.scores import SCORES, chooses, moves
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
@@ -69,15 +69,16 @@ def scores(config: Config, row: str, seed: int, score: str) -> Spec:
     settings: dict = {"score": score, "id": config.id}
     if entry.settings:
         settings |= getattr(own.scoring, score).model_dump()
-    if entry.validated:
+    if chooses(score, settings):
         settings["validation"] = config.validation
     if entry.fits:
         inputs["training"] = outputs(config, row, seed, training=True)
     source = ""
-    if entry.linear or entry.gradients:
+    moved = moves(score, settings)
+    if entry.linear or moved:
         inputs["detector"] = found.inputs["detector"]
         source = method_file(inputs["detector"])
-    if entry.gradients:
+    if moved:
         inputs["datasets"] = found.inputs["datasets"]
         settings |= {"datasets": found.settings["datasets"], "crop": config.image.crop}
     return Spec("scores", readable(found.name, score), settings, inputs, source)

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from bood_tasks.artifacts.spec import Spec
+from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.networks.flops import (
@@ -112,7 +113,7 @@ class Sizes:
             case "dataset" | "tokens":
                 return _total(self.splits(spec).values())
             case "encoder":
-                return _times(self.splits(spec.inputs["dataset"])["train"], settings["epochs"])
+                return _times(self._id_shown(spec), settings["epochs"])
             case "detector":
                 return _times(self._shown(spec), settings["epochs"])
             case "features" | "distances":
@@ -147,15 +148,18 @@ class Sizes:
             return self.splits(spec).get("test")
         return self.items(spec)
 
+    def _id_shown(self, trained: Spec) -> int | None:
+        """Return how many ID items an epoch of training shows: every one in each of its views."""
+        rows = self.splits(trained.inputs["dataset"])["train"]
+        return _times(rows, views(trained.settings.get("augment", "")))
+
     def _shown(self, detector: Spec) -> int | None:
         """Return how many items an epoch of training shows: ID and outliers."""
         rows = self.splits(detector.inputs["dataset"])["train"]
         others = [self._outliers(item) for item in detector.inputs.get("outliers", ())]
-        if not others:
-            return rows
         if detector.settings.get("mixing") != "shuffled":  # as many outliers as ID in every batch
-            return _times(2, rows)
-        return _total([rows, *others])
+            others = [rows] if others else []
+        return _total([self._id_shown(detector), *others])
 
     def forward(self, network: Spec, data: Spec) -> float | None:
         """Return the operations of a classifier on one sample of a data set."""
@@ -260,4 +264,7 @@ def _published(kind: str, settings: Mapping) -> Splits:
             counts |= {"train": counts["train"] - held, "validation": held}
         if settings["train_per_class"]:
             counts["train"] = min(counts["train"], settings["train_per_class"] * entry.classes)
+    limit = settings.get("test_count")
+    if limit:
+        counts["test"] = min(counts["test"] or limit, limit)
     return counts

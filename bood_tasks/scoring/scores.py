@@ -21,6 +21,7 @@ from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.scoring.posthoc.base import Outputs, State
+from bood_tasks.scoring.posthoc.mahalanobis import nearness
 from bood_tasks.scoring.posthoc.odin import (
     choose_magnitude,
     confidences,
@@ -55,11 +56,17 @@ def of_outputs(name: str, given: Mapping[str, Tensor], state: State) -> Tensor:
 
 
 def of_pictures(
-    model: Method, x: Float[Tensor, "b 3 h w"], settings: Mapping, magnitudes: Sequence[float]
+    model: Method,
+    x: Float[Tensor, "b 3 h w"],
+    settings: Mapping,
+    magnitudes: Sequence[float],
+    state: State,
 ) -> Float[Tensor, "b m"]:
     """Return a score of network input moved along the gradient by each magnitude."""
     if SCORES[settings["score"]].method:
         return confidences(model.confidence, x, magnitudes)
+    if SCORES[settings["score"]].fits:
+        return confidences(lambda x: nearness(model.outputs(x)["features"], state), x, magnitudes)
     return odin(model, x, temperature=settings["temperature"], magnitudes=magnitudes)
 
 
@@ -79,18 +86,18 @@ def fit(job: Job, device: str) -> State:
     settings = {
         key: value
         for key, value in job.settings.items()
-        if key not in ("score", "id", "validation")
+        if key not in ("score", "id", "validation", "magnitudes", "datasets", "crop")
     }
     state: State = {}
     if "training" in job.inputs:
         head = None
-        if "detector" in job.inputs:
+        if SCORES[name].linear:
             from bood_tasks.detectors.model import load_model
 
             head = load_model(job.inputs["detector"], device, job.source).network.head
         given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
         state = score_named(name).fit(as_outputs(given, head), **settings)
-    if SCORES[name].validated:
+    if SCORES[name].validated and not SCORES[name].gradients:
 
         def read(part: str) -> Outputs:
             return as_outputs(read_outputs(outputs, part, device))
@@ -101,8 +108,11 @@ def fit(job: Job, device: str) -> State:
     return state
 
 
-def by_gradient(job: Job, device: str) -> tuple[Found, dict]:
-    """Return the scores of pictures moved along the gradient, and the magnitude chosen."""
+def by_gradient(job: Job, device: str, state: State) -> tuple[Found, dict]:
+    """Return the scores of pictures moved along the gradient, and the magnitude chosen.
+
+    `state` is what the score has fitted, empty if it fits nothing.
+    """
     from bood_tasks.detectors.model import load_model  # here: other scores need no network
     from bood_tasks.scoring.outputs import splits
     from bood_tasks.training.predict import predict
@@ -113,7 +123,7 @@ def by_gradient(job: Job, device: str) -> tuple[Found, dict]:
 
     def over(part: str, sizes: list[float]) -> Tensor:
         return predict(
-            lambda x: of_pictures(model, x, settings, sizes), pictures[part],
+            lambda x: of_pictures(model, x, settings, sizes, state), pictures[part],
             batch_size=inference_batch(), device=device, crop=settings["crop"],
         )  # fmt: skip
 
@@ -137,12 +147,11 @@ def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, outputs, name = pick_device(), job.inputs["outputs"], job.settings["score"]
     chosen: dict = {}
-    state: State = {}
     with job.draft() as draft:
+        state = fit(job, device)
         if "datasets" in job.inputs:
-            found, chosen = by_gradient(job, device)
+            found, chosen = by_gradient(job, device, state)
         else:
-            state = fit(job, device)
             found = {
                 part: of_outputs(name, read_outputs(outputs, part, device), state).cpu().numpy()
                 for part in outputs.rows

@@ -1,4 +1,4 @@
-"""Random crops and mirror images, made on the device where the pictures are.
+"""Random crops, colours and mirror images, made on the device where the pictures are.
 
 Random numbers come from the caller's CPU generator: the same pictures on every device.
 """
@@ -7,10 +7,14 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a resized crop, as Inception's
+CONTRASTIVE_AREA = (0.2, 1.0)  # this and the next two as SimCLR, CIDER and NPOS for CIFAR
+FACTOR, TURN = 0.4, 0.1  # of brightness, contrast and saturation; of hue, in circles
+JITTERED, GREYED = 0.8, 0.2  # shares of the pictures
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 Pixels = UInt8[Tensor, "n 3 h w"]
 Cropped = UInt8[Tensor, "n 3 s s"]
 
@@ -46,18 +50,21 @@ def shift(images: Pixels, crop: int | None, padding: int, rng: torch.Generator) 
     return padded[which, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def resized_crop(images: Pixels, crop: int, rng: torch.Generator) -> Cropped:
+def resized_crop(
+    images: Pixels, crop: int, rng: torch.Generator, *, area: tuple[float, float] = AREA
+) -> Cropped:
     """Return random parts of the pictures, each resized to crop x crop, bilinear.
 
-    Area 8-100 % of the picture, aspect ratio 3/4-4/3 (log-uniform), clipped to the picture. Not
-    antialiased: the largest part is size / crop (256 / 224: 1.14) times the result.
+    `area`: range of a part's share of its picture, uniform; aspect ratio 3/4-4/3 (log-uniform);
+    clipped to the picture. Not antialiased: the largest part is size / crop (256 / 224: 1.14)
+    times the result.
     """
     count = len(images)
     draws = torch.rand(4, count, generator=rng)
-    area = AREA[0] + (AREA[1] - AREA[0]) * draws[0]
+    share = area[0] + (area[1] - area[0]) * draws[0]
     low, high = map(math.log, RATIO)
     ratio = (low + (high - low) * draws[1]).exp()
-    width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    width, height = (share * ratio).sqrt().clamp(max=1), (share / ratio).sqrt().clamp(max=1)
     # affine_grid: x' = width x + left, in [-1, 1] over the picture
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0], theta[:, 0, 2] = width, (1 - width) * (2 * draws[2] - 1)
@@ -68,6 +75,66 @@ def resized_crop(images: Pixels, crop: int, rng: torch.Generator) -> Cropped:
         images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     return parts.round_().to(torch.uint8)
+
+
+def grey(colours: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Return the luma of colours."""
+    weights = to_device(torch.tensor(LUMA), colours.device)
+    return (colours * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def turned(
+    colours: Float[Tensor, "n 3 h w"], by: Float[Tensor, "n 1 1 1"]
+) -> Float[Tensor, "n 3 h w"]:
+    """Return colours in [0, 1] with their hue turned by a share of the circle (HSV)."""
+    value, least = colours.amax(1, keepdim=True), colours.amin(1, keepdim=True)
+    chroma = value - least
+    red, green, blue = (colours / chroma.clamp_min(1e-12)).split(1, 1)
+    hue = torch.where(
+        value == colours[:, :1],
+        green - blue,
+        torch.where(value == colours[:, 1:2], 2 + blue - red, 4 + red - green),
+    )
+    sector = hue + 6 * by + to_device(torch.tensor([5.0, 3.0, 1.0]), colours.device)[:, None, None]
+    sector = sector.remainder(6)
+    return value - chroma * torch.minimum(sector, 4 - sector).clamp(0, 1)
+
+
+def jittered(
+    colours: Float[Tensor, "n 3 h w"],
+    factors: Float[Tensor, "3 n 1 1 1"],
+    turn: Float[Tensor, "n 1 1 1"],
+    order: list[int],
+) -> Float[Tensor, "n 3 h w"]:
+    """Return colours in [0, 1] of changed brightness (0), contrast (1), saturation (2) and hue (3),
+    one after the other in an `order`, by the factors of the first three and a turn."""
+    for which in order:
+        if which == 3:
+            colours = turned(colours, turn)
+            continue
+        towards = torch.zeros_like(colours) if which == 0 else grey(colours)
+        if which == 1:
+            towards = towards.mean((1, 2, 3), keepdim=True)
+        colours = (towards + factors[which] * (colours - towards)).clamp(0, 1)
+    return colours
+
+
+def colour_jitter(images: Pixels, rng: torch.Generator) -> Pixels:
+    """Return the pictures, 80 % of them with other colours and then 20 % of them grey.
+
+    Brightness, contrast and saturation change by factors of .6-1.4, hue by a tenth of the circle
+    to either side, uniformly; their order is drawn once a call (torchvision: for each picture).
+    """
+    count = len(images)
+    draws = torch.rand(6, count, 1, 1, 1, generator=rng)
+    order = torch.randperm(4, generator=rng).tolist()
+    draws = to_device(draws, images.device)
+    colours = images.float() / 255
+    factors, turn = 1 + FACTOR * (2 * draws[:3] - 1), TURN * (2 * draws[3] - 1)
+    changed = jittered(colours, factors, turn, order)
+    colours = torch.where(draws[4] < JITTERED, changed, colours)
+    colours = torch.where(draws[5] < GREYED, grey(colours), colours)
+    return (255 * colours).round_().to(torch.uint8)
 
 
 def mirror(images: Pixels, rng: torch.Generator) -> Pixels:

@@ -16,14 +16,17 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from bood_tasks.catalogue.augmentations import views
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import compiles
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import (
+    CONTRASTIVE_AREA,
     Cropped,
     Pixels,
     centre_crop,
+    colour_jitter,
     mirror,
     resized_crop,
     shift,
@@ -48,13 +51,17 @@ Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
 
 
 def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
-    """Return images cropped and mirrored, as the recipe says."""
+    """Return images cropped, recoloured and mirrored at random, as the recipe says."""
     match recipe.augment:
+        case "contrastive":
+            side = recipe.crop or images.shape[2]
+            images = resized_crop(images, side, rng, area=CONTRASTIVE_AREA)
+            images = colour_jitter(images, rng)
         case "resized_crop":
             images = resized_crop(images, recipe.crop, rng)
         case "none":
             images = centre_crop(images, recipe.crop)
-        case _:
+        case "shift":
             images = shift(images, recipe.crop, recipe.crop_padding, rng)
     return mirror(images, rng) if recipe.flip else images
 
@@ -115,10 +122,11 @@ def fit(
     All optimisers step on the one loss. `loss(model, x, y, step)` gets x [b + o, 3, h, w], or
     tokens [b + o, l], with the b ID rows first, then o outliers, and returns named terms of which
     "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `outliers`: sources,
-    each with its share of the outliers shown (mixing.py has the order). In the folder `snapshots`
-    the weights after every epoch are kept, `01.safetensors` and so on. Raises ValueError for a
-    loss that is not finite, and for a batch that the GPU cannot hold: its size is part of the
-    recipe.
+    each with its share of the outliers shown (mixing.py has the order). Where the augmentation has
+    two views, each ID row of a step stands there twice, each time augmented on its own. In the
+    folder `snapshots` the weights after every epoch are kept, `01.safetensors` and so on. Raises
+    ValueError for a loss that is not finite, and for a batch that the GPU cannot hold: its size is
+    part of the recipe.
     """
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"
@@ -132,7 +140,7 @@ def fit(
     per_epoch, steps = order.per_epoch, order.per_epoch * recipe.epochs
     steps = min(steps, recipe.steps or steps)
     first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers)
-    record = _Recorder(stage, curve, recipe.lr)
+    record, copies = _Recorder(stage, curve, recipe.lr), views(recipe.augment)
     step_loss = compiled(loss, device, dynamic=recipe.mixing == "shuffled")
     labels = labels.to(device)
     sources = [images, *(rows for rows, _ in outliers)]
@@ -146,7 +154,9 @@ def fit(
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
             x = in_one([next(batch) for batch in batches])
-            y = labels[to_device(torch.from_numpy(rows), device)]
+            if copies > 1:
+                x = torch.cat([*[x[: len(rows)]] * (copies - 1), x])
+            y = labels[to_device(torch.from_numpy(rows), device)].repeat(copies)
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
                 group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)

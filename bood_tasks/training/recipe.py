@@ -25,7 +25,7 @@ class Recipe:
     weight_decay: float
     crop_padding: int
     flip: bool
-    clip_norm: float | None
+    clip_norm: float | None  # None: not clipped
     precision: str = "fp32"
     augment: str = "shift"
     crop: int | None = None

@@ -38,7 +38,8 @@ def test_the_four_presets_of_the_papers_are_here():
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_plans_without_data_or_weights(path):
     plan = plan_of(path.stem)
-    assert {"images", "detector", "report"} <= {spec.stage for spec in plan.specs.values()}
+    needs = {"detector", "report"} | ({"images"} if path.stem != "cifar10-laptop" else set())
+    assert needs <= {spec.stage for spec in plan.specs.values()}
 
 
 def test_cifar100_costs_by_hand():

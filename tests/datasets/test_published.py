@@ -1,7 +1,14 @@
 """Every published data set, in small files of its real layout on disk."""
 
+import gzip
+import hashlib
+import http.server
 import os
 import pickle
+import re
+import tarfile
+import threading
+from functools import partial
 
 import numpy as np
 import PIL.Image
@@ -10,6 +17,7 @@ import pytest
 from bood_tasks.artifacts.spec import Spec, to_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.datasets import download as downloading
 from bood_tasks.datasets.dataset import main, open_published
 from bood_tasks.datasets.pictures import read_picture
 from bood_tasks.datasets.read_cifar import unpickle_plain
@@ -204,6 +212,10 @@ LAYOUTS = {
     "ssb_hard": ["ssb_hard/n00470682/1.JPEG", "ssb_hard/n00470966/2.JPEG"],
     "tinyimagenet_crop": ["Imagenet/test/0.png", "Imagenet/test/1.png"],
     "tinyimagenet_resize": ["Imagenet_resize/test/0.png", "Imagenet_resize/test/1.png"],
+    "tinyimagenet": [
+        "tiny-imagenet-200/train/n01443537/images/a.JPEG",
+        "tiny-imagenet-200/train/n01629819/images/b.JPEG",
+    ],
     "imagenet_a": ["imagenet-a/n01498041/0.jpg", "imagenet-a/n01531178/1.jpg"],
     "imagenet_r": ["imagenet-r/n01443537/art_0.jpg", "imagenet-r/n01484850/art_1.jpg"],
     "imagenet_o": ["imagenet-o/n01443537/x.JPEG", "imagenet-o/n01704323/y.JPEG"],
@@ -228,6 +240,52 @@ def test_folder_data_sets_in_their_layout(tmp_path, kind, extracted):
     image = read_picture(rows, 1, size=32, fit="resize")
     assert image.shape == (32, 32, 3)
     assert image.std() > 10
+
+
+def idx(images):
+    header = np.array([2051, *images.shape], ">u4").tobytes()
+    return gzip.compress(header + images.tobytes())
+
+
+@pytest.mark.parametrize("below", ["", "MNIST/raw"])
+def test_mnist_is_read_from_its_gzipped_file(tmp_path, below):
+    images = RNG.integers(0, 256, (5, 28, 20), dtype=np.uint8)
+    (tmp_path / below).mkdir(parents=True, exist_ok=True)
+    (tmp_path / below / "t10k-images-idx3-ubyte.gz").write_bytes(idx(images))
+    splits, _ = open_published(tmp_path, settings_of("mnist"))
+    assert list(splits) == ["test"]
+    assert np.array_equal(splits["test"].read(4), images[4])
+    picture = read_picture(splits["test"], 0, size=32, fit="pad")
+    assert np.array_equal(picture[2:30, 6:26], np.repeat(images[0][..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b""), idx(RNG.integers(0, 9, (5, 4, 4), dtype=np.uint8))[:-9],
+     gzip.compress(np.array([2051, 5, 4, 4], ">u4").tobytes() + bytes(79)),
+     gzip.compress(np.array([2049, 5, 4, 4], ">u4").tobytes() + bytes(80))],
+)  # fmt: skip
+def test_mnist_damaged_is_named(tmp_path, content):
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte.gz must be a gzipped idx file"):
+        open_published(tmp_path, settings_of("mnist"))
+
+
+def test_test_count_takes_some_pictures_always_the_same(tmp_path):
+    images = RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(idx(images))
+
+    def taken(count):
+        splits, _ = open_published(tmp_path, settings_of("mnist", test_count=count))
+        rows = splits["test"]
+        assert all(np.array_equal(rows.read(i), images[k]) for i, k in enumerate(rows.index))
+        return rows.index.tolist()
+
+    assert taken(None) == taken(40) == taken(99) == list(range(40))
+    some = taken(10)
+    assert some == taken(10) == sorted(set(some))
+    assert len(some) == 10
+    assert some != list(range(10))  # not the first ones: files are often sorted by class
 
 
 def test_random_images_stay_on_disk(tmp_path):
@@ -267,8 +325,8 @@ def test_goes_samples_have_pytorch_oods_address_and_checksum():
 
 
 def test_every_published_data_set_is_tested_here():
-    tested = {"cifar10", "cifar100", "svhn", "imagenet100", "imagenet1k", "random_images"}
-    tested.add("cifar100_gan")
+    tested = {"cifar10", "cifar100", "svhn", "mnist", "imagenet100", "imagenet1k"}
+    tested |= {"random_images", "cifar100_gan"}
     assert set(CATALOGUE) == tested | set(LAYOUTS)
 
 
@@ -298,6 +356,53 @@ def test_nothing_is_fetched_unless_asked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("BOOD_RUN", '{"download": true}')
     assert len(open_published(tmp_path, settings_of("cifar100"))[1]) == 10
     assert fetched == ["cifar100"]
+
+
+FETCHED = sorted(kind for kind, entry in CATALOGUE.items() if entry.downloadable)
+
+
+@pytest.mark.parametrize("kind", FETCHED)
+def test_what_can_be_fetched_has_an_address_and_a_checksum(kind):
+    found = list(downloading._files(kind))
+    assert found
+    for address, name, checksum in found:
+        assert re.fullmatch(r"https?://\S+", address)
+        assert re.fullmatch(r"[0-9a-f]{32}", checksum)
+        known = [*CATALOGUE[kind].files, *downloading.ARCHIVES]
+        assert (name or address).endswith((*known, ".mat"))
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """The address below which this machine serves the test's folder."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(handler.func, "log_message", lambda *_: None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_archive_is_checked_and_unpacked(tmp_path, monkeypatch, served):
+    pictures(tmp_path, ["val_256/Places365_val_00000001.jpg"])
+    archive = tmp_path / "val_256.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "val_256", "val_256")
+    checksum = hashlib.md5(archive.read_bytes()).hexdigest()
+
+    def fetch(md5):
+        file = (f"{served}/{archive.name}", None, md5)
+        monkeypatch.setattr(downloading, "_files", lambda kind: [file])
+        downloading.download("places365", tmp_path / "data")
+
+    with pytest.raises(RuntimeError, match="not found or corrupted"):
+        fetch("0" * 32)
+    assert not CATALOGUE["places365"].holds(tmp_path / "data")
+    fetch(checksum)
+    assert CATALOGUE["places365"].holds(tmp_path / "data")
 
 
 def test_published_data_set_through_the_command_line(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from bood_tasks.datasets.dataset import open_published
 from bood_tasks.datasets.pictures import fit_picture, read_picture
 from bood_tasks.datasets.read_texts import read_published
 from tests import published_files as files
-from tests.realdata import realdata
+from tests.realdata import needs_realdata
 from tests.workflow.small_presets import SMALL, used_kinds
 
 pytestmark = pytest.mark.long  # an archive of real pictures is read from its start alone
@@ -124,8 +124,8 @@ def test_corpora(tmp_path, kind):
         assert not [text for text in split.texts if "A heading" in text or "\t" in text]
 
 
+@needs_realdata
 def test_the_pictures_are_real():
-    realdata()
     images, labels = files.cifar_pictures("cifar10", "test", 50)
     means = images.reshape(len(images), -1, 3).mean(1)
     assert np.allclose(means.mean(0), [125.3, 123.0, 113.9], atol=8)  # CIFAR-10's own

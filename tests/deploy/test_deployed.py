@@ -19,7 +19,9 @@ from bood_tasks.deploy.load import own_method
 from tests import fake_artifacts, tiny_detector
 from tests.tiny_detector import CLASSES, IMAGE, Tiny, pictures
 
-METHOD_OF = {"godin": "godin", "vos": "vos", "npos": "npos"}  # all others: cross_entropy
+METHOD_OF = {  # all others: cross_entropy
+    name: entry.method for name, entry in SCORES.items() if entry.method
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,15 @@ def rows(path) -> list[dict]:
         return list(csv.DictReader(handle))
 
 
-@pytest.mark.parametrize("score", SCORES)
-def test_every_score_is_the_one_that_its_artifact_holds(tiny, score):
-    made = tiny.scores(METHOD_OF.get(score, "cross_entropy"), score)
+@pytest.mark.parametrize(
+    ("score", "more"),
+    [
+        *(pytest.param(score, {}, id=score) for score in SCORES),
+        pytest.param("mahalanobis", {"magnitudes": [0.02, 0.04]}, id="mahalanobis-moved"),
+    ],
+)
+def test_every_score_is_the_one_that_its_artifact_holds(tiny, score, more):
+    made = tiny.scores(METHOD_OF.get(score, "cross_entropy"), score, **more)
     detector = bood_tasks.load_detector(made.folder)
     for part in ("pets/test", "near/test"):
         found = detector(pictures(part))
@@ -64,6 +72,14 @@ def test_every_score_is_the_one_that_its_artifact_holds(tiny, score):
         logits = tiny.outputs(METHOD_OF.get(score, "cross_entropy"))[f"{part}/logits"][:]
         assert found.classes.tolist() == [CLASSES[k] for k in logits.argmax(1)]
     assert np.ptp(found.scores) > 0.01 * np.abs(found.scores).max()  # not one number for all
+
+
+def test_godin_without_a_step_is_its_unperturbed_score(tiny):
+    still, moved = (tiny.scores("godin", "godin", magnitudes=[size]) for size in (0.0, 0.1))
+    plain = tiny.scores("godin", "godin_unperturbed")
+    for part in ("pets/test", "near/test"):
+        np.testing.assert_allclose(plain[f"{part}/score"][:], still[f"{part}/score"][:], rtol=1e-4)
+    assert moved["pets/test/score"][:].mean() > plain["pets/test/score"][:].mean() + 0.01
 
 
 @pytest.mark.parametrize("tpr", [0.05, 0.5, 0.95, 20 / 21, 1])
@@ -107,7 +123,7 @@ def test_a_detectors_own_folder_takes_its_methods_first_score(tiny):
     for score in ("vos", "energy"):
         tiny.scores("vos", score)
     folder = tiny.detectors["vos"].folder
-    assert bood_tasks.load_detector(folder).score == "vos"
+    assert bood_tasks.load_detector(folder).score == "energy"
     assert bood_tasks.load_detector(folder, score="energy").score == "energy"
     with pytest.raises(ValueError, match=r"has no score msp; there are:\n  energy: .*\n  vos: "):
         bood_tasks.load_detector(folder, score="msp")

@@ -29,8 +29,8 @@ SETTINGS = {
     "vos": {"queue": 4, "candidates": 50, "selected": 2, "weight": 0.1, "start": 0.4},
     "npos": {
         "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
-        "queue": 4, "neighbours": 2, "boundary": 3, "points": 2, "candidates": 20, "sigma": 0.1,
-        "outlier_weight": 0.1, "start": 0.4,
+        "queue": 4, "neighbours": 2, "boundary": 3, "points": 2, "candidates": 20, "kept": 2,
+        "sigma": 0.1, "outlier_weight": 0.1, "phi_lr": 1.0, "start": 0.4,
     },
     "outlier_exposure": {"loss_weight": 0.5, "weighting": "balanced"},
 }  # fmt: skip

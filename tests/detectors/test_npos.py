@@ -9,13 +9,12 @@ from torch import nn
 
 from bood_tasks.detectors.methods.npos import NPOS, dispersion, moved_prototypes, synthesise
 from bood_tasks.networks.resnet import ResNet
-from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW
-from bood_tasks.training.recipe import Step, cosine_lr
+from bood_tasks.training.recipe import Recipe, Step, clip_gradients, cosine_lr
 
 SETTINGS = {
     "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
-    "queue": 4, "neighbours": 2, "boundary": 3, "points": 2, "candidates": 20, "sigma": 0.1,
-    "outlier_weight": 0.1, "start": 0.4,
+    "queue": 4, "neighbours": 2, "boundary": 3, "points": 2, "candidates": 20, "kept": 2,
+    "sigma": 0.1, "outlier_weight": 0.1, "phi_lr": 1.0, "start": 0.4,
 }  # fmt: skip
 
 
@@ -103,51 +102,58 @@ def test_dispersion_reaches_embeddings_through_the_prototypes():
 
 
 def test_synthesised_are_those_of_brute_force_in_float64():
-    queue, noise = unit(20, 6), torch.randn(15, 6, generator=stream(1))
-    picks, sigma, neighbours = torch.tensor([4, 0, 2]), 0.3, 5
-    found = synthesise(queue, picks, noise, sigma=sigma, neighbours=neighbours, boundary=6)
+    """Features of lengths of their own: distances are of unit vectors, outliers keep theirs."""
+    lengths = 0.5 + 5 * torch.rand(20, 1, generator=stream(2))
+    queue, noise = lengths * unit(20, 6), torch.randn(15, 6, generator=stream(1))
+    picks, sigma, neighbours, kept = torch.tensor([4, 0, 2]), 0.3, 5, 3
+    found = synthesise(
+        queue, picks, noise, sigma=sigma, neighbours=neighbours, boundary=6, kept=kept
+    )
     rows, steps = queue.double().numpy(), noise.double().numpy()
+    directions = rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def distance(point):
-        return np.sort(np.linalg.norm(rows - point, axis=1))[neighbours - 1]
+        away = directions - point / np.linalg.norm(point)
+        return np.sort(np.linalg.norm(away, axis=1))[neighbours - 1]
 
     outermost = sorted(range(20), key=lambda row: -distance(rows[row]))[:6]
     expected = []
     for pick in picks:
         moved = rows[outermost[pick]] + sigma * steps
-        moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-        expected += sorted(moved, key=lambda point: -distance(point))[:KEPT_A_ROW]
+        expected += sorted(moved, key=lambda point: -distance(point))[:kept]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_outliers_of_a_class_depend_on_its_own_queue_alone():
     """In whatever parts classes are taken, each equals a call for it alone."""
-    model = NPOS(Flat(3), classes=23, **SETTINGS)
-    model.queue.features.copy_(unit(23, 4, 5))
+    model = NPOS(Flat(5), classes=23, **SETTINGS)
+    model.queue.features.copy_(3 * unit(23, 4, 5))
     found = model.outliers(stream(3)).reshape(23, -1, 5)
+    assert found.shape[1] == 2 * 2  # points x kept
     rng = stream(3)
     order = torch.rand(23, 3, generator=rng).argsort(1)[:, :2]
     noise = torch.randn(20, 5, generator=rng)
     for label in (0, 9, 10, 22):
         alone = synthesise(
-            model.queue.features[label], order[label], noise, sigma=0.1, neighbours=2, boundary=3
-        )
+            model.queue.features[label], order[label], noise,
+            sigma=0.1, neighbours=2, boundary=3, kept=2,
+        )  # fmt: skip
         torch.testing.assert_close(found[label], alone)
 
 
 def test_loss_by_hand_in_float64(monkeypatch):
-    """Every term from z, the moved prototypes and phi; the outliers are given."""
+    """Every term from z, the moved prototypes and phi of the features; the outliers are given."""
     model = tiny(queue=2, boundary=2)
     model.prototypes.copy_(unit(3, 5, seed=1))
-    outliers = unit(4, 5, seed=2)
+    outliers = unit(4, 16, seed=2)
     monkeypatch.setattr(model, "outliers", lambda rng: outliers)
     x, y = batch()
     before = model.prototypes.double()
     terms = model.loss(x, y, step_of(4))
     with torch.no_grad():
-        z = model.embed(model.network(x)).double()
-        phi = model.phi.double()
-        id_logits, ood_logits = phi(z)[:, 0], phi(outliers.double())[:, 0]
+        features = model.network(x)
+        z, phi = model.embed(features).double(), model.phi.double()
+        id_logits, ood_logits = phi(features.double())[:, 0], phi(outliers.double())[:, 0]
     mu = moved_prototypes(before, z, y, momentum=0.95)
     compact = -(z @ mu.T / 0.1).log_softmax(1)[range(6), y].mean()
     similar = (mu @ mu.T / 0.1).exp()
@@ -206,7 +212,7 @@ def test_queue_that_is_not_full_at_the_start_is_refused():
         ({"neighbours": 5}, "npos.neighbours must be at most npos.queue, got 5 for 4"),
         ({"boundary": 5}, "npos.boundary must be at most npos.queue, got 5 for 4"),
         ({"points": 4}, "npos.points must be at most npos.boundary, got 4 for 3"),
-        ({"candidates": 1}, "npos.candidates must be at least 2, got 1"),
+        ({"kept": 21}, "npos.kept must be at most npos.candidates, got 21 for 20"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(more, message):
@@ -224,46 +230,71 @@ def test_outputs_are_logits_of_prototypes_penultimate_features_and_phi():
     torch.testing.assert_close(found["features"], features)
     torch.testing.assert_close(found["logits"], z @ model.prototypes.T / 0.1)
     torch.testing.assert_close(model(x), found["logits"])
-    torch.testing.assert_close(found["id_logit"], model.phi(z)[:, 0])
+    torch.testing.assert_close(found["id_logit"], model.phi(features)[:, 0])
 
 
-def test_bf16_leaves_embeddings_and_neighbours_in_float32():
+def test_bf16_leaves_features_and_neighbours_in_float32():
     model, given = tiny(queue=2, boundary=2), []
     model.phi.register_forward_hook(lambda phi, rows, found: given.append(rows[0]))
     with torch.autocast("cpu", torch.bfloat16):
         model.loss(*batch(), step_of(4))
     assert model.queue.features.dtype == given[0].dtype == torch.float32
-    torch.testing.assert_close(given[0].norm(dim=1), torch.ones(len(given[0])))
+    assert torch.equal(given[0][:6], model.queue.features.flatten(0, 1))
     assert torch.equal(given[0][6:], model.outliers(stream(4)))
 
 
-def test_phi_learns_the_edge_of_the_classes():
-    """Twelve directions of pixels, four of them classes: all pictures of the classes are told
-    from the sphere away from every prototype, which only the outliers speak of."""
-    labels = torch.arange(120) % 4
-    centres = 4 * torch.linalg.qr(torch.randn(12, 12, generator=stream())).Q
-    pixels = centres[labels] + 0.3 * torch.randn(120, 12, generator=stream(1))
-    x = pixels.reshape(120, 3, 2, 2)
-    far = unit(2000, 16, seed=2)
+def test_phi_has_a_rate_of_its_own_and_is_clipped_alone():
+    """Their gradients are 3 in every weight, the rate .1 without momentum."""
+    model = tiny(phi_lr=4.0)
+    (sgd,) = model.optimisers(Recipe(1, 1, 0.1, 0, 0, False, None, momentum=0.0))
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.full_like(weight, 3.0)
+    clip_gradients(sgd, None)
+    sgd.step()
+    moved = {name: value.detach() - before[name] for name, value in model.named_parameters()}
+    phi = torch.cat([moved.pop(name).flatten() for name in before if name.startswith("phi.")])
+    assert phi.norm().item() == pytest.approx(4 * 0.1, rel=1e-4)
+    for step in moved.values():
+        torch.testing.assert_close(step, torch.full_like(step, -0.3))
+
+
+def test_phi_tells_pictures_of_the_classes_from_its_own_outliers_and_from_elsewhere():
+    """Four classes of features, 3 from the origin in twelve dimensions: fresh pictures of them are
+    ranked above the outliers that phi is trained on, and above other directions of that length,
+    of which only the outliers speak."""
+    centres = 3 * torch.linalg.qr(torch.randn(12, 12, generator=stream())).Q[:4]
+
+    def pictures(count, seed):
+        noise = 0.3 * torch.randn(count, 12, generator=stream(seed))
+        labels = torch.arange(count) % 4
+        return (centres[labels] + noise).reshape(count, 3, 2, 2), labels
+
+    (x, labels), (fresh, fresh_labels) = pictures(120, 1), pictures(400, 2)
+    far = 3 * unit(2000, 12, seed=3)
+    far = far[(F.normalize(far, dim=1) @ F.normalize(centres, dim=1).T).amax(1) < 0.5]
     auroc = {}
     for start in (1.0, 0.2):  # 1: without outliers
         torch.manual_seed(0)
         settings = {
             "embedding": 16, "queue": 30, "neighbours": 10, "boundary": 10, "points": 10,
-            "candidates": 30, "sigma": 0.3, "outlier_weight": 1.0, "start": start,
+            "candidates": 30, "kept": 4, "sigma": 1.0, "phi_lr": 5.0, "start": start,
         }  # fmt: skip
         model = NPOS(Flat(12), classes=4, **SETTINGS | settings)
-        optimiser = torch.optim.Adam(model.parameters())
+        (sgd,) = model.optimisers(Recipe(1, 1, 0.1, 0, 0, False, None))
+        first_lrs = [group["lr"] for group in sgd.param_groups]
         for number in range(100):
-            optimiser.param_groups[0]["lr"] = cosine_lr(number, 100, 0.05)
-            optimiser.zero_grad()
+            for group, lr in zip(sgd.param_groups, first_lrs, strict=True):
+                group["lr"] = cosine_lr(number, 100, lr)
+            sgd.zero_grad()
             model.loss(x, labels, step_of(number, 100))["loss"].backward()
-            optimiser.step()
+            sgd.step()
         with torch.no_grad():
-            found = model.outputs(x)
-            away = far[(far @ model.prototypes.T).amax(1) < 0.5]
-            scores = torch.cat([found["id_logit"], model.phi(away)[:, 0]])
-        assert (found["logits"].argmax(1) == labels).all()
-        auroc[start] = roc_auc_score(np.arange(len(scores)) < 120, scores)
-    assert auroc[1.0] < 0.8
-    assert auroc[0.2] > 0.99
+            found, own = model.outputs(fresh), model.outliers(stream(9))
+            assert (found["logits"].argmax(1) == fresh_labels).float().mean() > 0.95
+            for name, others in (("own", own), ("far", far)):
+                scores = torch.cat([found["id_logit"], model.phi(others)[:, 0]])
+                auroc[start, name] = roc_auc_score(np.arange(len(scores)) < 400, scores)
+    assert max(auroc[1.0, "own"], auroc[1.0, "far"]) < 0.8
+    assert auroc[0.2, "own"] > 0.9
+    assert auroc[0.2, "far"] > 0.95

@@ -208,12 +208,13 @@ USES = {
         for key, value in {
             "embedding": 7, "temperature": 7, "prototype_momentum": 0.7, "dispersion_weight": 7,
             "queue": 700, "neighbours": 7, "boundary": 7, "points": 7, "candidates": 7,
-            "sigma": 7, "outlier_weight": 7, "start": 0.7,
+            "kept": 7, "sigma": 7, "outlier_weight": 7, "phi_lr": 7, "start": 0.7,
         }.items()
     },
     "scoring.odin.temperature": (10, {"scores"}),
     "scoring.odin.magnitudes": ([0.1], {"scores"}),
     "scoring.godin.magnitudes": ([0.1], {"scores"}),
+    "scoring.mahalanobis.magnitudes": ([0.1], {"scores"}),
     "scoring.knn.neighbours": (7, {"scores"}),
     "scoring.vim.dimension": (7, {"scores"}),
     "scoring.react.percentile": (70, {"scores"}),

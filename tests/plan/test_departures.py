@@ -7,7 +7,7 @@ from bood_tasks.config.fields import merged
 from bood_tasks.config.load import laid_over, load
 from bood_tasks.config.study import study
 from bood_tasks.plan import departures as unlike
-from bood_tasks.plan import plan as planning
+from bood_tasks.plan import reporting
 from bood_tasks.plan.departures import published_settings, settings_of, value_of
 from tests.config.test_config import ROOT
 
@@ -73,7 +73,7 @@ def test_a_data_set_that_the_run_does_without_is_not_compared():
 def of_ablations(**overlay):
     """What the spec of tables 3, 6 and 8 says."""
     given = config_of("bood-cifar100", "bood-cifar100-ablations", **overlay)
-    return planning.make(given).targets["ablations"].settings["departures"]
+    return reporting.ablations(study(given)).settings["departures"]
 
 
 def test_the_ablations_are_compared_in_their_own_setting():
@@ -108,22 +108,13 @@ def test_on_other_data_one_line_says_so(table):
 
 
 def test_each_table_is_of_its_own_experiment():
-    targets = planning.make(config_of("bood-imagenet100", only={"rows": ["ce", "bood"]})).targets
-    said = targets["tables"].settings["departures"]
+    given = config_of("bood-imagenet100", only={"rows": ["ce", "bood"]})
+    said = reporting.products(given)["tables"].settings["departures"]
     assert set(said) == {"1", "2", "7"}
     assert len(said["1"]) == 1
     assert about(said["7"], "test = inaturalist, sun, places, dtd, published ninco, ssb_hard ")
     assert not about(said["2"], "test")
     assert about(said["2"], "detector.lr = 0.001, published 0.1 ")
-
-
-def test_a_cached_table_is_not_taken_for_one_with_another_departure():
-    digests = {
-        planning.make(config_of("bood-cifar100", encoder={"temperature": value}))
-        .targets["tables"].digest
-        for value in (0.1, 1)
-    }  # fmt: skip
-    assert len(digests) == 2
 
 
 def test_a_sweeps_name_has_dots_and_what_is_not_there_is_named():

@@ -80,7 +80,9 @@ def test_each_table_says_what_is_not_as_published(tmp_path):
     settings = {"notes": SETTINGS, "departures": unlike}
     made = fake_artifacts.run_stage(tmp_path, tables.main, "tables", settings, {"metrics": given})
     first, second = ((made.folder / f"table{n}.md").read_text() for n in (1, 2))
-    said = "Not as published, changed in this run: encoder.lr = 1, published 0.1 (a place)."
+    said = (
+        "Not as published \N{EN DASH} changed in this run: encoder.lr = 1, published 0.1 (a place)."
+    )
     assert first.count(said) == 2  # under either convention of FPR95
     assert "Not as published" not in second + (made.folder / "summary.md").read_text()
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.detectors.confidence import energy, msp
+from bood_tasks.detectors.method import Method
 from bood_tasks.scoring.posthoc.base import Outputs
 from bood_tasks.scoring.posthoc.dice import fit_dice
 from bood_tasks.scoring.posthoc.knn import fit_knn, knn
@@ -24,6 +25,7 @@ from bood_tasks.scoring.posthoc.mahalanobis import (
 from bood_tasks.scoring.posthoc.react import fit_react, react
 from bood_tasks.scoring.posthoc.table import score_named
 from bood_tasks.scoring.posthoc.vim import fit_vim, vim, vim_dimension
+from bood_tasks.scoring.scores import of_pictures
 
 POSTHOC = [name for name, entry in SCORES.items() if not (entry.gradients or entry.output)]
 SETTINGS = {
@@ -118,6 +120,40 @@ def test_mahalanobis_follows_the_float64_inverse(training, test):
     expected = -np.einsum("ncp,pq,ncq->nc", away, precision, away).min(1)
     found = mahalanobis(test, fit_mahalanobis(training))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+def test_a_moved_picture_is_nearer_as_autograd_of_the_quadratic_form_says(training):
+    """Lee et al. 2018b, equation 4: x + eps sign(grad of the nearest class's -(f - mu) P (f - mu)).
+
+    The network is one linear layer, features W x; the reference is written out in float64.
+    """
+    rng = np.random.default_rng(4)
+    f, labels = training.features.double().numpy(), training.labels.numpy()
+    means = np.stack([f[labels == c].mean(0) for c in range(4)])
+    precision = np.linalg.inv(np.cov((f - means[labels]).T, bias=True))
+    weight = torch.from_numpy(rng.normal(0, 1, (f.shape[1], 12)))
+    x = torch.from_numpy(rng.normal(0, 1, (9, 3, 2, 2)))
+
+    def quadratic(pictures):
+        away = (pictures.flatten(1) @ weight.T)[:, None] - torch.from_numpy(means)
+        return -torch.einsum("ncp,pq,ncq->nc", away, torch.from_numpy(precision), away)
+
+    start = x.clone().requires_grad_()
+    nearest = quadratic(start).argmax(1)
+    quadratic(start).gather(1, nearest[:, None]).sum().backward()
+    expected = [quadratic(x + eps * start.grad.sign()).amax(1) for eps in (0.0, 0.02)]
+
+    class Linear(Method):
+        def __init__(self):
+            super().__init__(torch.nn.Identity(), classes=4)
+
+        def outputs(self, pictures):
+            return {"features": pictures.flatten(1) @ weight.float().T}
+
+    state = fit_mahalanobis(training)
+    found = of_pictures(Linear(), x.float(), {"score": "mahalanobis"}, [0.0, 0.02], state)
+    np.testing.assert_allclose(found.numpy(), torch.stack(expected, 1).numpy(), rtol=1e-4)
+    assert (found[:, 1] > found[:, 0]).all()
 
 
 def test_mahalanobis_ignores_dead_and_doubled_channels(training, test):

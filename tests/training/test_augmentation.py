@@ -1,8 +1,20 @@
+import colorsys
+
+import numpy as np
 import pytest
 import torch
+from torchvision.transforms import functional
 
 from bood_tasks.training import augmentation
-from bood_tasks.training.augmentation import centre_crop, resized_crop, shift
+from bood_tasks.training.augmentation import (
+    CONTRASTIVE_AREA,
+    centre_crop,
+    colour_jitter,
+    jittered,
+    resized_crop,
+    shift,
+    turned,
+)
 
 
 def ramp(count=300, size=16):
@@ -49,3 +61,54 @@ def test_resized_crop_of_the_whole_picture_is_the_picture(monkeypatch):
     monkeypatch.setattr(augmentation, "RATIO", (1.0, 1.0))
     images = torch.randint(0, 256, (3, 3, 9, 9), dtype=torch.uint8)
     assert torch.equal(resized_crop(images, 9, torch.Generator().manual_seed(0)), images)
+
+
+def test_contrastive_crops_show_a_fifth_of_the_picture_at_least():
+    many = resized_crop(ramp(2000), 16, torch.Generator().manual_seed(0), area=CONTRASTIVE_AREA)
+    width, height = (
+        (many[:, k].float().diff(dim=2 - k)[:, 6:10, 6:10].mean((1, 2)) / 10) for k in (0, 1)
+    )
+    assert (width * height).min() > 0.17
+    assert (width * height).mean().item() == pytest.approx(0.59, abs=0.04)
+
+
+def colours(count=4, seed=0):
+    return torch.rand(count, 3, 5, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def test_hue_is_turned_as_colorsys_does():
+    given, by = colours(), torch.tensor([-0.1, 0.0, 0.07, 0.45])[:, None, None, None]
+    given[0, :, 0, 0] = 0.5  # grey has no hue
+    found = turned(given, by).permute(0, 2, 3, 1)
+    for place in np.ndindex(4, 5, 6):
+        hue, saturation, value = colorsys.rgb_to_hsv(*given.permute(0, 2, 3, 1)[place].tolist())
+        expected = colorsys.hsv_to_rgb((hue + by[place[0]].item()) % 1, saturation, value)
+        assert found[place].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
+def test_colours_change_as_torchvision_changes_them(order):
+    given, turn = colours(), torch.tensor([-0.1, 0.0, 0.03, 0.1])
+    factors = 0.6 + 0.8 * torch.rand(3, 4, generator=torch.Generator().manual_seed(1))
+    found = jittered(given, factors[..., None, None, None], turn[:, None, None, None], order)
+    changes = [
+        functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation,
+        functional.adjust_hue,
+    ]  # fmt: skip
+    for row, picture in enumerate(given):
+        for which in order:
+            by = turn[row] if which == 3 else factors[which, row]
+            picture = changes[which](picture, by.item())
+        torch.testing.assert_close(found[row], picture, atol=1e-3, rtol=0)
+
+
+def test_a_fifth_of_the_pictures_keeps_its_colours_and_a_fifth_is_grey():
+    given = (255 * colours(1)).to(torch.uint8).expand(2000, -1, -1, -1)
+    found = colour_jitter(given, torch.Generator().manual_seed(0))
+    grey = (found[:, 0] == found[:, 1]).flatten(1).all(1)
+    same = (found == given).flatten(1).all(1)
+    assert grey.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert same.float().mean().item() == pytest.approx(0.2 * 0.8, abs=0.03)
+    assert found.dtype == torch.uint8
+    again = colour_jitter(given, torch.Generator().manual_seed(0))
+    assert torch.equal(found, again)

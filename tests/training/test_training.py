@@ -134,6 +134,21 @@ def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
     assert set(shapes) == {(14, 7)}
 
 
+def test_contrastive_training_shows_two_views_of_each_id_row_and_one_of_each_outlier(tmp_path):
+    shown = []
+
+    def loss(net, x, y, step):
+        shown.append((x.clone(), y.clone()))
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
+
+    recipe = replace(RECIPE, augment="contrastive", epochs=1)
+    run(tmp_path / "c", loss, recipe=recipe, outliers=[(InMemory(pictures(5)[0]), 1.0)])
+    for x, y in shown:
+        assert (len(x), len(y)) == (21, 14)
+        assert torch.equal(y[:7], y[7:])
+        assert not (x[:7] == x[7:14]).flatten(1).all(1).any()
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch, precision):
     monkeypatch.setattr(training, "STEPS_PER_POINT", 2)

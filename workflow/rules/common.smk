@@ -17,6 +17,7 @@ from bood_tasks.cli.listing import summarise
 from bood_tasks.config.load import left_out, load
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
+from bood_tasks.plan.asked import unfilled
 from bood_tasks.plan.resources import resources_of
 from bood_tasks.reporting.publish import exhibits
 
@@ -47,14 +48,16 @@ def note_force(told):
     os.environ[FORCED] = "1" if forced else ""
 
 
-def published(*kinds):
+def published(*kinds, target=""):
     """Return what a target waits for: of each of these products that this configuration has, the
-    record in results/ and, once they lie there, its files. A target that has none is an error."""
+    record in results/ and, once they lie there, its files. A target that has none is an error, and
+    so is a numbered table or figure that would show nothing of its own."""
     made = [kind for kind in kinds if kind in PLAN.targets]
-    if not made:
+    why = [unfilled(CONFIG, PLAN.targets, target, made)] if made else []
+    why = why or [f"this configuration has no {kind}: {PRODUCTS[kind].absent}" for kind in kinds]
+    if any(why):
 
         def absent(wildcards):
-            why = [f"this configuration has no {kind}: {PRODUCTS[kind].absent}" for kind in kinds]
             raise WorkflowError("\n".join(why))
 
         return absent

@@ -1,9 +1,9 @@
-"""NPOS (Tao et al. 2023): outliers beside the outermost embeddings of each class.
+"""NPOS (Tao et al. 2023): outliers beside the outermost features of each class.
 
-The setting that trains from scratch: CIDER's hyperspherical embedding (Ming et al. 2023), and a
-head phi that tells embeddings from synthesised outliers. `logits` are z mu_c / temperature,
-`id_logit` is phi(z), the paper's score; `features` stay the penultimate ones, which the authors'
-CIFAR evaluation hands to KNN.
+The setting that trains from scratch, as the authors' code (training_from_scratch/): CIDER's
+hyperspherical embedding z (Ming et al. 2023), and a head phi that tells penultimate features from
+outliers synthesised among them. `logits` are z mu_c / temperature; `features`, the penultimate
+ones, are what the authors' evaluation hands to KNN, the published score; `id_logit` is phi of them.
 """
 
 import math
@@ -15,12 +15,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from bood_tasks.detectors.method import Method
+from bood_tasks.detectors.methods.energy_regulariser import PHI_CLIP_NORM
 from bood_tasks.detectors.methods.queue import Queue
-from bood_tasks.synthesis.samplers.dreamood import KEPT_A_ROW, outermost, pick_candidates
+from bood_tasks.synthesis.samplers.dreamood import neighbour_similarity, outermost
 from bood_tasks.training.augmentation import to_device
-from bood_tasks.training.recipe import Step
+from bood_tasks.training.recipe import Recipe, Step, apart, optimiser
 
-VERSION = 1
+VERSION = 2
 CLASSES_AT_ONCE = 10  # whose candidates are ranked together: bounds the memory
 
 
@@ -52,33 +53,37 @@ def dispersion(prototypes: Float[Tensor, "v d"], *, temperature: float) -> Float
 
 
 def synthesise(
-    queue: Float[Tensor, "s d"],
+    queue: Float[Tensor, "s p"],
     picks: Int64[Tensor, " r"],
-    noise: Float[Tensor, "c d"],
+    noise: Float[Tensor, "c p"],
     *,
     sigma: float,
     neighbours: int,
     boundary: int,
-) -> Float[Tensor, "m d"]:
-    """Return unit outliers of one class: the paper's rejection sampling beside some of its
-    `boundary` outermost unit embeddings, those at places `picks`.
+    kept: int,
+) -> Float[Tensor, "m p"]:
+    """Return r * `kept` outliers of one class: the paper's rejection sampling beside some of its
+    `boundary` outermost features, those at places `picks`.
 
-    Of normalise(embedding + sigma noise) each keeps the two farthest from their k-th neighbour
-    in the queue, as the authors' code does.
+    Of the candidates feature + sigma noise each feature keeps the `kept` farthest from their k-th
+    neighbour in the queue. Distances are between unit vectors, outliers have the length that the
+    step gave them, as in the authors' code.
     """
-    rows = queue[outermost(queue, neighbours=neighbours, count=boundary)[picks]]
-    kept = pick_candidates(
-        rows, noise, queue, sigma=sigma, neighbours=neighbours, reference_bug=False
-    )
-    return F.normalize(rows[:, None] + sigma * noise[kept], dim=2).flatten(0, 1)
+    unit = F.normalize(queue, dim=1)
+    rows = queue[outermost(unit, neighbours=neighbours, count=boundary)[picks]]
+    points = rows[:, None] + sigma * noise
+    near = neighbour_similarity(F.normalize(points, dim=2) @ unit.T, neighbours)
+    farthest = near.topk(kept, dim=1, largest=False).indices
+    return points.take_along_dim(farthest[..., None], 1).flatten(0, 1)
 
 
 class NPOS(Method):
-    """A classifier by class prototypes, a queue of each class's last embeddings, and phi.
+    """A classifier by class prototypes, a queue of each class's last features, and phi.
 
-    Every step draws `points` of each class's `boundary` outermost embeddings and `candidates`
-    Gaussian steps that all of them share. phi's loss begins at the share `start` of training,
-    when every queue must be full.
+    Every step draws `points` of each class's `boundary` outermost features and `candidates`
+    Gaussian steps that all of them share, of which each point keeps `kept`. phi's loss begins at
+    the share `start` of training, when every queue must be full; it learns at `phi_lr` times the
+    recipe's rate.
     """
 
     def __init__(
@@ -95,36 +100,40 @@ class NPOS(Method):
         boundary: int,
         points: int,
         candidates: int,
+        kept: int,
         sigma: float,
         outlier_weight: float,
+        phi_lr: float,
         start: float,
     ):
         super().__init__(network, classes=classes)
-        limits = {"neighbours": "queue", "boundary": "queue", "points": "boundary"}
-        given = {"neighbours": neighbours, "boundary": boundary, "points": points, "queue": queue}
+        limits = {
+            "neighbours": "queue", "boundary": "queue", "points": "boundary", "kept": "candidates"
+        }  # fmt: skip
+        given = {
+            "neighbours": neighbours, "boundary": boundary, "points": points, "queue": queue,
+            "kept": kept, "candidates": candidates,
+        }  # fmt: skip
         for name, limit in limits.items():
             if given[name] > given[limit]:
                 raise ValueError(
                     f"npos.{name} must be at most npos.{limit}, got {given[name]} for "
                     f"{given[limit]}; lower it"
                 )
-        if candidates < KEPT_A_ROW:
-            raise ValueError(
-                f"npos.candidates must be at least {KEPT_A_ROW}, got {candidates}; raise it"
-            )
         width = network.head.in_features
         network.head = nn.Identity()
         self.projection = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding)
         )
-        self.phi = nn.Sequential(
-            nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, 1)
-        )
+        self.phi = nn.Sequential(nn.Linear(width, embedding), nn.ReLU(), nn.Linear(embedding, 1))
         self.temperature, self.prototype_momentum = temperature, prototype_momentum
         self.dispersion_weight, self.outlier_weight = dispersion_weight, outlier_weight
         self.points, self.candidates, self.start = points, candidates, start
-        self.sampling = {"sigma": sigma, "neighbours": neighbours, "boundary": boundary}
-        self.queue = Queue(classes=classes, size=queue, width=embedding)
+        self.phi_lr = phi_lr
+        self.sampling = {
+            "sigma": sigma, "neighbours": neighbours, "boundary": boundary, "kept": kept
+        }  # fmt: skip
+        self.queue = Queue(classes=classes, size=queue, width=width)
         self.prototypes: Tensor  # 0 until the class is first seen
         self.register_buffer("prototypes", torch.zeros(classes, embedding))
 
@@ -141,10 +150,10 @@ class NPOS(Method):
         found = super().outputs(x)
         z = self.embed(found["features"])
         logits = z @ self.prototypes.T / self.temperature
-        return found | {"logits": logits, "id_logit": self.phi(z)[:, 0]}
+        return found | {"logits": logits, "id_logit": self.phi(found["features"])[:, 0]}
 
     @torch.no_grad()
-    def outliers(self, rng: torch.Generator) -> Float[Tensor, "m d"]:
+    def outliers(self, rng: torch.Generator) -> Float[Tensor, "m p"]:
         """Return this step's outliers of all classes."""
         rows = self.queue.features
         order = torch.rand(len(rows), self.sampling["boundary"], generator=rng).argsort(1)
@@ -153,20 +162,20 @@ class NPOS(Method):
         one_class = partial(synthesise, noise=to_device(noise, rows.device), **self.sampling)
         return torch.vmap(one_class, chunk_size=CLASSES_AT_ONCE)(rows, picks).flatten(0, 1)
 
-    def _ood(self, z: Float[Tensor, "b d"], step: Step) -> Float[Tensor, ""]:
-        """Return BCE(phi), the mean over embeddings and outliers together (authors' code)."""
+    def _ood(self, features: Float[Tensor, "b p"], step: Step) -> Float[Tensor, ""]:
+        """Return BCE(phi), the mean over features and outliers together (authors' code)."""
         seen, size = self.queue.seen, self.queue.features.shape[1]
         first = math.ceil(self.start * step.total)
         if step.number < first:
-            return z.new_zeros(())
+            return features.new_zeros(())
         if step.number == first and seen.min() < size:
             raise ValueError(
                 f"npos.queue must be at most the pictures of each class before npos.start, got "
                 f"{size} for {int(seen.min())} of class {int(seen.argmin())}; lower it or raise "
                 "npos.start"
             )
-        logits = self.phi(torch.cat([z, self.outliers(step.rng)]))
-        is_id = (torch.arange(len(logits), device=z.device) < len(z)).to(z)
+        logits = self.phi(torch.cat([features, self.outliers(step.rng)]))
+        is_id = (torch.arange(len(logits), device=logits.device) < len(features)).to(logits)
         return F.binary_cross_entropy_with_logits(logits[:, 0], is_id)
 
     @torch.compiler.disable
@@ -178,17 +187,22 @@ class NPOS(Method):
         Dispersion reaches the batch through the moved prototypes; compactness takes them as
         given (CIDER's code).
         """
-        features = self.network(x[: len(y)])
+        features = self.network(x[: len(y)]).float()
         with torch.autocast(x.device.type, enabled=False):  # bf16 would spoil the neighbours
-            z = self.embed(features.float())
+            z = self.embed(features)
             moved = moved_prototypes(self.prototypes, z, y, momentum=self.prototype_momentum)
             self.prototypes.copy_(moved.detach())
-            self.queue.add(z.detach(), y)
+            self.queue.add(features.detach(), y)
             compact = F.cross_entropy(z @ moved.detach().T / self.temperature, y)
             disperse = dispersion(moved, temperature=self.temperature)
-            ood = self._ood(z, step)
+            ood = self._ood(features, step)
         total = compact + self.dispersion_weight * disperse + self.outlier_weight * ood
         return {"loss": total, "compactness": compact, "dispersion": disperse, "ood": ood}
+
+    def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:
+        """Return the recipe's, in which phi has its own rate and its gradient is clipped alone."""
+        own = {"lr": self.phi_lr * recipe.lr, "clip_norm": PHI_CLIP_NORM}
+        return [optimiser(apart(self, self.phi.parameters(), **own), recipe)]
 
 
 METHOD = NPOS

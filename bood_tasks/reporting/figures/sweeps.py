@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bood_tasks.catalogue.metrics import IN_BOOD_CURVES, titled
+from bood_tasks.catalogue.products import CURVES
 from bood_tasks.catalogue.titles import row_name, score_name, setting_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.figures import curves, style
@@ -19,10 +20,6 @@ from bood_tasks.reporting.tables.frames import read_csv
 from bood_tasks.reporting.tables.summary import AVERAGE, Lookup, aggregate
 
 VERSION = 1
-FIGURES = {
-    "figure5": ("distances.step_size", "ood_features.extra_steps"),
-    "figure6": ("ood_features.rate", "detector.ood_weight", "distances.max_steps"),
-}
 METRICS = titled(IN_BOOD_CURVES)
 
 
@@ -44,8 +41,8 @@ def curve(
 
 def grouped(settings: list[str]) -> dict[str, list[str]]:
     """Return the settings of each figure: the paper's groups, then each other one alone."""
-    figures = {name: [key for key in group if key in settings] for name, group in FIGURES.items()}
-    shown = {key for group in FIGURES.values() for key in group}
+    figures = {name: [key for key in group if key in settings] for name, group in CURVES.items()}
+    shown = {key for group in CURVES.values() for key in group}
     others = {f"sweep_{key.replace('.', '_')}": [key] for key in settings if key not in shown}
     return {name: group for name, group in (figures | others).items() if group}
 

@@ -206,4 +206,7 @@ def choices_behind(settings: Mapping, table: str) -> list[str]:
     """Return the notes of a table that sets our values beside published ones, from a job's
     settings: the choices, and where they are not the published ones."""
     unlike = settings.get("departures", {}).get(table, [])
-    return [*footnotes(settings["notes"]).values(), *(f"Not as published, {x}" for x in unlike)]
+    return [
+        *footnotes(settings["notes"]).values(),
+        *(f"Not as published \N{EN DASH} {x}" for x in unlike),
+    ]

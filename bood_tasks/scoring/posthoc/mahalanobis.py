@@ -1,4 +1,8 @@
-"""Mahalanobis distance to the class means (Lee et al. 2018), last stage or all."""
+"""Mahalanobis distance to the class means (Lee et al. 2018b), last stage or all.
+
+With `scoring.mahalanobis.magnitudes` the pictures are moved first, a step of that length along the
+sign of the score's gradient (their equation 4; odin.py has the step and its unit).
+"""
 
 import numpy as np
 import torch
@@ -27,7 +31,7 @@ def _fit_gaussians(features: Float[Tensor, "n p"], labels: Int64[Tensor, " n"]) 
     return {"origin": origin, "whitening": whitening, "means": (means - origin) @ whitening}
 
 
-def _nearness(features: Float[Tensor, "n p"], state: State) -> Float[Tensor, " n"]:
+def nearness(features: Float[Tensor, "n p"], state: State) -> Float[Tensor, " n"]:
     """Return minus the squared distance to the nearest mean, all distances by one product."""
     means = state["means"]
     lengths = means.square().sum(1)
@@ -51,7 +55,7 @@ def fit_mahalanobis(training: Outputs) -> State:
 
 def mahalanobis(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     """Return -min over classes of (f - mu)^T Sigma^-1 (f - mu)."""
-    return _nearness(outputs.features, state)
+    return nearness(outputs.features, state)
 
 
 def fit_mahalanobis_ensemble(training: Outputs) -> State:
@@ -71,7 +75,7 @@ def _stage_scores(outputs: Outputs, state: State) -> Float[Tensor, "n s"]:
     found = []
     for number, features in enumerate((*outputs.stages, outputs.features)):
         own = {name: state[f"{number}.{name}"] for name in ("origin", "whitening", "means")}
-        found.append(_nearness(features, own))
+        found.append(nearness(features, own))
     return torch.stack(found, 1)
 
 

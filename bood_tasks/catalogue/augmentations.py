@@ -1,0 +1,6 @@
+"""What an augmentation means to those that plan. Imports nothing heavy."""
+
+
+def views(augment: str) -> int:
+    """Return how many augmented copies of each ID picture a training step shows."""
+    return 2 if augment == "contrastive" else 1
