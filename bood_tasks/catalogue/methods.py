@@ -12,10 +12,11 @@ class MethodEntry:
 
     `module`: its module in detectors/methods, or the name of a method of one's own.
     `outliers`: what its rows see unless they say otherwise.
-    `scores`: what its paper reads, the first before the others.
+    `scores`: what its rows read unless they say otherwise; the first is that of the published row.
     `set`: settings of its rows, which a row's own `set` overrides.
     `section`, `keys`: what of `detector` it alone reads: a section, or settings outside of one.
-    `own_score`: the score that it alone has, named as its module: an output, or CONFIDENCE.
+    `own_score`: the score that it alone has, named as its module: an output, or CONFIDENCE, which
+    is also the output of pictures that are not moved.
     `needs_outliers`: it cannot be trained without.
     `linear`: its logits are one linear layer of the features.
     `texts`: it can be trained on texts.
@@ -53,17 +54,18 @@ METHODS = {
         "DreamOOD", "Du et al. 2023", **_EQUATION_7, set={"ood_features": {"sampler": "dreamood"}}
     ),
     "godin": MethodEntry(
-        "GODIN", "Hsu et al. 2020", "godin", scores=("godin",), own_score=CONFIDENCE, linear=False
+        "GODIN", "Hsu et al. 2020", "godin", scores=("godin", "godin_unperturbed"),
+        own_score=CONFIDENCE, linear=False,
     ),
     "gan": MethodEntry(
         "GAN", "Lee et al. 2018a", "gan", scores=("msp",), section="gan", sized=True
     ),
     "vos": MethodEntry(
-        "VOS", "Du et al. 2022", "vos", scores=("vos", "energy"), section="vos",
+        "VOS", "Du et al. 2022", "vos", scores=("energy", "vos"), section="vos",
         own_score="weighted_energy", texts=True,
     ),
     "npos": MethodEntry(
-        "NPOS", "Tao et al. 2023", "npos", scores=("npos", "knn"), section="npos",
+        "NPOS", "Tao et al. 2023", "npos", scores=("knn", "npos"), section="npos",
         own_score="id_logit", linear=False,
     ),
     "oe": MethodEntry(

@@ -59,6 +59,11 @@ for _method in METHODS.values():
             _method.title, _method.paper, settings=_moved, gradients=_moved,
             method=_method.module, output="" if _moved else _method.own_score,
         )  # fmt: skip
+        if _moved:
+            SCORES[f"{_method.module}_unperturbed"] = ScoreEntry(
+                f"{_method.title}, unperturbed", _method.paper,
+                method=_method.module, output=CONFIDENCE,
+            )  # fmt: skip
 
 
 def why_unfit(method: MethodEntry, score: str) -> str:

@@ -117,6 +117,7 @@ def _check_scores(config: Config, name: str) -> None:
             why = "it moves pictures along a gradient"
         if why:
             raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
+        _require_choice_on_id(config, name, score)
         moved = SCORES[score].gradients
         chooses = not moved or len(getattr(config.scoring, score).magnitudes) > 1
         if SCORES[score].validated and chooses and not config.validation:
@@ -125,6 +126,22 @@ def _check_scores(config: Config, name: str) -> None:
                 f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
                 f"name some under `validation`{cure}"
             )
+
+
+def _require_choice_on_id(config: Config, name: str, score: str) -> None:
+    """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
+    there."""
+    entry = SCORES[score]
+    if not entry.gradients or entry.validated:
+        return
+    magnitudes = getattr(config.for_row(name).scoring, score).magnitudes
+    held_out = getattr(config.datasets[config.id], "validation_per_class", 1)
+    if len(magnitudes) > 1 and not held_out:
+        raise ValueError(
+            f"scoring.{score}.magnitudes must be one number for row {name} while "
+            f"datasets.{config.id}.validation_per_class is 0, got {len(magnitudes)}: the one taken "
+            "is chosen on ID validation pictures; write one, or hold some pictures out"
+        )
 
 
 def check_row(config: Config, name: str) -> None:

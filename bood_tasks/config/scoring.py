@@ -22,9 +22,10 @@ class GodinScore(Section):
     """GODIN's score: the largest numerator, of pictures moved along the sign of the gradient."""
 
     magnitudes: Magnitudes = Field(
-        [0.0, 0.0025, 0.005, 0.01, 0.02, 0.04],
-        description="Step lengths tried, in units of the network's input; the one with the "
-        "largest mean score on ID validation pictures is taken.",
+        [0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32],
+        description="Step lengths tried, in units of the network's input: 4 times the length for "
+        "pixels in [0, 1], in which papers give it. The one with the largest mean score on ID "
+        "validation pictures is taken.",
     )
 
 

@@ -227,6 +227,29 @@ def test_a_queue_that_no_class_fills_in_time_is_refused_before_training(raw):
         load(raw)
 
 
+def test_two_views_of_a_picture_fill_a_queue_twice_as_fast(raw):
+    put(raw, "datasets.clothes.train_per_class", 100)
+    put(raw, "rows.vos", {"method": "vos"})
+    put(raw, "detector", {"epochs": 4, "augment": "contrastive", "vos": {"queue": 320}})
+    load(raw)
+    put(raw, "detector.vos.queue", 321)
+    with pytest.raises(ConfigError, match=r"detector\.vos\.queue must be at most 320"):
+        load(raw)
+
+
+def test_a_magnitude_of_godin_is_not_chosen_without_id_validation_pictures(raw):
+    put(raw, "datasets.clothes.validation_per_class", 0)
+    put(raw, "validation", [])
+    put(raw, "rows.godin", {"method": "godin"})
+    message = r"scoring\.godin\.magnitudes must be one number for row godin .* got 7: "
+    with pytest.raises(ConfigError, match=message):
+        load(raw)
+    put(raw, "rows.godin.set", {"scoring": {"godin": {"magnitudes": [0.01]}}})
+    load(raw)
+    put(raw, "rows.godin", {"method": "godin", "scores": ["godin_unperturbed"]})
+    load(raw)
+
+
 def test_a_published_set_has_as_many_pictures_as_its_catalogue_says(raw):
     put(raw, "datasets.clothes", {"kind": "cifar100", "validation_per_class": 100})
     put(raw, "rows.npos", {"method": "npos"})

@@ -19,7 +19,9 @@ from bood_tasks.deploy.load import own_method
 from tests import fake_artifacts, tiny_detector
 from tests.tiny_detector import CLASSES, IMAGE, Tiny, pictures
 
-METHOD_OF = {"godin": "godin", "vos": "vos", "npos": "npos"}  # all others: cross_entropy
+METHOD_OF = {  # all others: cross_entropy
+    name: entry.method for name, entry in SCORES.items() if entry.method
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,14 @@ def test_every_score_is_the_one_that_its_artifact_holds(tiny, score):
     assert np.ptp(found.scores) > 0.01 * np.abs(found.scores).max()  # not one number for all
 
 
+def test_godin_without_a_step_is_its_unperturbed_score(tiny):
+    still, moved = (tiny.scores("godin", "godin", magnitudes=[size]) for size in (0.0, 0.1))
+    plain = tiny.scores("godin", "godin_unperturbed")
+    for part in ("pets/test", "near/test"):
+        np.testing.assert_allclose(plain[f"{part}/score"][:], still[f"{part}/score"][:], rtol=1e-4)
+    assert moved["pets/test/score"][:].mean() > plain["pets/test/score"][:].mean() + 0.01
+
+
 @pytest.mark.parametrize("tpr", [0.05, 0.5, 0.95, 20 / 21, 1])
 def test_the_threshold_is_the_strictest_that_accepts_the_share(energy, tpr):
     held_out = energy["pets/validation/score"][:].tolist()
@@ -107,7 +117,7 @@ def test_a_detectors_own_folder_takes_its_methods_first_score(tiny):
     for score in ("vos", "energy"):
         tiny.scores("vos", score)
     folder = tiny.detectors["vos"].folder
-    assert bood_tasks.load_detector(folder).score == "vos"
+    assert bood_tasks.load_detector(folder).score == "energy"
     assert bood_tasks.load_detector(folder, score="energy").score == "energy"
     with pytest.raises(ValueError, match=r"has no score msp; there are:\n  energy: .*\n  vos: "):
         bood_tasks.load_detector(folder, score="msp")

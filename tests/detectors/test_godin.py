@@ -59,7 +59,7 @@ def test_logits_by_hand():
     x = picture(torch.tensor([[3.0, 4.0, 0.0]]))
     g = 1 / (1 + np.exp(-0.5))
     found = model.outputs(x)
-    np.testing.assert_allclose(found["numerator"].detach(), [[0.6, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(found["confidence"].detach(), [0.8], rtol=1e-6)
     np.testing.assert_allclose(found["logits"].detach(), [[0.6 / g, 0.8 / g]], rtol=1e-6)
     assert torch.equal(model(x), found["logits"])
     assert model.confidence(x).item() == pytest.approx(0.8)
@@ -102,14 +102,14 @@ def test_only_the_directions_of_h_escape_weight_decay():
         assert torch.equal(weight, before[name]) == still, name
 
 
-def test_outputs_are_those_of_the_network_with_its_numerator():
+def test_outputs_are_those_of_the_network_with_its_confidence():
     model = tiny().eval()
     x = torch.randn(4, 3, 16, 16, generator=stream())
     found = model.outputs(x)
     assert torch.equal(found["features"], model.network.stages(x)[-1])
     torch.testing.assert_close(found["logits"], model(x))
-    torch.testing.assert_close(found["numerator"].amax(1), model.confidence(x))
-    assert found["numerator"].shape == found["logits"].shape == (4, 3)
+    torch.testing.assert_close(found["confidence"], model.confidence(x))
+    assert found["confidence"].shape == (4,)
 
 
 def test_logits_are_finite_where_the_divisor_vanishes():
@@ -141,7 +141,7 @@ def test_confidence_falls_far_from_the_classes():
     assert F.cosine_similarity(model.directions[:, None], axes, dim=2).argmax(1).tolist() == [
         0, 1, 2, 3
     ]  # fmt: skip
-    assert inside["numerator"].amax(1).min() > 0.5 > outside["numerator"].max() + 0.05
+    assert inside["confidence"].min() > 0.5 > outside["confidence"].max() + 0.05
     assert outside["logits"].max() > inside["logits"].max()
 
 

@@ -1,6 +1,7 @@
 """GODIN (Hsu et al. 2020): logits f_i = h_i(x) / g(x), the variant DeConf-C with cosines h_i.
 
-`logits` are f, `numerator` is h; the score is the largest h_i, of pictures that odin.py moves.
+`logits` are f; `confidence` is the largest h_i, the score: of pictures that odin.py moves, or as
+they are.
 """
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from bood_tasks.detectors.method import Method
 from bood_tasks.training.recipe import Recipe, Step, optimiser
 
-VERSION = 1
+VERSION = 2
 LEAST_DIVISOR = torch.finfo(torch.float32).tiny  # g reaches 0 far from all data, h / g infinity
 
 
@@ -44,10 +45,10 @@ class GODIN(Method):
         return self.divided(self.numerator(features), features)
 
     def outputs(self, x: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
-        """Return the common outputs and `numerator` [b, v]."""
+        """Return the common outputs and `confidence` [b]."""
         found = super().outputs(x)
         h = self.numerator(found["features"])
-        return found | {"logits": self.divided(h, found["features"]), "numerator": h}
+        return found | {"logits": self.divided(h, found["features"]), "confidence": h.amax(1)}
 
     def confidence(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
         """Return the largest h_i, larger = more ID; does not read g."""

@@ -1,8 +1,8 @@
 """VOS (Du et al. 2022): virtual outliers in the tails of the classes' Gaussians of features.
 
 The shared covariance is fitted to queues of each class's last penultimate features. `logits` are
-one linear layer's. `weighted_energy` is what the paper scores; the authors' CIFAR test script
-scores the plain energy of the logits.
+one linear layer's. `weighted_energy` is what the paper scores; the authors' CIFAR test script, and
+with it the published row, the plain energy of the logits.
 """
 
 import math
