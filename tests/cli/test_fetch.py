@@ -14,6 +14,7 @@ import yaml
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.corpora import PUBLISHED
 from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.weights import WEIGHTS, Released
 from bood_tasks.cli.fetch import fetch
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import load
@@ -151,3 +152,33 @@ def test_corpora_are_fetched_and_one_that_fails_keeps_no_other_from_it(monkeypat
     assert message.startswith("datasets.reuters52 (Reuters-52) must lie in data/reuters52")
     assert "could not fetch Reuters-52: no route to host" in capsys.readouterr().err
     assert PUBLISHED["newsgroups20"].holds(Path("data/newsgroups20"))
+
+
+def test_released_weights_are_fetched_checked_and_missed_by_their_address(
+    tmp_path, monkeypatch, capsys
+):
+    """The file comes from a place on this disk."""
+    content = b"whole weights"
+    (tmp_path / "source").write_bytes(content)
+    address = (tmp_path / "source").as_uri()
+    wanted = config(
+        detector={"pretrained": "released:wrn40_2_cifar10", "network": "wideresnet", "depth": 40},
+        only={"rows": ["ce"], "variants": [], "sweeps": []},
+    )
+
+    def published(checksum):
+        entry = Released("a title", "a page", {"w.pt": (address, checksum)})
+        monkeypatch.setitem(WEIGHTS, "wrn40_2_cifar10", entry)
+
+    published("0" * 64)
+    (message,) = fetch(wanted)
+    for part in ("detector.pretrained (a title)", address, "0" * 64, "bood fetch"):
+        assert part in message
+    assert "must have the SHA-256" in capsys.readouterr().err
+    folder = tmp_path / "data/weights/wrn40_2_cifar10"
+    assert not list(folder.iterdir())
+    published(hashlib.sha256(content).hexdigest())
+    assert fetch(wanted) == []
+    assert (folder / "w.pt").read_bytes() == content
+    (tmp_path / "source").unlink()
+    assert fetch(wanted) == []  # it is there

@@ -87,7 +87,7 @@ def test_number_of_outliers_changes_the_detector_and_adds_shards():
     assert detector(few, "oe", 0).digest != detector(many, "oe", 0).digest
 
 
-def test_published_weighting_mixes_and_balanced_does_not():
+def test_published_weighting_mixes_and_equal_ones_do_not():
     own = {"detector": {"outlier_exposure": {"weighting": "balanced"}}}
     assert detector(given(), "oe", 0).settings["mixing"] == "shuffled"
     assert "mixing" not in detector(given(own), "oe", 0).settings

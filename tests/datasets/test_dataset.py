@@ -210,7 +210,7 @@ def test_mended_pictures_are_read_by_the_next_try(tmp_path, monkeypatch):
 def test_a_killed_reader_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
     settings = {
         "kind": "noise", "name": "n", "image": {"size": 32, "fit": "pad", "kernel": "bilinear"},
-        "count": 12_000, "distribution": "uniform",
+        "count": 12_000, "distribution": "uniform", "size": None,
     }  # fmt: skip
     whole = materialise(tmp_path, monkeypatch, settings, "")
     other = tmp_path / "other"
@@ -266,6 +266,30 @@ def test_fit_pads_or_scales(side, fit, inside):
     assert (out[:, 16, 0] == 200).sum() == inside
 
 
+def test_squashed_is_torchvisions_resize_to_both_sides():
+    from torchvision.transforms import Resize
+
+    rng = np.random.default_rng(0)
+    picture = PIL.Image.fromarray(rng.integers(0, 256, (50, 90, 3), dtype=np.uint8))
+    out = fit_picture(picture, size=32, fit="squash")
+    assert np.array_equal(out, np.asarray(Resize((32, 32))(picture)))
+    small = picture.resize((20, 10))
+    assert np.array_equal(
+        fit_picture(small, size=32, fit="squash"), np.asarray(Resize((32, 32))(small))
+    )
+
+
+def test_noise_of_another_size_is_resized_as_every_picture():
+    settings = {
+        "kind": "noise", "name": "noise", "count": 3, "distribution": "uniform", "size": 224,
+        "image": {"size": 256, "fit": "resize", "kernel": "bilinear"},
+    }  # fmt: skip
+    images = make_dataset(settings)[0]["test"].images
+    assert images.shape == (3, 256, 256, 3)
+    plain = make_dataset(settings | {"size": None})[0]["test"].images
+    assert images.std() < 0.9 * plain.std()  # enlarging smooths
+
+
 def test_fit_shrinks_a_large_picture_antialiased():
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::2] = 255
@@ -284,7 +308,8 @@ def test_digits_are_scaled_up_inside_the_border():
 
 def test_noise_is_uniform_and_item_by_item():
     settings = {
-        "kind": "noise", "name": "noise", "image": IMAGE, "count": 20, "distribution": "uniform"
+        "kind": "noise", "name": "noise", "image": IMAGE, "count": 20, "distribution": "uniform",
+        "size": None,
     }  # fmt: skip
     few = make_dataset(settings)[0]["test"].images
     more = make_dataset(settings | {"count": 30})[0]["test"].images
@@ -295,7 +320,8 @@ def test_noise_is_uniform_and_item_by_item():
 
 def test_gaussian_noise_has_its_mean_and_deviation():
     settings = {
-        "kind": "noise", "name": "noise", "image": IMAGE, "count": 20, "distribution": "gaussian"
+        "kind": "noise", "name": "noise", "image": IMAGE, "count": 20, "distribution": "gaussian",
+        "size": None,
     }  # fmt: skip
     values = make_dataset(settings)[0]["test"].images.astype(float)
     assert abs(values.mean() - 127.5) < 1

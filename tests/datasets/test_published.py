@@ -298,9 +298,35 @@ def test_random_images_stay_on_disk(tmp_path):
         open_published(tmp_path, settings_of("random_images"))
 
 
+def test_goes_samples_are_turned_as_pytorch_ood_turns_them(tmp_path):
+    from pytorch_ood.dataset.img import CIFAR100GAN
+
+    images = RNG.integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
+    file = tmp_path / "samples-50.0.npz"
+    np.savez(file, x=images, y=np.arange(5))
+    theirs = CIFAR100GAN(str(tmp_path))
+    splits, _ = open_published(tmp_path, settings_of("cifar100_gan"))
+    assert len(splits["test"].labels) == len(theirs) == 5
+    for i in range(5):
+        assert np.array_equal(splits["test"].read(i), np.asarray(theirs[i][0]))
+    np.savez(file, x=images.transpose(0, 2, 3, 1))
+    with pytest.raises(ValueError, match=r"must hold x, uint8 \[n, 3, h, w\], got uint8 \[5, 32"):
+        open_published(tmp_path, settings_of("cifar100_gan"))
+    np.savez(file, y=np.arange(5))
+    with pytest.raises(ValueError, match="got none"):
+        open_published(tmp_path, settings_of("cifar100_gan"))
+
+
+def test_goes_samples_have_pytorch_oods_address_and_checksum():
+    from pytorch_ood.dataset.img import CIFAR100GAN
+
+    given = (CIFAR100GAN.url[50.0], CIFAR100GAN.md5[50.0])
+    assert CATALOGUE["cifar100_gan"].sources == {CIFAR100GAN.filename[50.0]: given}
+
+
 def test_every_published_data_set_is_tested_here():
     tested = {"cifar10", "cifar100", "svhn", "mnist", "imagenet100", "imagenet1k"}
-    tested |= {"random_images"}
+    tested |= {"random_images", "cifar100_gan"}
     assert set(CATALOGUE) == tested | set(LAYOUTS)
 
 

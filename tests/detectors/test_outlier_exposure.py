@@ -1,4 +1,4 @@
-"""Outlier Exposure: the loss by hand in both weightings, and what it does to a toy classifier."""
+"""Outlier Exposure: the loss by hand in its weightings, and what it does to a toy classifier."""
 
 import math
 
@@ -46,6 +46,18 @@ def test_batch_weighting_is_pytorch_oods_loss():
     labels = torch.tensor([0, 4, 2, 1])
     theirs = OutlierExposureLoss(alpha=0.3)(logits, torch.cat([labels, -torch.ones(7).long()]))
     assert losses(logits, labels, "batch", 0.3)["loss"].item() == pytest.approx(theirs.item())
+
+
+def test_halves_are_goes_mean_over_64_and_64():
+    """Its ImageNet notebooks: both halves concatenated, pytorch-ood's mean over all 128."""
+    logits = torch.randn(128, 5, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(64) % 5
+    target = torch.cat([labels, -torch.ones(64).long()])
+    theirs = OutlierExposureLoss(alpha=0.5, reduction="none")(logits, target)
+    assert theirs.shape == (128,)
+    halves = losses(logits, labels, "halves")["loss"].item()
+    assert halves == pytest.approx(theirs.mean().item())
+    assert losses(logits, labels, "balanced")["loss"].item() == pytest.approx(2 * halves)
 
 
 def test_balanced_weighting_does_not_see_how_many_outliers_there_are():

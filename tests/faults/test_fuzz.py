@@ -262,6 +262,7 @@ GOE = {
 GOE_USES = {
     "gan_images.scale": (3, {"gan_images"}),
     "gan_images.meaning": ("variance", {"gan_images"}),
+    "gan_images.statistics": ("standing", {"gan_images"}),
     "gan_images.count": (2500, {"gan_images", "detector"}),  # more shards
     "gan_images.shard": (500, {"gan_images", "detector"}),
     "gan_images.dtype": ("bfloat16", {"gan_images"}),
@@ -273,8 +274,8 @@ GOE_USES = {
         f"gan_generator.train.{key}": (value, {"gan_generator"})
         for key, value in {
             "channels": 8, "latent": 8, "shared": 8, "attention": 8, "steps": 8, "batch_size": 8,
-            "d_steps": 8, "lr_g": 8, "lr_d": 8, "ema": 0.5, "orthogonal": 8, "flip": True,
-            "precision": "bf16", "stored": "float16", "seed": 8,
+            "d_steps": 8, "lr_g": 8, "lr_d": 8, "adam_eps": 8, "ema": 0.5, "orthogonal": 8,
+            "flip": True, "precision": "bf16", "stored": "float16", "seed": 8,
         }.items()
     },
     "vocabulary.size": (80, {"vocabulary"}),

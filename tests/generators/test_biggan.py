@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.config.generators import GanTraining
 from bood_tasks.generators.biggan import gan_generator
 from bood_tasks.generators.biggan import training as gan_training
 from bood_tasks.generators.biggan.biggan import (
@@ -25,9 +26,11 @@ from bood_tasks.generators.biggan.biggan import (
     normalised,
     orthogonality,
     regularised,
+    stand,
 )
 from bood_tasks.generators.biggan.biggan_deep import DeepGenerator, DeepShape
-from bood_tasks.generators.biggan.layouts import read_layout
+from bood_tasks.generators.biggan.layouts import WEIGHTS as FILE
+from bood_tasks.generators.biggan.layouts import build, read_layout
 from bood_tasks.networks.weights import require_fitting
 from bood_tasks.synthesis import gan_images
 from bood_tasks.synthesis.gan_images import deviation
@@ -37,7 +40,8 @@ from tests import fake_artifacts
 TINY = Shape(resolution=32, channels=2, latent=6, classes=3, shared=4, attention=16)
 SETTINGS = {
     "source": "train", "channels": 4, "latent": 8, "shared": 4, "attention": 0, "steps": 6,
-    "batch_size": 8, "d_steps": 2, "lr_g": 2e-4, "lr_d": 2e-4, "ema": 0.9, "orthogonal": 1e-4,
+    "batch_size": 8, "d_steps": 2, "lr_g": 2e-4, "lr_d": 2e-4, "adam_eps": 1e-6, "ema": 0.9,
+    "orthogonal": 1e-4,
     "flip": True, "precision": "fp32", "stored": "float32", "seed": 0,
 }  # fmt: skip
 
@@ -237,8 +241,8 @@ def generator(tmp_path_factory):
 
 def shard(root, generator, then=(), **more):
     settings = {
-        "seed": 0, "scale": 3.0, "meaning": "std", "start": 0, "stop": 7, "dtype": "float32",
-        "saved_size": None, "kernel": "bilinear",
+        "seed": 0, "scale": 3.0, "meaning": "std", "statistics": "stored",
+        "start": 0, "stop": 7, "dtype": "float32", "saved_size": None, "kernel": "bilinear",
     } | more  # fmt: skip
     given = {"gan_generator": generator}
     return fake_artifacts.run_stage(root, gan_images.main, "gan_images", settings, given, then)
@@ -258,15 +262,20 @@ def test_a_pack_is_made_by_one_job(tmp_path, generator, monkeypatch):
         assert np.array_equal(made[part.folder.name], part["images"][:])
 
 
-def test_items_do_not_depend_on_their_shard(tmp_path, generator):
-    whole = shard(tmp_path, generator)
-    parts = [shard(tmp_path, generator, start=a, stop=b) for a, b in ((0, 3), (3, 7))]
+@pytest.mark.parametrize("statistics", ["stored", "standing"])
+def test_items_do_not_depend_on_their_shard(tmp_path, generator, statistics, monkeypatch):
+    monkeypatch.setattr(gan_images, "STANDING_BATCHES", 2)
+    like = {"statistics": statistics}
+    whole = shard(tmp_path, generator, **like)
+    parts = [shard(tmp_path, generator, start=a, stop=b, **like) for a, b in ((0, 3), (3, 7))]
     for name in ("images", "labels", "item"):
         joined = np.concatenate([part[name][:] for part in parts])
         assert np.array_equal(joined, whole[name][:])
     assert whole["labels"][:].tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert whole.json("outliers.json")["parameters"] == {"scale": 3, "meaning": "std"}
-    other = shard(tmp_path, generator, seed=1)
+    assert whole.json("outliers.json")["parameters"] == {
+        "scale": 3, "meaning": "std", "statistics": statistics,
+    }  # fmt: skip
+    other = shard(tmp_path, generator, seed=1, **like)
     assert not np.array_equal(other["images"][:], whole["images"][:])
 
 
@@ -285,6 +294,87 @@ def test_variance_is_the_square_of_a_deviation(tmp_path, generator):
     one = shard(tmp_path, generator, scale=9.0, meaning="variance")
     other = shard(tmp_path, generator, scale=3.0)
     assert np.array_equal(one["images"][:], other["images"][:])
+
+
+def test_standing_statistics_are_the_mean_of_the_batches_own():
+    """One norm after the first layer's picture, by hand; and one batch is training mode itself."""
+    torch.manual_seed(0)
+    generator = Generator(TINY)
+    batches = [(5 * torch.randn(16, 6), torch.arange(16) % 3) for _ in range(3)]
+    with torch.no_grad():
+        first = [generator.linear(z).view(16, -1, 4, 4) for z, _ in batches]
+        expected = generator.train()(*batches[0])
+    stand(generator, batches)
+    norm = generator.blocks[0][0].bn1
+    mean = torch.stack([x.mean((0, 2, 3)) for x in first]).mean(0)
+    var = torch.stack([x.var((0, 2, 3)) for x in first]).mean(0)
+    torch.testing.assert_close(norm.stored_mean, mean)
+    torch.testing.assert_close(norm.stored_var, var)
+    assert not generator.training
+    stand(generator, batches[:1])
+    with torch.no_grad():  # unbiased variance in one, biased in the other
+        torch.testing.assert_close(generator(*batches[0]), expected, rtol=0.05, atol=0.02)
+    assert norm.momentum == 0.1
+
+
+def test_far_latents_saturate_by_stored_statistics_and_not_by_standing_ones():
+    """GOE's samples at 50 have structure: they were drawn by the statistics of their batch."""
+    folder = EMBEDDED / "biggan"
+    described = json.loads((folder / "generator.json").read_text())
+    shares = []
+    for standing in (False, True):
+        net = build(described)
+        net.load_state_dict({k: v.float() for k, v in load_file(folder / FILE).items()})
+        net.eval()
+        batch = (50 * torch.randn(64, net.shape.latent, generator=stream()), torch.arange(64) % 8)
+        if standing:
+            stand(net, [batch])
+        with torch.no_grad():
+            inside = net(*batch)[:, :, 8:24, 8:24]
+        shares.append((inside.abs() > 0.999).float().mean().item())
+    assert shares[0] > 0.9
+    assert shares[1] < 0.5
+
+
+def test_a_deep_generator_has_no_standing_statistics():
+    layers = [[True, 16, 16]]
+    deep = DeepGenerator(
+        DeepShape(8, channels=8, latent=4, classes=3, layers=layers, attention=9, eps=1e-4)
+    )
+    with pytest.raises(ValueError, match=r"gan_images\.statistics must be stored"):
+        next(gan_images.standing_batches(deep, 2.0, 0, "cpu"))
+
+
+PRESETS = EMBEDDED.parents[1] / "workflow/presets"
+
+
+@pytest.mark.parametrize(("preset", "classes"), [("goe-cifar10", 10), ("goe-cifar100", 100)])
+def test_the_presets_train_biggans_cifar_network_and_draw_from_it(tmp_path, preset, classes):
+    """By its script, but for the counts; the parameters are those of its G and D at 32 pixels."""
+    given = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
+    settings = GanTraining().model_dump() | given["gan_generator"]["train"]
+    assert (settings["batch_size"] * settings["d_steps"], settings["steps"]) == (200, 500 * 250)
+    images, labels = pictures(200, classes)
+    names = [str(label) for label in range(classes)]
+    data = fake_artifacts.make(
+        tmp_path, "dataset", arrays={"train/images": images, "train/labels": labels},
+        files={"dataset.json": {"classes": names, "size": 32}},
+    )  # fmt: skip
+    small = settings | {"source": "train", "steps": 1, "batch_size": 3}
+    made = fake_artifacts.run_stage(
+        tmp_path, gan_generator.main, "gan_generator", small, {"dataset": data}
+    )
+    state = load_file(made.folder / "generator.safetensors")
+    ch = 4 * 64
+    norm, conv, shortcut = 2 * classes * ch, 9 * ch * ch + ch, ch * ch + ch
+    expected = 128 * 16 * ch + 16 * ch + 3 * (2 * norm + 2 * conv + shortcut)
+    expected += 2 * ch + 9 * ch * 3 + 3
+    assert sum(v.numel() for k, v in state.items() if "stored" not in k) == expected
+    d = Discriminator(Shape(resolution=32, channels=64, latent=128, classes=classes))
+    head = (9 * 3 * ch + ch + conv + 3 * ch + ch) + (2 * conv + shortcut) + 2 * (2 * conv)
+    assert sum(v.numel() for v in d.parameters()) == head + ch + 1 + classes * ch
+    drawn = shard(tmp_path, made, **given["gan_images"] | {"stop": 2, "count": 2, "shard": 2})
+    assert drawn["images"].shape == (2, 32, 32, 3)
 
 
 @pytest.mark.parametrize("scale", [-1.0, math.nan, math.inf])

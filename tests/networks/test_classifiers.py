@@ -1,5 +1,6 @@
 """The further classifiers: pytorch-ood's wide ResNet, torchvision's ResNet-101, the GRU."""
 
+import hashlib
 import json
 import math
 
@@ -9,11 +10,13 @@ import torch
 import torchvision
 from pytorch_ood.model import WideResNet as Theirs
 
+from bood_tasks.catalogue.weights import WEIGHTS, Released
 from bood_tasks.detectors import detector, pretrained
 from bood_tasks.detectors.model import load_model
 from bood_tasks.networks.build import network
 from bood_tasks.networks.gru import GRUClassifier
 from bood_tasks.networks.pixels import MEAN, STD, renormalised, to_input
+from bood_tasks.networks.vit_layouts import as_timm
 from bood_tasks.networks.wide_resnet import MEAN as CIFAR_MEAN
 from bood_tasks.networks.wide_resnet import STD as CIFAR_STD
 from tests import fake_artifacts
@@ -65,6 +68,71 @@ def test_timms_vit_loads_and_computes_the_same():
     ours.load_state_dict(theirs.state_dict())
     x = to_input(pixels(1, 224))
     torch.testing.assert_close(ours(x), theirs(x * STD / 0.5), rtol=1e-3, atol=1e-4)
+
+
+class PytorchOodsAttention(torch.nn.Module):
+    """As pytorch-ood's ViT had it, written from its equations: heads apart, `torch.einsum`."""
+
+    def __init__(self, state, block):
+        super().__init__()
+        self.of = {
+            (part, kind): state[f"transformer.encoder_layers.{block}.attn.{part}.{kind}"]
+            for part in ("query", "key", "value", "out") for kind in ("weight", "bias")
+        }  # fmt: skip
+
+    def forward(self, x):
+        q, k, v = (
+            torch.einsum("bni,ihd->bhnd", x, self.of[part, "weight"])
+            + self.of[part, "bias"][:, None]
+            for part in ("query", "key", "value")
+        )
+        weights = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
+        mixed = torch.einsum("bhnd,hdo->bno", weights @ v, self.of["out", "weight"])
+        return mixed + self.of["out", "bias"]
+
+
+def test_pytorch_oods_vit_gets_timms_names_and_computes_the_same():
+    import timm
+
+    torch.manual_seed(0)
+    vit = timm.models.vision_transformer.VisionTransformer(
+        img_size=32, patch_size=16, embed_dim=24, depth=2, num_heads=3, num_classes=5
+    ).eval()
+    given = {
+        "cls_token": torch.randn(1, 1, 24), "embedding.weight": torch.randn(24, 3, 16, 16),
+        "embedding.bias": torch.randn(24), "classifier.weight": torch.randn(5, 24),
+        "classifier.bias": torch.randn(5), "transformer.norm.weight": torch.randn(24),
+        "transformer.norm.bias": torch.randn(24),
+        "transformer.pos_embedding.pos_embedding": torch.randn(1, 5, 24),
+    }  # fmt: skip
+    shapes = {
+        **{f"norm{n}.{kind}": (24,) for n in (1, 2) for kind in ("weight", "bias")},
+        **{f"attn.{part}.weight": (24, 3, 8) for part in ("query", "key", "value")},
+        **{f"attn.{part}.bias": (3, 8) for part in ("query", "key", "value")},
+        "attn.out.weight": (3, 8, 24), "attn.out.bias": (24,),
+        "mlp.fc1.weight": (96, 24), "mlp.fc1.bias": (96,), "mlp.fc2.weight": (24, 96),
+        "mlp.fc2.bias": (24,),
+    }  # fmt: skip
+    for block in (0, 1):
+        for name, shape in shapes.items():
+            given[f"transformer.encoder_layers.{block}.{name}"] = torch.randn(shape)
+    vit.load_state_dict(as_timm(given))
+    x = torch.randn(2, 5, 24)
+    for block in (0, 1):
+        expected = PytorchOodsAttention(given, block)(x)
+        torch.testing.assert_close(vit.blocks[block].attn(x), expected, rtol=1e-4, atol=1e-4)
+    timms = vit.state_dict()
+    assert all(torch.equal(as_timm(timms)[name], timms[name]) for name in timms)
+    del given["transformer.encoder_layers.1.attn.key.weight"]
+    assert "blocks.1.attn.qkv.weight" not in as_timm(given)
+
+
+def test_a_vits_dropout_is_where_pytorch_oods_is_and_in_training_alone():
+    net = network({"network": "vit_b16", "classes": 3, "dropout": 0.1})
+    rates = {name: item.p for name, item in net.named_modules() if type(item).__name__ == "Dropout"}
+    used = {name for name, rate in rates.items() if rate == 0.1}
+    places = ("attn.proj_drop", "mlp.drop1", "mlp.drop2")
+    assert used == {"pos_drop"} | {f"blocks.{n}.{place}" for n in range(12) for place in places}
 
 
 def gru(**more):
@@ -166,6 +234,57 @@ def test_published_weights_become_a_detector(tmp_path):
     x = to_input(pixels())
     expected = theirs(renormalised(x, CIFAR_MEAN, CIFAR_STD))
     torch.testing.assert_close(model(x), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_from_before_pytorch_0_4_1_lack_batchnorms_counters(tmp_path):
+    """Outlier Exposure's files are of 2018: no num_batches_tracked, and not yet a zip."""
+    torch.manual_seed(0)
+    theirs = Theirs(4, depth=10, widen_factor=1).eval()
+    state = {k: v for k, v in theirs.state_dict().items() if "num_batches_tracked" not in k}
+    assert len(state) < len(theirs.state_dict())
+    torch.save(state, tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    model = load_model(take_up(tmp_path, tmp_path / "w.pt"), "cpu")
+    x = to_input(pixels())
+    expected = theirs(renormalised(x, CIFAR_MEAN, CIFAR_STD))
+    torch.testing.assert_close(model(x), expected, rtol=1e-3, atol=1e-4)
+    counters = [v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")]
+    assert counters
+    assert not any(counters)
+
+
+def released_as(monkeypatch, checksum):
+    entry = Released("a title", "a page", {"w.pt": ("https://x.org/w.pt", checksum)})
+    monkeypatch.setitem(WEIGHTS, "mine", entry)
+    return {"released": "mine", "files": {"w.pt": checksum}}
+
+
+def test_released_weights_are_read_only_with_their_checksum(tmp_path, monkeypatch):
+    path = tmp_path / "w.pt"
+    settings = released_as(monkeypatch, "0" * 8)
+    with pytest.raises(FileNotFoundError, match=r"detector\.pretrained \(a title\) must lie in"):
+        take_up(tmp_path, path, **settings)
+    torch.save(Theirs(4, depth=10, widen_factor=1).state_dict(), path)
+    with pytest.raises(ValueError, match=r"w\.pt must have the SHA-256 00000000, got"):
+        take_up(tmp_path, path, **settings)
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    for checksum in (right, right[:8], ""):
+        take_up(tmp_path, path, **released_as(monkeypatch, checksum))
+
+
+def test_released_weights_are_fetched_where_that_is_allowed(tmp_path, monkeypatch):
+    torch.save(Theirs(4, depth=10, widen_factor=1).state_dict(), tmp_path / "source.pt")
+    right = hashlib.sha256((tmp_path / "source.pt").read_bytes()).hexdigest()
+    settings = released_as(monkeypatch, right)
+    address = (tmp_path / "source.pt").as_uri()
+    monkeypatch.setitem(WEIGHTS, "mine", Released("t", "p", {"w.pt": (address, right)}))
+    monkeypatch.setenv("BOOD_RUN", json.dumps({"download": True}))
+    made = take_up(tmp_path, tmp_path / "weights" / "w.pt", **settings)
+    assert (made.folder / "model.safetensors").is_file()
+    (tmp_path / "source.pt").write_bytes(b"another file")
+    (tmp_path / "weights" / "w.pt").unlink()
+    with pytest.raises(ValueError, match="must have the SHA-256"):
+        take_up(tmp_path, tmp_path / "weights" / "w.pt", **settings | {"new_head": True})
+    assert not list((tmp_path / "weights").iterdir())  # nothing wrong is left behind
 
 
 def test_weights_for_other_classes_need_a_new_head(tmp_path):

@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from bood_tasks.catalogue.stages import STAGES
+from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.cli.cost import planned
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import laid_over, load
@@ -108,17 +110,6 @@ BELOW = {
 }
 
 
-def stand_ins(given: dict) -> None:
-    """Make files in place of the weights that a preset expects below the working folder."""
-    for section, key in (("detector", "pretrained"), ("gan_generator", "path")):
-        name = given.get(section, {}).get(key)
-        if name and name.startswith("data/"):
-            path = Path(name)
-            path = path if path.suffix else path / "config.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("x")
-
-
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "workflow/presets").glob("*.yaml")), ids=lambda path: path.stem
 )
@@ -126,7 +117,6 @@ def test_presets_are_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     below = [path.with_stem(BELOW[path.stem])] if path.stem in BELOW else []
     given = laid_over(ROOT / "config.yaml", [*below, path])
-    stand_ins(given)
     plan = planning.make(load(given))
     for spec in plan.specs.values():
         assert STAGES[spec.stage].outside or not spec.source, spec.stage
@@ -140,11 +130,75 @@ def test_presets_are_valid(path, tmp_path, monkeypatch):
         assert planned(plan, "h200")["detector"].jobs >= 3
 
 
-def test_weights_that_are_not_there_are_named_with_their_setting(tmp_path, monkeypatch):
+def of_preset(name: str, **more):
+    return load(
+        merged(laid_over(ROOT / "config.yaml", [ROOT / f"workflow/presets/{name}.yaml"]), more)
+    )
+
+
+def test_weights_of_ones_own_that_are_not_there_are_named_with_their_setting(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = yaml.safe_load((ROOT / "config.yaml").read_text())
-    with pytest.raises(FileNotFoundError, match=r"detector\.pretrained must name .*wrn-cifar10"):
-        planning.make(load(merged(given, preset("goe-cifar10"))))
+    own = {"detector": {"pretrained": "mine/wrn.pt"}}
+    with pytest.raises(FileNotFoundError, match=r"detector\.pretrained must name .*mine/wrn\.pt"):
+        planning.make(of_preset("goe-cifar10", **own))
+
+
+def test_released_weights_are_known_by_their_checksum_and_missed_by_their_address(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = of_preset("goe-imagenet-vit")
+    found = [message for message in planning.absent(config) if "SHA-256" in message]
+    assert [message.split(" ")[0] for message in found] == [
+        "detector.pretrained", "gan_generator.path",
+    ]  # fmt: skip
+    for part in ("data/weights/vit_b16_224_timm", "jx_vit_base_p16_224-80ecf9dd.pth", "bood fetch"):
+        assert part in found[0]
+    before = planning.make(config)
+    (made,) = [spec for spec in before.specs.values() if spec.stage == "pretrained"]
+    assert "80ecf9dd" in json.dumps(made.settings)
+    assert "content" not in made.settings
+    for name, entry in WEIGHTS.items():
+        folder = tmp_path / "data/weights" / name
+        folder.mkdir(parents=True)
+        for file in entry.files:
+            (folder / file).touch()
+    assert not [message for message in planning.absent(config) if "SHA-256" in message]
+    assert set(planning.make(config).specs) == set(before.specs)
+    other = of_preset("goe-imagenet-vit", detector={"pretrained": "released:resnet101_v1"})
+    assert set(planning.make(other).specs) != set(before.specs)
+
+
+def test_a_name_of_no_release_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"detector\.pretrained.*released:wrn40_2_cifar10.*got"):
+        of_preset("goe-cifar10", detector={"pretrained": "released:wrn"})
+    with pytest.raises(ValueError, match=r"gan_generator\.path.*released:biggan_deep_256"):
+        of_preset("goe-imagenet-vit", gan_generator={"path": "released:biggan"})
+
+
+def test_goes_figures_have_their_names_grids_and_axes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, figure in (("vit", "figure2"), ("resnet101", "figure3")):
+        sweeps = planning.make(of_preset(f"goe-imagenet-{name}")).targets["goe_sweeps"]
+        assert sweeps.settings["figures"] == {"gan_images.scale": figure}
+        values = [value for value, _ in sweeps.settings["sweeps"]["gan_images.scale"]]
+        assert values == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10]
+    targets = planning.make(of_preset("goe-cifar10")).targets
+    values = [value for value, _ in targets["goe_sweeps"].settings["sweeps"]["gan_images.scale"]]
+    assert values == [0, 0.5, 1, 2, 5, 10, 20, 30, 40, 50]
+    labels = [row["outliers"] for row in targets["goe_counts"].settings["rows"]]
+    assert labels == ["100", "1,000", "10,000", "20,000", "50,000", "100,000"]
+    for kind in ("goe_counts", "goe_epochs"):
+        for spec in targets[kind].inputs["epochs"]:
+            assert spec.inputs["start"].stage == "pretrained"  # epoch 0
+
+
+def test_goes_published_samples_stand_for_generated_outliers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outliers = planning.make(of_preset("goe-cifar100")).targets["goe_tables"].settings["outliers"]
+    assert [kind for kind, seen in outliers.items() if seen == "generated"] == [
+        "oe|published-samples", "oe|",
+    ]  # fmt: skip
 
 
 def test_a_pack_goes_on_with_the_next_shards_of_the_same_images():

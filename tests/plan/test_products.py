@@ -26,7 +26,9 @@ def test_targets_of_several_products_name_them_all():
     assert asked["tables"] == ["tables", "ablations", "costs"]
     assert asked["figures"] == ["gallery", "figures", "sweeps"]
     assert asked["goe_tables"] == ["goe_tables", "goe_text_tables"]
-    assert asked["goe_figures"] == ["goe_gallery", "goe_sweeps", "goe_text_sweeps", "goe_epochs"]
+    assert asked["goe_figures"] == [
+        "goe_gallery", "goe_sweeps", "goe_text_sweeps", "goe_epochs", "goe_counts",
+    ]  # fmt: skip
 
 
 def test_table_numbers_are_those_of_boods_paper():

@@ -202,7 +202,7 @@ def test_sweeps_draw_a_figure_for_each_setting_and_keep_the_curves(tmp_path):
     labels = [("ce", ""), ("oe", ""), ("oe", "scale=0"), ("oe", "scale=2"), ("oe", "count=100")]
     made = artifact_of(tmp_path, rows(labels))
     settings = {
-        "figures": {"gan_images.scale": "figure2", "gan_images.count": "figure5"},
+        "figures": {"gan_images.scale": "figure3"},
         "sweeps": {"gan_images.scale": [[0, "scale=0"], [2, "scale=2"], [50, ""]],
                    "gan_images.count": [[100, "count=100"], [4000, ""]]},
         "defaults": {"gan_images.scale": 50, "gan_images.count": 4000},
@@ -212,7 +212,8 @@ def test_sweeps_draw_a_figure_for_each_setting_and_keep_the_curves(tmp_path):
         tmp_path, goe_sweeps.main, "goe_sweeps", settings, {"metrics": made}
     )
     names = {path.name for path in found.folder.iterdir()}
-    assert {"goe_figure2.png", "goe_figure2.svg", "goe_figure5.png", "curves.csv"} <= names
+    assert {"goe_figure3.png", "goe_figure3.svg", "curves.csv"} <= names
+    assert "goe_sweep_gan_images_count.png" in names
     with (found.folder / "curves.csv").open(newline="") as handle:
         points = list(csv.DictReader(handle))
     assert len(points) == (3 + 2) * 2 * 2
@@ -221,46 +222,66 @@ def test_sweeps_draw_a_figure_for_each_setting_and_keep_the_curves(tmp_path):
     assert [float(point[key]) for key in ("mean", "low", "high")] == pytest.approx(expected)
 
 
+def followed(root, place, epochs):
+    """An epochs artifact whose values tell place, score, set and epoch apart."""
+    lines = [",".join(EPOCH_COLUMNS)]
+    for epoch in epochs:
+        for score in ("msp", "energy"):
+            for name in ("near", "far"):
+                for metric, convention in FIGURES:
+                    value = 0.5 + 0.02 * epoch + 0.01 * place + 0.1 * (name == "far")
+                    cells = (epoch, score, "cats", name, "test", metric, convention, value, 9, 9)
+                    lines.append(",".join(map(str, cells)))
+    files = {"epochs.csv": "\n".join(lines) + "\n"}
+    return fake_artifacts.make(root, "epochs", files=files, settings={"place": place})
+
+
 def test_epochs_are_drawn_by_kind_of_outliers(tmp_path):
-    made = []
-    for place in range(4):
-        lines = [",".join(EPOCH_COLUMNS)]
-        for epoch in (1, 2, 3):
-            for score in ("msp", "energy"):
-                for name in ("near", "far"):
-                    for metric, convention in FIGURES:
-                        value = 0.5 + 0.05 * epoch + 0.01 * place
-                        cells = (
-                            epoch,
-                            score,
-                            "cats",
-                            name,
-                            "test",
-                            metric,
-                            convention,
-                            value,
-                            9,
-                            9,
-                        )
-                        lines.append(",".join(map(str, cells)))
-        made.append(
-            fake_artifacts.make(
-                tmp_path,
-                "epochs",
-                files={"epochs.csv": "\n".join(lines) + "\n"},
-                settings={"place": place},
-            )
-        )
+    made = [followed(tmp_path, place, range(4)) for place in range(4)]
     labels = [
         {"outliers": kind, "seed": seed} for kind in ("noise", "generated") for seed in (0, 1)
     ]
+    settings = {"figure": "figure4", "rows": labels, "notes": NOTES}
     found = fake_artifacts.run_stage(
-        tmp_path, goe_epochs.main, "goe_epochs", {"rows": labels, "notes": NOTES}, {"epochs": made}
+        tmp_path, goe_epochs.main, "goe_epochs", settings, {"epochs": made}
     )
     names = {path.name for path in found.folder.iterdir()}
     assert {"goe_figure4_msp_auroc.png", "goe_figure4_energy_fpr95.svg"} <= names
     with (found.folder / "epochs.csv").open(newline="") as handle:
-        assert len(list(csv.DictReader(handle))) == 4 * 3 * 2 * 2 * 5
+        assert len(list(csv.DictReader(handle))) == 4 * 4 * 2 * 2 * 5
+
+
+def test_curves_over_epochs_begin_at_the_network_before(tmp_path):
+    """One row started from another and has an epoch 0, one did not."""
+    parts = []
+    for place, epochs in enumerate((range(3), range(1, 3))):
+        part = read_csv(followed(tmp_path, place, epochs).folder / "epochs.csv")
+        part.insert(0, "outliers", ("100", "2,000")[place])
+        part.insert(1, "seed", 0)
+        parts.append(part)
+    found = goe_epochs.Followed(pd.concat(parts))
+    curve = found.curve("100", "msp", ["near", "far"], ("auroc", ""))
+    assert curve.values.tolist() == [0, 1, 2]
+    assert curve.found[:, 0] == pytest.approx([0.55, 0.57, 0.59])
+    late = found.curve("2,000", "msp", ["near"], ("auroc", ""))
+    assert late.values.tolist() == [1, 2]
+    ((name, _, metric, panels), _) = found.by_count()
+    assert (name, metric) == ("goe_figure5", "AUROC")
+    assert {score: list(lines) for score, lines in panels.items()} == {
+        score: ["100 outliers", "2,000 outliers"] for score in ("MSP", "Energy")
+    }
+
+
+def test_figure_5_is_the_number_of_outliers_over_the_epochs(tmp_path):
+    counts = (100, 20_000, 100_000)
+    made = [followed(tmp_path, place, range(26)) for place in range(3)]
+    labels = [{"outliers": f"{count:,}", "seed": 0} for count in counts]
+    settings = {"figure": "figure5", "rows": labels, "notes": NOTES}
+    found = fake_artifacts.run_stage(
+        tmp_path, goe_epochs.main, "goe_epochs", settings, {"epochs": made}
+    )
+    names = {path.name for path in found.folder.iterdir()}
+    assert {"goe_figure5.png", "goe_figure5.svg", "goe_figure5_fpr95.png", "epochs.csv"} <= names
 
 
 def test_gallery_shows_each_scale_and_each_temperature(tmp_path):
