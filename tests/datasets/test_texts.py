@@ -221,11 +221,7 @@ def written_as_published(source, target, kind):
         ("reuters52", 52, {"train": 6532, "test": 2568}),
         ("multi30k", 0, {"test": 1014}),
         ("wmt16_sentences", 0, {"test": 22191}),
-<<<<<<< HEAD
-        ("wikitext2", 0, {"test": 2461}),
-=======
         ("wikitext2", 0, {"test": 1841}),
->>>>>>> c24ce703fa14314042cc8c9c58e36fd3b578425c
     ],
 )
 def test_real_corpora_are_read_whole(tmp_path, kind, classes, counts):
