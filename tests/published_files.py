@@ -51,6 +51,9 @@ FOLDERS = {  # kind: the published file of picture i; PNG and JPEG as published
     "imagenet_r": "imagenet-r/{wnid}/art_{i}.jpg",
     "imagenet_o": "imagenet-o/{wnid}/ILSVRC2012_val_{i:08d}.JPEG",
 }  # fmt: skip
+CIFAR10 = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
+)  # fmt: skip
 WORDS = ("banded", "blotchy", "braided")
 SMALL = ("lsun_c", "lsun_r", "tinyimagenet_crop", "tinyimagenet_resize", "isun")  # 32 x 32 files
 
@@ -85,18 +88,7 @@ def cifar_names(kind: str) -> list[str]:
     """Return CIFAR's class names in the official order, which is the alphabet's."""
     if kind == "cifar100":
         return sorted(json.loads(ALIASES.read_text(encoding="utf-8"))["cifar100"])
-    return [
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
-    ]
+    return list(CIFAR10)
 
 
 def cifar_pictures(kind: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -192,6 +184,13 @@ def write_random_images(folder: Path, count: int) -> None:
     np.save(folder / "300K_random_images.npy", np.stack(small_pictures("random_images", count)))
 
 
+def write_samples(folder: Path, count: int) -> None:
+    """Write GOE's published samples: key x, uint8 [n, 3, 32, 32]."""
+    folder.mkdir(parents=True)
+    images = np.stack(small_pictures("cifar100_gan", count)).transpose(0, 3, 1, 2)
+    np.savez(folder / "samples-50.0.npz", x=images)
+
+
 @cache
 def _lines(name: str, embedded: str) -> list[str]:
     """Return a real corpus's lines, or a shipped one's: verses, or WordNet's definitions."""
@@ -232,7 +231,7 @@ def write_corpus(folder: Path, kind: str, count: int) -> None:
         text = " \n = A heading = \n \n" + "".join(f" {line} \n" for line in lines)
         (folder / "wikitext-2/wiki.train.tokens").write_text(text)
         return
-    names = {"multi30k": ("m30k-train.txt", "multi30k_en_train"),
+    names = {"multi30k": ("m30k-test.txt", "multi30k_en_val"),
              "wmt16_sentences": ("wmt16_sentences", "wmt16_sentences")}  # fmt: skip
     file, real = names[kind]
     (folder / file).write_text("\n".join(_lines(real, verses)[:count]) + "\n")

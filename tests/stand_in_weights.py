@@ -1,4 +1,4 @@
-"""Tiny weights in the layouts that released ones come in: untrained, of the right names and shapes."""
+"""Tiny untrained weights in the layouts of released ones: of their names and kinds."""
 
 import json
 from pathlib import Path
@@ -82,7 +82,7 @@ def write_resnet101(path: Path, classes: int) -> None:
 
 
 def write_biggan(path: Path, classes: int) -> None:
-    """Write a BigGAN-PyTorch G_ema.pth for 32 pixels, spectral norm's buffers beside its weights."""
+    """Write a BigGAN-PyTorch G_ema.pth for 32 pixels, spectral norm's buffers among its weights."""
     torch.manual_seed(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = Shape(resolution=32, channels=4, latent=16, classes=classes)

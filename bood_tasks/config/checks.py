@@ -181,7 +181,10 @@ def check_row(config: Config, name: str) -> None:
     changed, rows = config.for_row(name), {name}
     _check_words(config, name)
     for source in config.rows[name].outliers:
-        _check_filter(config, config.for_source(name, source).outlier_filter)
+        own = config.for_source(name, source)
+        _check_filter(config, own.outlier_filter)
+        if config.kind_of(source) == "gan":
+            _check_statistics(own)
     texts = is_text(config.datasets[config.id])
     if (changed.detector.network == "gru") != texts:
         raise ValueError(
@@ -219,6 +222,17 @@ def check_row(config: Config, name: str) -> None:
             )
         rows.add(start)
         changed = config.for_row(start)
+
+
+def _check_statistics(config: Config) -> None:
+    """Raise ValueError for standing statistics of a generator that never had any of its own."""
+    generator, layout = config.gan_generator, "pytorch-pretrained-biggan"
+    released = generator.source == "local" and generator.layout == layout
+    if released and config.gan_images.statistics == "standing":
+        raise ValueError(
+            f"gan_images.statistics must be stored for gan_generator.layout: {layout}, whose "
+            "weights hold those of the training alone, got standing"
+        )
 
 
 def _check_filter(config: Config, settings: OutlierFilter) -> None:

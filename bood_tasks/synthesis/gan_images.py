@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def standing_batches(
-    generator: Generator, scale: float, seed: int, device: str
+    generator: Generator | DeepGenerator, scale: float, seed: int, device: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (z, y), of all classes alike, by which the statistics are told: no picture's own z.
 

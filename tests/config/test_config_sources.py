@@ -87,6 +87,14 @@ def test_number_of_outliers_changes_the_detector_and_adds_shards():
     assert detector(few, "oe", 0).digest != detector(many, "oe", 0).digest
 
 
+def test_standing_statistics_of_a_generator_without_are_refused_early():
+    released = {"source": "local", "path": "x", "layout": "pytorch-pretrained-biggan"}
+    with pytest.raises(ConfigError, match=r"gan_images\.statistics must be stored"):
+        given({"gan_generator": released, "gan_images": {"statistics": "standing"}})
+    given({"gan_generator": released, "gan_images": {"statistics": "stored"}})
+    given({"gan_images": {"statistics": "standing"}})
+
+
 def test_published_weighting_mixes_and_equal_ones_do_not():
     own = {"detector": {"outlier_exposure": {"weighting": "balanced"}}}
     assert detector(given(), "oe", 0).settings["mixing"] == "shuffled"

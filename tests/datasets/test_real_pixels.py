@@ -1,4 +1,4 @@
-"""What our readers give equals the pictures in published files, bit for bit, real where they are."""
+"""What our readers give equals the pictures in published files, bit for bit; real if there."""
 
 import numpy as np
 import PIL.Image
@@ -11,9 +11,10 @@ from bood_tasks.datasets.dataset import open_published
 from bood_tasks.datasets.pictures import fit_picture, read_picture
 from bood_tasks.datasets.read_texts import read_published
 from tests import published_files as files
-from tests.realdata import needs_realdata, realdata
+from tests.realdata import needs_realdata
 from tests.workflow.small_presets import SMALL, used_kinds
 
+pytestmark = pytest.mark.long  # an archive of real pictures is read from its start alone
 SETTINGS = {"name": "d", "train_per_class": None, "validation_per_class": 0, "max_unreadable": 0}
 UNCHANGED = {"size": 32, "fit": "resize"}  # 32 x 32 stays as it is
 
@@ -30,8 +31,8 @@ def given(rows, **image):
 
 
 def test_every_kind_that_a_paper_preset_reads_has_a_writer():
-    written = {*files.FOLDERS, "cifar10", "cifar100", "svhn", "random_images", "imagenet100",
-               "imagenet1k", *PUBLISHED}  # fmt: skip
+    arrays = {"cifar10", "cifar100", "svhn", "random_images", "cifar100_gan"}
+    written = {*files.FOLDERS, *arrays, "imagenet100", "imagenet1k", *PUBLISHED}
     assert set().union(*map(used_kinds, SMALL.values())) <= written
     assert set(CATALOGUE) <= written
 
@@ -46,11 +47,6 @@ def test_cifar(tmp_path, kind, edition):
         images, labels = files.cifar_pictures(kind, split, count)
         assert np.array_equal(given(splits[split], **UNCHANGED), images)
         assert splits[split].labels.tolist() == labels.tolist()
-    if realdata():  # of a class by name, as the folder of real pictures has it
-        (row, *_) = np.flatnonzero(splits["test"].labels == classes.index("bear" if kind == "cifar100" else "frog"))  # fmt: skip  # noqa: E501
-        name = classes[splits["test"].labels[row]]
-        real = files.real_pictures(kind, f"test/{name}", 2)
-        assert any(np.array_equal(splits["test"].read(int(row)), item) for item in real)
 
 
 def test_svhn(tmp_path):
@@ -59,6 +55,14 @@ def test_svhn(tmp_path):
     assert np.array_equal(given(splits["test"], **UNCHANGED), files.small_pictures("svhn", 12))
     assert splits["test"].labels.tolist() == [*range(1, 10), 0, 1, 2]  # 10 stands for the digit 0
     assert classes == list("0123456789")
+
+
+def test_samples(tmp_path):
+    files.write_samples(tmp_path / "s", 9)
+    splits, _ = read(tmp_path / "s", "cifar100_gan")
+    assert np.array_equal(
+        given(splits["test"], **UNCHANGED), files.small_pictures("cifar100_gan", 9)
+    )
 
 
 def test_random_images(tmp_path):
@@ -121,7 +125,7 @@ def test_corpora(tmp_path, kind):
 
 
 @needs_realdata
-def test_the_pictures_are_real(tmp_path):
+def test_the_pictures_are_real():
     images, labels = files.cifar_pictures("cifar10", "test", 50)
     means = images.reshape(len(images), -1, 3).mean(1)
     assert np.allclose(means.mean(0), [125.3, 123.0, 113.9], atol=8)  # CIFAR-10's own

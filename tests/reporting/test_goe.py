@@ -6,8 +6,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
+from bood_tasks import PACKAGE
+from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.reporting.figures import goe_epochs, goe_gallery, goe_sweeps
 from bood_tasks.reporting.figures.curves import interval
 from bood_tasks.reporting.figures.goe_sweeps import averages
@@ -15,11 +18,13 @@ from bood_tasks.reporting.tables import goe_tables
 from bood_tasks.reporting.tables.frames import read_csv, records
 from bood_tasks.reporting.tables.goe_tables import compare_with_goe, each_set, goe_layout
 from bood_tasks.reporting.tables.layout import markdown
+from bood_tasks.reporting.tables.published import KEY, read_published
 from bood_tasks.reporting.tables.summary import aggregate
 from bood_tasks.scoring import metrics
 from bood_tasks.scoring.epochs import COLUMNS as EPOCH_COLUMNS
 from tests import fake_artifacts
 
+ROOT = PACKAGE.parent
 OUTLIERS = {"ce|": "none", "oe|": "generated", "oe|noise": "noise", "oe|mixed": "mixed"}
 FIGURES = (("auroc", ""), ("aupr_in", ""), ("aupr_out", ""), ("fpr95", "ood"), ("fpr95", "id"))
 NOTES = {"seeds": [0, 1], "threshold": "first", "gan_images": {"scale": 50, "meaning": "std"}}
@@ -126,6 +131,33 @@ def test_our_data_set_chooses_the_printed_block(table, own_id, paper_id, publish
     assert cell["published_id_dataset"] == paper_id
     assert cell["published"] == pytest.approx(published)
     assert cell["comparable"]
+
+
+PRESETS = {
+    "CIFAR 10": "goe-cifar10", "CIFAR 100": "goe-cifar100", "20 NewsGroups": "goe-newsgroups",
+    "ImageNet 1K": {"1": "goe-imagenet-vit", "3": "goe-imagenet-resnet101"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", ["1", "2", "3"])
+def test_the_key_names_rows_that_the_presets_have(table):
+    """Each printed row's rule leads to a row of the preset of its data set, with that score."""
+    for printed in read_published(f"goe_table{table}.csv"):
+        name = PRESETS[printed["id_dataset"]]
+        name = name if isinstance(name, str) else name[table]
+        rule = next(
+            rule for rule in KEY["rows"]
+            if f"goe_table{table}.csv" in rule["files"]
+            and all(printed[key] == value for key, value in rule["printed"].items())
+        )  # fmt: skip
+        wanted = rule["columns"]
+        given = yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
+        labels = [
+            (row["method"], row.get("variant", ""))
+            for row in (given["rows"][row] for row in given["only"]["rows"])
+            if wanted["score"] in row.get("scores", METHODS[row["method"]].scores)
+        ]
+        assert (wanted["method"], wanted["variant"]) in labels, (name, printed)
 
 
 def test_controls_stand_in_the_table_and_win_nothing():

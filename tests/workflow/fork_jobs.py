@@ -1,8 +1,8 @@
 """Run a configuration's jobs as Snakemake would order them, forked from one warm interpreter.
 
-`python -m tests.workflow.fork_jobs OVERLAY...` in a working folder: the configuration is merged, the
-plan made and every artifact's job run by its command line, two at once; `results/` is left to
-Snakemake, which then finds nothing else to do. A job's imports cost seconds and its work, here, less.
+`python -m tests.workflow.fork_jobs OVERLAY...` in a working folder: the configuration is merged,
+the plan made and every artifact's job run by its command line, two at once. `results/` is left to
+Snakemake, which then finds nothing else to do. A job's imports cost seconds, its work here less.
 """
 
 import importlib

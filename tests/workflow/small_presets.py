@@ -6,7 +6,7 @@ else of a preset is changed, so every rule, score, table and figure is made as a
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -23,6 +23,7 @@ COUNTS = (  # settings that an overlay may lower, each a number of something
     "seeds",
     "image.size",
     "image.crop",
+    "datasets.*.commonest",
     "datasets.*.count",
     "datasets.*.size",
     "encoder.depth",
@@ -79,8 +80,13 @@ COUNTS = (  # settings that an overlay may lower, each a number of something
     "ablations.sweeps.*",  # fewer points of each curve
     "run.workers",
 )
-STAND_IN = ("generator.source", "generator.path")  # no hub here: a folder in the same layout
-GENERATOR = {"source": "local", "path": "stable-diffusion"}
+STAND_IN = {  # weights that nobody has here: where tiny ones in the same layout lie
+    "generator.source": "local",
+    "generator.path": "stable-diffusion",
+    "gan_generator.path": "weights/biggan-deep-256",
+    "detector.pretrained": "weights/classifier.pth",
+}
+GENERATOR = {"source": "local", "path": STAND_IN["generator.path"]}
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Small:
     write: Callable[[Path], None]
     tables: tuple[str, ...]
     figures: tuple[str, ...]
-    test_counts: Mapping[str, int] = field(default_factory=dict)
+    test: Mapping[str, int]  # OOD sets, and how many pictures or texts of each
 
 
 def leaves(
@@ -117,7 +123,7 @@ def not_a_lower_count(path: tuple[str, ...], value: object, settings: Mapping) -
     """Return why an overlay may not set this beside a preset's whole `settings`; None if it may."""
     name = ".".join(path)
     if name in STAND_IN:
-        return None
+        return None if value == STAND_IN[name] else f"{name} must be {STAND_IN[name]}"
     if not any(fnmatchcase(name, pattern) for pattern in COUNTS):
         return f"{name} is no count"
     given = value_at(settings, path)
@@ -130,7 +136,7 @@ def not_a_lower_count(path: tuple[str, ...], value: object, settings: Mapping) -
 
 TRAIN, TEST, OUTSIDE = 12, 1, 16  # pictures of a class, pictures of an OOD set
 _NETWORK = {"depth": 18, "width": 2, "epochs": 2, "batch_size": 64}
-_IMAGES = {"per_class": 3, "shard": 2, "steps": 3, "resolution": 64, "saved_size": 24}
+_IMAGES = {"per_class": 2, "shard": 1, "steps": 2, "resolution": 32, "saved_size": 24}
 _DREAMOOD = {"neighbours": 5, "boundary": 6, "candidates": 20, "vectors": 3}
 _BASELINES = {
     "gan": {"width": 4},
@@ -146,7 +152,8 @@ DREAMOOD_CIFAR = {
     "images": _IMAGES,
     "detector": _NETWORK,
 }
-BOOD_CIFAR = merged(DREAMOOD_CIFAR, {"detector": _BASELINES})
+_FEWER = {"set": {"detector": {"epochs": 2}}}
+BOOD_CIFAR = merged(DREAMOOD_CIFAR, {"detector": _BASELINES, "rows": {"npos": _FEWER}})
 ABLATIONS = {
     "ablations": {
         "sweeps": {
@@ -170,7 +177,8 @@ DREAMOOD_IMAGENET = merged(
 BOOD_IMAGENET = merged(
     DREAMOOD_IMAGENET,
     {
-        "detector": _BASELINES,
+        "detector": merged(_BASELINES, {"npos": {"embedding": 16}}),
+        "scoring": {"knn": {"neighbours": 50}},
         "rows": {name: _SCRATCH for name in ("ce", "godin", "gan", "vos", "npos")},
     },
 )
@@ -178,7 +186,7 @@ BOOD_IMAGENET = merged(
 
 def _generator(folder: Path, aliases: str) -> None:
     words = json.loads(ALIASES.read_text(encoding="utf-8"))[aliases].values()
-    weights.write_stable_diffusion(folder / "stable-diffusion", list(dict.fromkeys(words)))
+    weights.write_stable_diffusion(folder / STAND_IN["generator.path"], list(dict.fromkeys(words)))
 
 
 def _outside(folder: Path, *kinds: str) -> None:
@@ -211,11 +219,14 @@ def imagenet100(folder: Path) -> None:
 
 # ---- GOE --------------------------------------------------------------------------------------
 
-_OE = {"epochs": 2, "batch_size": 16, "depth": 10, "width": 1}
+_CLASSIFIER = {"pretrained": STAND_IN["detector.pretrained"]}
 GOE_CIFAR = {
     "datasets": {"noise": {"count": 40}},
+    "gan_generator": {
+        "train": {"channels": 4, "latent": 8, "steps": 3, "batch_size": 10, "d_steps": 2}
+    },
     "gan_images": {"count": 40, "shard": 30},
-    "detector": _OE,
+    "detector": {**_CLASSIFIER, "epochs": 2, "batch_size": 32, "depth": 10, "width": 1},
     "ablations": {"sweeps": {"gan_images.scale": [0, 1, 50], "gan_images.count": [100]}},
 }
 
@@ -224,16 +235,14 @@ def goe_cifar(kind: str) -> Callable[[Path], None]:
     """Return the writer of what a CIFAR preset of GOE reads."""
 
     def write(folder: Path) -> None:
-        data = folder / "data"
-        per_class = 200 // len(files.cifar_names(kind))
-        files.write_cifar(data / kind, kind, edition="python", train=per_class, test=per_class)
+        data, classes = folder / "data", len(files.cifar_names(kind))
+        files.write_cifar(data / kind, kind, edition="python", train=200 // classes, test=1)
         _outside(
             folder, "dtd", "lsun_c", "lsun_r", "tinyimagenet_crop", "tinyimagenet_resize"
         )  # fmt: skip
         files.write_random_images(data / "random_images", 60)
-        classes = len(files.cifar_names(kind))
-        weights.write_wide_resnet(data / f"wrn-{kind}.pt", classes, depth=10, width=1)
-        weights.write_biggan(data / f"biggan-{kind}/G_ema.pth", classes)
+        files.write_samples(data / "cifar100_gan", 50)
+        weights.write_wide_resnet(folder / STAND_IN["detector.pretrained"], classes)
 
     return write
 
@@ -241,13 +250,14 @@ def goe_cifar(kind: str) -> Callable[[Path], None]:
 IMAGENET_IDS = [f"n0144076{k}" for k in range(6)]  # a tree may hold fewer classes than 1,000
 GOE_IMAGENET = {
     "datasets": {"noise": {"count": 4}},
+    "gan_generator": {"path": STAND_IN["gan_generator.path"]},
     "gan_images": {"count": 4, "shard": 3},
-    "detector": {"steps": 2, "batch_size": 2},
+    "detector": {**_CLASSIFIER, "steps": 2, "batch_size": 2},
     "ablations": {"sweeps": {"gan_images.scale": [0, 2]}},
 }
 
 
-def goe_imagenet(write_network: Callable[[Path, int], None], name: str) -> Callable[[Path], None]:
+def goe_imagenet(write_network: Callable[[Path, int], None]) -> Callable[[Path], None]:
     """Return the writer of what an ImageNet preset of GOE reads."""
 
     def write(folder: Path) -> None:
@@ -255,15 +265,15 @@ def goe_imagenet(write_network: Callable[[Path, int], None], name: str) -> Calla
         files.write_imagenet(data / "imagenet1k", IMAGENET_IDS, train=2, test=1)
         for kind in ("imagenet_a", "imagenet_r", "imagenet_o"):
             files.write_folder(data / kind, kind, 4)
-        weights.write_biggan_deep(data / "biggan-deep-256", len(IMAGENET_IDS))
-        write_network(data / name, len(IMAGENET_IDS))
+        weights.write_biggan_deep(folder / STAND_IN["gan_generator.path"], len(IMAGENET_IDS))
+        write_network(folder / STAND_IN["detector.pretrained"], len(IMAGENET_IDS))
 
     return write
 
 
 GOE_TEXTS = {
     "seeds": [0],
-    "datasets": {"noise": {"count": 60}},
+    "datasets": {"noise": {"count": 60, "commonest": 400}},
     "vocabulary": {"size": 600},
     "language_model": {
         "train": {"layers": 1, "width": 16, "hidden": 16, "context": 12, "epochs": 2}
@@ -282,49 +292,63 @@ def corpora(folder: Path) -> None:
         files.write_corpus(folder / "data" / kind, kind, count)
 
 
-_PICTURES = ("figure1", "figure2", "figure3", "figure4", "figure7", "figure8")
-SMALL = {
-    "bood-cifar100": Small(
+_GALLERY = tuple(f"figure{number}" for number in (1, 2, 3, 4, 7, 8))
+_CIFAR = {name: OUTSIDE for name in ("svhn", "places365", "lsun", "isun", "dtd")}
+_MOS = {name: OUTSIDE for name in ("inaturalist", "sun", "places", "dtd")}
+_ODIN = ("dtd", "lsun_c", "lsun_r", "tinyimagenet_crop", "tinyimagenet_resize")
+_HENDRYCKS = {name: 4 for name in ("imagenet_a", "imagenet_r", "imagenet_o")}
+SMALL = {  # name: presets, overlay, writer of files, tables, figures, test sets
+    "bood-cifar100-ablations": Small(
         ("bood-cifar100", "bood-cifar100-ablations"),
         merged(BOOD_CIFAR, ABLATIONS),
         cifar100("python"),
         ("table1", "table3", "table4", "table5", "table6", "table8"),
-        (*_PICTURES, "figure5", "figure6"),
-        {"svhn": OUTSIDE, "places365": OUTSIDE, "lsun": OUTSIDE, "isun": OUTSIDE, "dtd": OUTSIDE},
+        (*_GALLERY, "figure5", "figure6"),
+        _CIFAR,
     ),
-    "bood-imagenet100": Small(
-        ("bood-imagenet100",), BOOD_IMAGENET, imagenet100, ("table2", "table4", "table5"),
-        _PICTURES,
-        {"inaturalist": OUTSIDE, "sun": OUTSIDE, "places": OUTSIDE, "dtd": OUTSIDE},
+    "bood-cifar100-as-printed": Small(
+        ("bood-cifar100", "bood-cifar100-as-printed"), BOOD_CIFAR, cifar100("binary"),
+        ("table1", "table4", "table5"), _GALLERY, _CIFAR,
+    ),
+    "bood-imagenet100-near": Small(
+        ("bood-imagenet100", "bood-imagenet100-near"), BOOD_IMAGENET, imagenet100,
+        ("table2", "table4", "table5", "table7"), _GALLERY,
+        {**_MOS, "ninco": OUTSIDE, "ssb_hard": OUTSIDE},
     ),
     "dreamood-cifar100": Small(
-        ("dreamood-cifar100",), DREAMOOD_CIFAR, cifar100("binary"), ("table1", "table4", "table5"),
-        _PICTURES,
+        ("dreamood-cifar100",), DREAMOOD_CIFAR, cifar100("binary"),
+        ("table1", "table4", "table5"), _GALLERY, _CIFAR,
     ),
     "dreamood-imagenet100": Small(
         ("dreamood-imagenet100",), DREAMOOD_IMAGENET, imagenet100,
-        ("table2", "table4", "table5"), _PICTURES,
+        ("table2", "table4", "table5"), _GALLERY, _MOS,
     ),
     "goe-cifar10": Small(
         ("goe-cifar10",), GOE_CIFAR, goe_cifar("cifar10"), ("goe_table1",),
         ("goe_figure1", "goe_figure2", "goe_figure4", "goe_figure5"),
+        dict.fromkeys(_ODIN, OUTSIDE),
     ),
     "goe-cifar100": Small(
         ("goe-cifar100",), GOE_CIFAR, goe_cifar("cifar100"), ("goe_table1",),
         ("goe_figure1", "goe_figure2", "goe_figure4", "goe_figure5"),
+        dict.fromkeys(_ODIN, OUTSIDE),
     ),
     "goe-imagenet-vit": Small(
-        ("goe-imagenet-vit",), GOE_IMAGENET,
-        goe_imagenet(weights.write_vit, "vit_base_patch16_224.pt"), ("goe_table1",),
-        ("goe_figure1", "goe_figure2"),
+        ("goe-imagenet-vit",), GOE_IMAGENET, goe_imagenet(weights.write_vit), ("goe_table1",),
+        ("goe_figure1", "goe_figure2"), _HENDRYCKS,
     ),
     "goe-imagenet-resnet101": Small(
-        ("goe-imagenet-resnet101",), merged(GOE_IMAGENET, {"image": {"size": 40, "crop": 32}}),
-        goe_imagenet(weights.write_resnet101, "resnet101.pth"), ("goe_table3",),
-        ("goe_figure1", "goe_figure3"),
+        ("goe-imagenet-resnet101",),
+        merged(
+            GOE_IMAGENET,
+            {"image": {"size": 40, "crop": 32}, "datasets": {"noise": {"size": 36}}},
+        ),
+        goe_imagenet(weights.write_resnet101), ("goe_table3",),
+        ("goe_figure1", "goe_figure3"), _HENDRYCKS,
     ),
     "goe-newsgroups": Small(
-        ("goe-newsgroups",), GOE_TEXTS, corpora, ("goe_table2",), ("goe_figure2_text",)
+        ("goe-newsgroups",), GOE_TEXTS, corpora, ("goe_table2",), ("goe_figure2_text",),
+        {"reuters52": 312, "multi30k": 80, "wmt16": 80},
     ),
 }  # fmt: skip
 

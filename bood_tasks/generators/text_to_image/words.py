@@ -1,14 +1,17 @@
 """Class names as one word of the generator's tokenizer each."""
 
+import sys
 from collections.abc import Mapping, Sequence
 
 
 def pick_tokens(tokenizer, words: Mapping[str, str]) -> list[int]:
     """Return each class's token: the first piece of its word.
 
-    Raises ValueError if a word has no token but the unknown one, or if two classes share one.
+    Words of several pieces are counted in a warning: their anchor is a fragment's. Raises
+    ValueError if a word has no token but the unknown one, or if two classes share one.
     """
     tokens: dict[int, str] = {}
+    fragments = []
     for name, word in words.items():
         pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
         special = {tokenizer.unk_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id}
@@ -24,6 +27,15 @@ def pick_tokens(tokenizer, words: Mapping[str, str]) -> list[int]:
                 f"{tokens[pieces[0]]!r}; give one of them an alias"
             )
         tokens[pieces[0]] = name
+        if len(pieces) > 1:
+            first = tokenizer.convert_ids_to_tokens(pieces[0])
+            fragments.append(f"{name} ({word!r}, of which {first!r} is taken)")
+    if fragments:
+        print(
+            f"warning: {len(fragments)} of {len(words)} class anchors are those of a word's first "
+            f"piece: {', '.join(fragments)}; give aliases of one token by anchors.words",
+            file=sys.stderr,
+        )
     return list(tokens)
 
 
