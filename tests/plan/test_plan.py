@@ -149,7 +149,8 @@ def test_released_weights_are_known_by_their_checksum_and_missed_by_their_addres
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    config = of_preset("goe-imagenet-vit")
+    few = {"gan_images": {"count": 1000}}
+    config = of_preset("goe-imagenet-vit", **few)
     found = [message for message in planning.absent(config) if "SHA-256" in message]
     assert [message.split(" ")[0] for message in found] == [
         "detector.pretrained", "gan_generator.path",
@@ -167,7 +168,7 @@ def test_released_weights_are_known_by_their_checksum_and_missed_by_their_addres
             (folder / file).touch()
     assert not [message for message in planning.absent(config) if "SHA-256" in message]
     assert set(planning.make(config).specs) == set(before.specs)
-    other = of_preset("goe-imagenet-vit", detector={"pretrained": "released:resnet101_v1"})
+    other = of_preset("goe-imagenet-vit", **few, detector={"pretrained": "released:resnet101_v1"})
     assert set(planning.make(other).specs) != set(before.specs)
 
 
@@ -180,8 +181,9 @@ def test_a_name_of_no_release_is_refused_with_those_there_are():
 
 def test_goes_figures_have_their_names_grids_and_axes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    few = {"gan_images": {"count": 1000}}
     for name, figure in (("vit", "figure2"), ("resnet101", "figure3")):
-        sweeps = planning.make(of_preset(f"goe-imagenet-{name}")).targets["goe_sweeps"]
+        sweeps = planning.make(of_preset(f"goe-imagenet-{name}", **few)).targets["goe_sweeps"]
         assert sweeps.settings["figures"] == {"gan_images.scale": figure}
         values = [value for value, _ in sweeps.settings["sweeps"]["gan_images.scale"]]
         assert values == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10]

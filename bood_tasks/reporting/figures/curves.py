@@ -19,6 +19,7 @@ DECADE = 10  # settings that span this factor have a logarithmic axis
 PANEL = 2.2  # inches
 CURVE_PANEL = 3.4
 EPOCHS_NAMED = 6  # on an axis, at most
+MARKS = 12  # on a curve over epochs, about
 
 
 def interval(values: Iterable[float]) -> tuple[float, float, float]:
@@ -42,13 +43,13 @@ class Curve:
     found: Float[ndarray, "k 3"]
 
 
-def _drawn(ax, positions: ndarray, curve: Curve, number: int, label: str):
+def _drawn(ax, positions: ndarray, curve: Curve, number: int, label: str, every: int = 1):
     color = CYCLE[1 + number % (len(CYCLE) - 1)]
     mean, low, high = 100 * curve.found.T
     ax.fill_between(positions, *np.clip([low, high], 0, 100), color=color, alpha=0.18, lw=0)
     (line,) = ax.plot(
         positions, mean, color=color, ls=DASHES[number % len(DASHES)],
-        marker=CURVE_MARKERS[number % len(CURVE_MARKERS)], ms=5, label=label,
+        marker=CURVE_MARKERS[number % len(CURVE_MARKERS)], ms=5, markevery=every, label=label,
     )  # fmt: skip
     return line
 
@@ -84,7 +85,9 @@ def over_setting(
                     100 * floors[metric][score], color=CYCLE[1 + number], lw=1,
                     ls=DASHES[number % len(DASHES)],
                 )  # fmt: skip
-        ax.set_xticks(positions, [f"{value:g}" for value in values])
+        names = [f"{value:g}" for value in values]
+        crowded = CURVE_PANEL * DPI / len(names) < LETTER * max(map(len, names))
+        ax.set_xticks(positions, names, rotation=90 if crowded else 0)
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel(symbol)
         ax.set_ylabel(f"{metric}, %")
@@ -102,17 +105,20 @@ def over_epochs(
     figure = Figure(figsize=(2.7 * columns + 0.4, 2.3 * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     lines = {}
-    for unused in axes[len(panels) :]:
+    for place, unused in enumerate(axes[len(panels) :], len(panels)):
         unused.set_axis_off()
+        axes[place - columns].tick_params(labelbottom=True)  # it is the lowest of its column
     for ax, (name, found) in zip(axes, panels.items(), strict=False):
         for number, (label, curve) in enumerate(found.items()):
-            lines[label] = _drawn(ax, curve.values, curve, number, label)
+            every = 1 + len(curve.values) // MARKS
+            lines[label] = _drawn(ax, curve.values, curve, number, label, every)
         ax.set_title(name, color=BLACK)
         ax.xaxis.set_major_locator(MaxNLocator(EPOCHS_NAMED, integer=True))
         ax.grid(axis="y", color="#dddddd", lw=0.5)
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
-    figure.legend(lines.values(), lines, loc="outside upper center", ncols=min(4, len(lines)))
+    ncols = min(columns + 1, len(lines))
+    figure.legend(lines.values(), lines, loc="outside upper center", ncols=ncols)
     return figure
 
 

@@ -17,7 +17,7 @@ from bood_tasks.reporting.figures.curves import Curve, interval
 from bood_tasks.reporting.tables.frames import read_csv
 from bood_tasks.reporting.tables.summary import average_over_sets
 
-VERSION = 3
+VERSION = 4
 METRICS = titled(IN_GOE_CURVES)
 KEYS = ["method", "variant", "score", "metric", "convention"]
 COLUMNS = ("setting", "value", "score", "metric", "mean", "low", "high", "n_seeds")
