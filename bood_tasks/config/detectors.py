@@ -202,6 +202,11 @@ class Detector(Training):
         description="Function that reads the energy in the outliers' term; `increasing` is "
         "the only one that cannot turn the energy round.",
     )
+    outlier_fit: Literal["resize", "crop"] = Field(
+        "resize",
+        description="How outlier pictures reach the training resolution: resize = each once, crop "
+        "= at every step a random part of the picture as it is, by `augment` (DreamOOD's code).",
+    )
     start: Name | None = Field(
         None,
         description="Row whose trained classifier the training starts from; null = random weights.",

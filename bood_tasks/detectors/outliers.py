@@ -105,7 +105,11 @@ def _kept(outlier_filter: Artifact) -> Bool[np.ndarray, " n"]:
 
 
 def open_outliers(job: Job, facts: Mapping) -> list[tuple[np.ndarray | zarr.Array, float]]:
-    """Return each source's outliers, at the training resolution or length, and its share."""
+    """Return each source's outliers, at the training resolution or length, and its share.
+
+    Pictures keep their size where `outlier_fit` is crop; ValueError if they are smaller than what
+    is cut out of them.
+    """
     found, left = [], list(job.inputs.get("outliers", ()))
     filters = iter(job.inputs.get("outlier_filters", ()))
     for source in job.settings.get("sources", ()):
@@ -119,10 +123,19 @@ def open_outliers(job: Job, facts: Mapping) -> list[tuple[np.ndarray | zarr.Arra
             rows = rows if kept is None else rows[kept]
             for item in own:
                 _require_same_words(item, facts, rows)
-        elif len(arrays) == 1 and arrays[0].shape[1] == facts["size"] and kept is None:
+            found.append((rows, source["weight"]))
+            continue
+        size, kernel = facts["size"], facts["kernel"]
+        if job.settings.get("outlier_fit") == "crop":
+            smallest, size = size, arrays[0].shape[1]
+            if size < smallest:
+                raise ValueError(
+                    f"detector.outlier_fit must be resize for outliers of {size} pixels, of which "
+                    f"no {smallest} can be cut out, got crop; raise images.saved_size"
+                )
+        if len(arrays) == 1 and arrays[0].shape[1] == size and kept is None:
             rows = arrays[0]
         else:
-            size, kernel = facts["size"], facts["kernel"]
             rows = resized_outliers(arrays, size=size, kernel=kernel, kept=kept)
         found.append((rows, source["weight"]))
     return found

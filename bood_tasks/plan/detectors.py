@@ -131,6 +131,8 @@ def detector(config: Config, row: str, seed: int) -> Spec:
     named, found, filters = outliers(config, row, seed)
     if found:
         settings["sources"], inputs["outliers"] = named, found
+    else:
+        del settings["outlier_fit"]
     if filters:
         inputs["outlier_filters"] = filters
     first = [found[sum(each["artifacts"] for each in named[:n])] for n in range(len(named))]

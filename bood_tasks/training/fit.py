@@ -9,6 +9,7 @@ On a GPU nothing in a step waits for the device: losses are read once every STEP
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,20 @@ def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
         case "shift":
             images = shift(images, recipe.crop, recipe.crop_padding, rng)
     return mirror(images, rng) if recipe.flip else images
+
+
+def joined(parts: Sequence[Tensor], recipe: Recipe, rng: torch.Generator) -> Tensor:
+    """Return a step's rows of all sources as one: texts padded alike, pictures augmented.
+
+    Pictures of another size than the ID's, the first part, are augmented source by source: what
+    is cut out of all has the size that networks see.
+    """
+    if are_tokens(parts[0]):
+        return in_one(parts)
+    if len({part.shape[2:] for part in parts}) == 1:
+        return augment(torch.cat(parts), recipe, rng)
+    cut = replace(recipe, crop=recipe.crop or parts[0].shape[2])
+    return torch.cat([augment(part, cut, rng) for part in parts])
 
 
 def _stream(*stream: int | str) -> torch.Generator:
@@ -153,16 +168,15 @@ def fit(
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
-            x = in_one([next(batch) for batch in batches])
-            if copies > 1:
-                x = torch.cat([*[x[: len(rows)]] * (copies - 1), x])
+            own, *others = [next(batch) for batch in batches]
+            parts = [*[own] * copies, *others]
             y = labels[to_device(torch.from_numpy(rows), device)].repeat(copies)
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
                 group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
             now = Step(step, steps, _stream(seed, stage, "method", step))
             try:
-                x = as_input(x if are_tokens(x) else augment(x, recipe, rng))
+                x = as_input(joined(parts, recipe, rng))
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):

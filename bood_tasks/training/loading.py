@@ -6,7 +6,7 @@ processes read each batch ahead of time. The rows of a batch are the same in eve
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +30,8 @@ def to_pixels(images: np.ndarray, device: torch.device | str) -> Pixels:
     return to_device(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), device)
 
 
-def in_one(parts: list[Tensor]) -> Tensor:
-    """Return samples as one batch; texts, padded behind, become as wide as the longest needs."""
-    if parts[0].ndim != 2:
-        return torch.cat(parts)
+def in_one(parts: Sequence[Tensor]) -> Tensor:
+    """Return texts [n, l], padded behind, as one batch, as wide as the longest needs."""
     parts = [rows[:, : int((rows != PAD).sum(1).max()) if len(rows) else 0] for rows in parts]
     width = max(rows.shape[1] for rows in parts)
     return torch.cat([F.pad(rows, (0, width - rows.shape[1]), value=PAD) for rows in parts])

@@ -193,6 +193,7 @@ USES = {
     "images.latent_scale": (2, DECODING),
     "images.stop_after": (3, DECODING),
     "detector.ood_weight": (1, {"detector"}),
+    "detector.outlier_fit": ("crop", {"detector"}),
     "detector.reduction": ("sum", {"detector"}),
     "detector.phi": ("linear", {"detector"}),
     "detector.gan.width": (8, {"detector"}),

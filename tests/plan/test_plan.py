@@ -107,6 +107,7 @@ BELOW = {
     "goe-smoke": "smoke",
     "goe-embedded-weights": "goe-embedded",
     "bood-cifar100-ablations": "bood-cifar100",
+    "bood-cifar100-as-code": "bood-cifar100",
     "bood-cifar100-as-printed": "bood-cifar100",
     "bood-imagenet100-near": "bood-imagenet100",
 }

@@ -123,6 +123,21 @@ def test_every_row_is_used_once_an_epoch(tmp_path):
     assert seen == [7, 7, 7] * 2  # 21 rows, batches of at most 8
 
 
+def test_larger_outliers_are_cropped_as_they_are_to_the_size_of_the_id_pictures():
+    """DreamOOD's RandomCrop(size, padding) of an outlier that was never resized."""
+    own, others = pictures(count=3)[0], pictures(count=4, side=24)[0]
+    recipe = replace(RECIPE, flip=False)
+    x = training.joined([own, others], recipe, torch.Generator().manual_seed(1))
+    assert x.shape == (7, 3, 8, 8)
+    rng = torch.Generator().manual_seed(1)
+    expected = [augment(own, recipe, rng), augment(others, replace(recipe, crop=8), rng)]
+    assert torch.equal(x, torch.cat(expected))
+    padded = F.pad(others, (2, 2, 2, 2))
+    for part, whole in zip(x[3:], padded, strict=True):
+        windows = whole.unfold(1, 8, 1).unfold(2, 8, 1)  # 3 y x 8 8
+        assert (windows == part[:, None, None]).all((0, 3, 4)).sum() >= 1
+
+
 def test_outliers_join_the_batch_behind_the_id_rows(tmp_path):
     shapes = []
 

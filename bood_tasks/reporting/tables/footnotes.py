@@ -88,6 +88,11 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
         "Detector",
         (
             *NETWORK,
+            (
+                "outlier_fit",
+                "outliers {}",
+                {"resize": "resized once", "crop": "cropped as they are, not resized"},
+            ),
             ("ood_weight", "OOD term weighted by β = {} (0 for cross-entropy)", None),
             ("reduction", "reduction {}", None),
             ("phi", "φ is {}", {"mlp": "an MLP", "linear": "linear"}),
