@@ -1,16 +1,10 @@
-"""Tiny untrained weights in the layouts of released ones: of their names and kinds."""
+"""Tiny untrained weights in the layouts of released ones: of their names and kinds.
+
+Libraries are imported where asked for: test modules that name the writers load none.
+"""
 
 import json
 from pathlib import Path
-
-import torch
-from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
-
-from bood_tasks.generators.biggan.biggan import Generator, Shape
-from bood_tasks.generators.biggan.biggan_deep import DeepGenerator, DeepShape
-from bood_tasks.generators.text_to_image.tiny_sd import build_tokenizer, save_pipeline
-from bood_tasks.networks.wide_resnet import WideResNet
 
 EMBEDDING = 768  # SD v1.4's: how many steps cross a boundary depends on it
 
@@ -20,6 +14,17 @@ def write_stable_diffusion(folder: Path, words: list[str]) -> None:
 
     The vocabulary is CLIP's kind, of `words` and the prompt; anchors have a norm near .39.
     """
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        PNDMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from bood_tasks.generators.text_to_image.tiny_sd import build_tokenizer, save_pipeline
+
     torch.manual_seed(0)
     tokenizer = build_tokenizer(words, folder / "vocabulary")
     text_encoder = CLIPTextModel(
@@ -56,6 +61,10 @@ def write_stable_diffusion(folder: Path, words: list[str]) -> None:
 
 def write_wide_resnet(path: Path, classes: int, *, depth: int = 40, width: int = 2) -> None:
     """Write a WideResNet's state dict, by pytorch-ood's names."""
+    import torch
+
+    from bood_tasks.networks.wide_resnet import WideResNet
+
     torch.manual_seed(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     network = WideResNet(depth=depth, width=width, dropout=0.3, outputs=classes)
@@ -65,6 +74,7 @@ def write_wide_resnet(path: Path, classes: int, *, depth: int = 40, width: int =
 def write_vit(path: Path, classes: int) -> None:
     """Write timm's ViT-B/16, untrained, by timm's names."""
     import timm
+    import torch
 
     torch.manual_seed(0)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +84,7 @@ def write_vit(path: Path, classes: int) -> None:
 
 def write_resnet101(path: Path, classes: int) -> None:
     """Write torchvision's ResNet-101, untrained, by torchvision's names."""
+    import torch
     import torchvision
 
     torch.manual_seed(0)
@@ -83,6 +94,10 @@ def write_resnet101(path: Path, classes: int) -> None:
 
 def write_biggan(path: Path, classes: int) -> None:
     """Write a BigGAN-PyTorch G_ema.pth for 32 pixels, spectral norm's buffers among its weights."""
+    import torch
+
+    from bood_tasks.generators.biggan.biggan import Generator, Shape
+
     torch.manual_seed(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = Shape(resolution=32, channels=4, latent=16, classes=classes)
@@ -98,6 +113,10 @@ def write_biggan(path: Path, classes: int) -> None:
 
 def write_biggan_deep(folder: Path, classes: int) -> None:
     """Write a pytorch-pretrained-biggan folder for 32 pixels: config.json, pytorch_model.bin."""
+    import torch
+
+    from bood_tasks.generators.biggan.biggan_deep import DeepGenerator, DeepShape
+
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     layers = ((True, 4, 4), (False, 4, 4), (True, 4, 2), (True, 2, 1))

@@ -20,7 +20,7 @@ from bood_tasks.plan import plan as planning
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
-SLOW_IMPORTS = ("bood_tasks.generators.text_to_image.stable_diffusion", "sklearn.metrics")
+STABLE_DIFFUSION = "generators.text_to_image.stable_diffusion"  # imported late by its stages
 
 
 def order(spec: Spec) -> list[str]:
@@ -80,9 +80,10 @@ def main(overlays: list[str]) -> None:
     if absent := planning.absent(config):
         sys.exit("\n".join(absent))
     prepare(ROOT, config.run.model_dump())
-    for module in (*SLOW_IMPORTS, *{STAGES[spec.stage].module for spec in plan.specs.values()}):
-        importlib.import_module(module if "." in module and module in SLOW_IMPORTS
-                                else f"bood_tasks.{module}")  # fmt: skip
+    stages = {spec.stage for spec in plan.specs.values()}
+    modules = {STAGES[stage].module for stage in stages}
+    for module in modules | ({STABLE_DIFFUSION} if "images" in stages else set()):
+        importlib.import_module(f"bood_tasks.{module}")
     for spec in run(plan.specs):
         log = Path("logs", spec.stage, f"{spec.name}-{spec.digest}.log")
         print(f"{spec.stage} {spec.name} failed:\n{log.read_text()[-6000:]}", file=sys.stderr)

@@ -49,7 +49,6 @@ COUNTS = (  # settings that an overlay may lower, each a number of something
     "detector.gru.hidden",
     "rows.*.set.detector.epochs",
     "rows.*.set.detector.batch_size",
-    "scoring.knn.neighbours",
     "ood_features.dreamood.neighbours",
     "ood_features.dreamood.boundary",
     "ood_features.dreamood.candidates",
@@ -141,7 +140,7 @@ _DREAMOOD = {"neighbours": 5, "boundary": 6, "candidates": 20, "vectors": 3}
 _BASELINES = {
     "gan": {"width": 4},
     "vos": {"queue": 4, "candidates": 40},
-    "npos": {"queue": 5, "neighbours": 2, "boundary": 3, "candidates": 20},
+    "npos": {"queue": 5, "neighbours": 2, "boundary": 3, "candidates": 20, "kept": 5},
 }
 DREAMOOD_CIFAR = {
     "seeds": [0],
@@ -152,8 +151,8 @@ DREAMOOD_CIFAR = {
     "images": _IMAGES,
     "detector": _NETWORK,
 }
-_FEWER = {"set": {"detector": {"epochs": 2}}}
-BOOD_CIFAR = merged(DREAMOOD_CIFAR, {"detector": _BASELINES, "rows": {"npos": _FEWER}})
+_SCRATCH = {"set": {"detector": {"epochs": 2, "batch_size": 64}}}
+BOOD_CIFAR = merged(DREAMOOD_CIFAR, {"detector": _BASELINES, "rows": {"npos": _SCRATCH}})
 ABLATIONS = {
     "ablations": {
         "sweeps": {
@@ -165,7 +164,6 @@ ABLATIONS = {
         }
     }
 }
-_SCRATCH = {"set": {"detector": {"epochs": 2, "batch_size": 64}}}
 DREAMOOD_IMAGENET = merged(
     DREAMOOD_CIFAR,
     {
@@ -178,7 +176,6 @@ BOOD_IMAGENET = merged(
     DREAMOOD_IMAGENET,
     {
         "detector": merged(_BASELINES, {"npos": {"embedding": 16}}),
-        "scoring": {"knn": {"neighbours": 50}},
         "rows": {name: _SCRATCH for name in ("ce", "godin", "gan", "vos", "npos")},
     },
 )

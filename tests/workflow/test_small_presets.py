@@ -48,6 +48,15 @@ def test_every_paper_preset_is_run():
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_what_the_presets_say_that_they_make_is_looked_at(name):
+    said = [
+        re.search(r"^# Makes: (.+)$", path.read_text(), re.MULTILINE) for path in files_of(name)
+    ]
+    promised = {target for found in said if found for target in found[1].split(", ")}
+    assert promised <= {*SMALL[name].tables, *SMALL[name].figures}
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_overlays_lower_counts_and_touch_nothing_else(name):
     settings = whole_config(name).model_dump()
     wrong = [
