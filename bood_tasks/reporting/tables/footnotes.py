@@ -65,7 +65,15 @@ NETWORK = (
     ("clip_norm", "gradients clipped at length {}", None),
     ("crop_padding", "random crops of pictures padded by {}", None),
     ("flip", "{}", {"True": "random flips", "False": "no flips"}),
-    ("augment", "{}", {"shift": "crops keep their scale", "resized_crop": "crops resized"}),
+    (
+        "augment",
+        "{}",
+        {
+            "shift": "crops keep their scale",
+            "resized_crop": "crops resized",
+            "contrastive": "two views of each ID picture, crops resized, colours changed",
+        },
+    ),
     ("precision", "passes in {}", None),
 )
 SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
