@@ -16,6 +16,7 @@ FITS = {
 CROPS = {
     "shift": "crops keep their scale",
     "resized_crop": "crops resized",
+    "contrastive": "two views of each ID picture, crops resized, colours changed",
     "none": "no random crops",
 }
 SELECTIONS = {
