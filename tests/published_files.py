@@ -54,6 +54,7 @@ FOLDERS = {  # kind: the published file of picture i; PNG and JPEG as published
 CIFAR10 = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
 )  # fmt: skip
+LONGEST = 40  # words of a text: a GRU reads thousands one by one
 WORDS = ("banded", "blotchy", "braided")
 SMALL = ("lsun_c", "lsun_r", "tinyimagenet_crop", "tinyimagenet_resize", "isun")  # 32 x 32 files
 
@@ -198,7 +199,8 @@ def _lines(name: str, embedded: str) -> list[str]:
     path = EMBEDDED / embedded if shipped else realdata() / f"text/{name}.txt.gz"
     with gzip.open(path, "rt", encoding="utf-8") as handle:
         lines = [line.strip() for line in handle if line.strip()]
-    return [line.split("\t")[-1] for line in lines[shipped:]]
+    texts = (line.split("\t")[-1].split() for line in lines[shipped:])
+    return [" ".join(words[:LONGEST]) for words in texts]
 
 
 def _labelled(name: str, embedded: str, classes: list[str], each: int) -> str:
