@@ -158,7 +158,8 @@ class Vocabulary(Section):
 
 
 class Tokens(Section):
-    """How texts reach the classifier: cut to one length, since length alone tells sets apart."""
+    """How texts reach the classifier: cut to one length, since length alone tells sets apart, or
+    whole."""
 
     words: Count | None = Field(
         8,
