@@ -119,7 +119,7 @@ def write_biggan_deep(folder: Path, classes: int) -> None:
 
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
-    layers = ((True, 4, 4), (False, 4, 4), (True, 4, 2), (True, 2, 1))
+    layers = ((True, 16, 4), (False, 4, 4), (True, 4, 2), (True, 2, 1))
     shape = DeepShape(
         resolution=32, channels=16, latent=8, classes=classes, attention=1, eps=1e-4, layers=layers
     )
