@@ -264,6 +264,7 @@ def test_mnist_is_read_from_its_gzipped_file(tmp_path, below):
     [b"no gzip", gzip.compress(b""), idx(RNG.integers(0, 9, (5, 4, 4), dtype=np.uint8))[:-9],
      gzip.compress(np.array([2051, 5, 4, 4], ">u4").tobytes() + bytes(79)),
      gzip.compress(np.array([2049, 5, 4, 4], ">u4").tobytes() + bytes(80))],
+    ids=["no gzip", "empty", "cut", "a pixel too few", "labels"],
 )  # fmt: skip
 def test_mnist_damaged_is_named(tmp_path, content):
     (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(content)
