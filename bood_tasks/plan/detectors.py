@@ -82,7 +82,7 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
     return {"method": entry.module, "method_version": version, "method_settings": settings}, ""
 
 
-def _network(config: Config) -> dict:
+def built_from(config: Config) -> dict:
     """Return what a row's classifier is built from."""
     item = config.detector
     match item.network:
@@ -102,7 +102,7 @@ def _network(config: Config) -> dict:
 def pretrained(config: Config, seed: int) -> Spec:
     """Spec of a classifier's weights, released or local, as a detector's artifact."""
     given, path = weights(config, config.detector.pretrained, "detector.pretrained")
-    settings = _network(config) | given | {"new_head": config.detector.new_head}
+    settings = built_from(config) | given | {"new_head": config.detector.new_head}
     if config.detector.new_head:
         settings["seed"] = seed
     inputs = {"dataset": dataset(config, config.id)}

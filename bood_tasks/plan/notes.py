@@ -6,6 +6,13 @@ from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.detectors import built_from
+
+
+def _detector(config: Config, unused: Iterable[str]) -> dict:
+    """Return the detectors' settings, of a network those that it is built from."""
+    unbuilt = {"depth", "width", "stem", "dropout"} - set(built_from(config))
+    return config.detector.model_dump(exclude=unbuilt | {*unused})
 
 
 def _filtered(config: Config) -> dict:
@@ -31,7 +38,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "distances": config.distances.model_dump(exclude={"rows"}),  # the same selection
         "ood_features": stages.sampling(config),
         "images": config.images.model_dump(exclude={"shard"} | unsaved),
-        "detector": config.detector.model_dump(exclude=set(SECTIONS)),
+        "detector": _detector(config, SECTIONS),
         **own,
         **config.scoring.model_dump(include=scores),
         **_filtered(config),
@@ -55,13 +62,13 @@ def goe_notes(config: Config) -> dict:
     unused = {"crop_padding"} if first.detector.augment == "none" else set()
     unused |= {*KEYS, *SECTIONS, "pretrained", "snapshots", "new_head", "gru", "start"}
     if of_texts:
-        unused |= {"depth", "width", "stem", "dropout", "augment", "crop_padding", "flip"}
+        unused |= {"augment", "crop_padding", "flip"}
         found["gru"] = first.detector.gru.model_dump()
     return {
         **_of_all(config, config.rows),
         **found,
         **_filtered(first),
-        "detector": first.detector.model_dump(exclude=unused),
+        "detector": _detector(first, unused),
         "outlier_exposure": first.detector.outlier_exposure.model_dump(),
     }
 

@@ -61,10 +61,17 @@ def _sentence(settings: Mapping, parts: Iterable[tuple[str, str, Mapping | None]
     return "; ".join(told)
 
 
-NETWORK = (
-    ("depth", "ResNet-{}", None),
-    ("width", "{} channels in its first stage", None),
+NETWORKS = {
+    "resnet": "ResNet",
+    "wideresnet": "WideResNet",
+    "vit_b16": "ViT-B/16",
+    "resnet101": "ResNet-101",
+    "gru": "GRU",
+}
+TRAINING = (
+    ("width", "width {}", None),
     ("stem", "{} stem", None),
+    ("dropout", "dropout {}", None),
     ("epochs", "{} epochs", None),
     ("batch_size", "{} rows a batch", None),
     ("lr", "learning rate {}", None),
@@ -88,7 +95,9 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
     "detector": (
         "Detector",
         (
-            *NETWORK,
+            ("network", "{}", NETWORKS),
+            ("depth", "{} layers deep", None),
+            *TRAINING,
             (
                 "outlier_fit",
                 "outliers {}",
@@ -99,7 +108,14 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
             ("phi", "φ is {}", {"mlp": "an MLP", "linear": "linear"}),
         ),
     ),
-    "encoder": ("Encoder", (*NETWORK, ("temperature", "temperature t = {}", None))),
+    "encoder": (
+        "Encoder",
+        (
+            ("depth", "ResNet, {} layers deep", None),
+            *TRAINING,
+            ("temperature", "temperature t = {}", None),
+        ),
+    ),
     "distances": (
         "Distances",
         (
