@@ -1,6 +1,7 @@
 """Checks over several settings: they refuse, and change nothing."""
 
-from bood_tasks.catalogue.augmentations import views
+from bood_tasks.catalogue.augmentations import resizes_parts, views
+from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
@@ -14,6 +15,7 @@ def check(config: Config) -> None:
     """Raise ValueError, naming the setting, if the settings do not fit together."""
     _check_names(config)
     _check_datasets(config)
+    _check_whole(config)
     for name in config.rows:
         _check_scores(config, name)
         check_row(config, name)
@@ -102,6 +104,25 @@ def _check_datasets(config: Config) -> None:
                     f"{setting} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
                     f"which holds {words[1]}"
                 )
+
+
+def _check_whole(config: Config) -> None:
+    """Raise ValueError for whole pictures that are those stored anyway, or that nothing takes parts
+    of."""
+    if not config.image.whole:
+        return
+    kind = config.datasets[config.id].kind
+    if kind != "folder" and getattr(CATALOGUE.get(kind), "family", "") != "tree":
+        raise ValueError(
+            f"image.whole must be false for id = {config.id}, got true: pictures of kind {kind} "
+            "have all one shape; folders' and ImageNet's differ"
+        )
+    trained = [config.encoder, *(config.for_row(name).detector for name in config.rows)]
+    if not any(resizes_parts(item.augment) for item in trained):
+        raise ValueError(
+            "image.whole must be false, got true: no training takes resized parts of pictures; "
+            "write augment: resized_crop for the encoder or the detector"
+        )
 
 
 def _settings_of(config: Config, name: str, score: str) -> dict:

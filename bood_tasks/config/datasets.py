@@ -191,11 +191,26 @@ class Image(Section):
         description="Pixels per side of the part that networks see, random in training and "
         "the centre otherwise; null = the whole picture.",
     )
+    whole: bool = Field(
+        False,
+        description="Whether ID training pictures are stored whole beside, squashed, so that the "
+        "parts of `augment: resized_crop` and `contrastive` are those of the whole picture; false "
+        "= of the centre that `fit: resize` cuts out.",
+    )
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "Image":
         if self.crop is not None and self.crop > self.size:
             raise ValueError(f"crop must be at most size = {self.size}, got {self.crop}")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_differs(self) -> "Image":
+        if self.whole and self.fit != "resize":
+            raise ValueError(
+                f"whole must be false unless fit is resize, got fit {self.fit}, which cuts nothing "
+                "off"
+            )
         return self
 
 

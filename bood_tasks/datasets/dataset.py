@@ -3,9 +3,11 @@
 Enters: files in the layout of their kind (read_*.py), or another data set to change
 (derived.py). Pictures are decoded and resized once, by threads, block by block, so that none but
 a block is ever in memory and a killed job goes on after its last whole block.
-Leaves: `<split>/images` [n, size, size, 3], `<split>/labels`, `<split>/index`, and dataset.json
-with counts, class names, what could not be read, and `content`: for each split the SHA-256 over
-its blocks' SHA-256 (pixels, then labels), by which two machines can compare what they used.
+Leaves: `<split>/images` [n, size, size, 3], `<split>/labels`, `<split>/index`, with `whole` also
+`train/whole` [n, size, size, 3], the pictures squashed, uncut, and `train/aspect`, their width /
+height; and dataset.json with counts, class names, what could not be read, and `content`: for each
+split the SHA-256 over its blocks' SHA-256 (pixels, then labels), by which two machines can compare
+what they used.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.datasets.derived import derive, make_noise
 from bood_tasks.datasets.download import download
-from bood_tasks.datasets.pictures import Rows, read_picture, some_of
+from bood_tasks.datasets.pictures import Rows, fit_both, fit_picture, read_picture, some_of
 from bood_tasks.datasets.read_arrays import (
     read_digits,
     read_idx,
@@ -106,32 +108,42 @@ class Writer:
     """Writes one split block by block, and notes in the draft's progress how far it came.
 
     `unreadable` lists what had to be left out. Beyond `limit` nothing more is written or noted,
-    only read, so that the list is complete and the next try reads the mended files.
+    only read, so that the list is complete and the next try reads the mended files. `whole`: the
+    pictures are written whole, too.
     """
 
-    def __init__(self, draft: Draft, name: str, rows: Rows, image: Mapping, limit: int):
+    def __init__(
+        self, draft: Draft, name: str, rows: Rows, image: Mapping, limit: int, *, whole: bool
+    ):
         self.draft, self.name, self.rows, self.image, self.limit = draft, name, rows, image, limit
         chunk, self.block = block_shape(image["size"])
         shape = (len(rows.labels), image["size"], image["size"], 3)
-        self.images = draft.array(f"{name}/images", shape, "uint8", chunk=chunk, shard=self.block)
+        self.arrays = {
+            part: draft.array(f"{name}/{part}", shape, "uint8", chunk=chunk, shard=self.block)
+            for part in ("images", *["whole"] * whole)
+        }
+        if whole:
+            self.arrays["aspect"] = draft.array(
+                f"{name}/aspect", shape[:1], "float32", chunk=self.block
+            )
         self.note = draft.progress / f"{name}.json"
         self.state = {"read": 0, "kept": [], "hashes": [], "unreadable": []}
         if self.note.is_file():
             self.state = json.loads(self.note.read_text(encoding="utf-8"))
         self.written = sum(self.state["kept"])
-        self.waiting: list[np.ndarray] = []
+        self.waiting: list[Mapping[str, np.ndarray]] = []
         self.numbers: list[int] = []
 
     @property
     def unreadable(self) -> list[str]:
         return [reason for _, reason in self.state["unreadable"]]
 
-    def add(self, number: int, picture: np.ndarray | str) -> None:
+    def add(self, number: int, picture: np.ndarray | Mapping[str, np.ndarray] | str) -> None:
         """Take the next picture, or the reason why there is none."""
         if isinstance(picture, str):
             self.state["unreadable"].append([number, picture])
         elif len(self.unreadable) <= self.limit:
-            self.waiting.append(picture)
+            self.waiting.append({"images": picture} if isinstance(picture, np.ndarray) else picture)
             self.numbers.append(number)
             if len(self.waiting) == self.block:
                 self.flush()
@@ -140,10 +152,12 @@ class Writer:
         """Write what waits; a whole block unless the split ends."""
         if not self.waiting:
             return
-        block = np.stack(self.waiting)
-        self.images[self.written : self.written + len(block)] = block
-        self.written += len(block)
-        content = hashlib.sha256(block.tobytes())
+        content, after = hashlib.sha256(), self.written + len(self.waiting)
+        for part, array in self.arrays.items():
+            block = np.stack([item[part] for item in self.waiting])
+            array[self.written : after] = block
+            content.update(block.tobytes())
+        self.written = after
         content.update(self.rows.labels[self.numbers].tobytes())
         self.state["hashes"].append(content.hexdigest())
         self.state["kept"].append(len(block))
@@ -157,7 +171,8 @@ class Writer:
         if not self.written:
             raise ValueError(f"the {self.name} split has no readable picture")
         if self.written < len(self.rows.labels):
-            self.images.resize((self.written, *self.images.shape[1:]))
+            for array in self.arrays.values():
+                array.resize((self.written, *array.shape[1:]))
         keep = np.ones(len(self.rows.labels), bool)
         keep[[number for number, _ in self.state["unreadable"]]] = False
         for part in ("labels", "index"):
@@ -170,7 +185,8 @@ def write_split(
     writer: Writer, pool: Executor, advance: Callable[[int], object] = lambda count: None
 ) -> None:
     """Read the rest of a split with the pool's threads, in order, and hand it to its writer."""
-    read = partial(read_picture, writer.rows, **writer.image)
+    into = fit_both if "whole" in writer.arrays else fit_picture
+    read = partial(read_picture, writer.rows, into=into, **writer.image)
     for start in range(writer.state["read"], len(writer.rows.labels), ROWS_AT_ONCE):
         numbers = range(start, min(start + ROWS_AT_ONCE, len(writer.rows.labels)))
         for number, picture in zip(numbers, pool.map(read, numbers), strict=True):
@@ -204,9 +220,12 @@ def main(argv: list[str] | None = None) -> None:
     ):
         limit = settings.get("max_unreadable", 0)
         writers = {
-            name: Writer(draft, name, rows, settings["image"], limit)
+            name: Writer(
+                draft, name, rows, settings["image"], limit,
+                whole=name == "train" and settings.get("whole", False),
+            )
             for name, rows in splits.items()
-        }
+        }  # fmt: skip
         for writer in writers.values():
             write_split(writer, pool, advance)
         unreadable = [reason for writer in writers.values() for reason in writer.unreadable]

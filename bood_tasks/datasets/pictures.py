@@ -142,13 +142,23 @@ def fit_picture(
     return np.asarray(canvas)
 
 
-def read_picture(rows: Rows, i: int, **image) -> UInt8[np.ndarray, "h w 3"] | str:
-    """Return the i-th picture at its final size, or why it cannot be read."""
+def fit_both(picture: PIL.Image.Image, **image) -> dict[str, np.ndarray]:
+    """Return a picture as fit_picture does (`images`) and whole, squashed to the same size
+    (`whole`), with its width / height (`aspect`)."""
+    whole = fit_picture(picture, **image | {"fit": "squash"})
+    aspect = np.float32(picture.width / picture.height)
+    return {"images": fit_picture(picture, **image), "whole": whole, "aspect": aspect}
+
+
+def read_picture(
+    rows: Rows, i: int, *, into: Callable = fit_picture, **image
+) -> UInt8[np.ndarray, "h w 3"] | dict[str, np.ndarray] | str:  # fmt: skip
+    """Return what `into` makes of the i-th picture, or why it cannot be read."""
     try:
         picture = rows.read(i)
         if isinstance(picture, np.ndarray):
             picture = PIL.Image.fromarray(picture)
         with picture:
-            return fit_picture(picture, **image)
+            return into(picture, **image)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         return f"{rows.name(i)}: {error}"

@@ -22,9 +22,10 @@ from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.networks.weights import initialised, save_weights
+from bood_tasks.training.augmentation import Aspects
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import load_where_it_fits
+from bood_tasks.training.loading import load_where_it_fits, training_rows
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe
 
@@ -41,12 +42,14 @@ def train_detector(
     seed: int,
     checkpoint: Path,
     device: str,
+    aspects: Aspects | None = None,
     start: Mapping[str, Tensor] | None = None,
     snapshots: Path | None = None,
     source: str = "",
 ) -> tuple[Method, list, float]:
     """Return the trained detector, its loss curve (the terms of its method's loss) and the
-    pictures or texts a second. `outliers`: sources and their shares of what is shown.
+    pictures or texts a second. `outliers`: sources and their shares of what is shown. `aspects`: of
+    whole ID pictures, squashed.
 
     The start depends on the seed alone, so rows of one table differ by their method and outliers
     only; with `start`, the classifier goes on from a trained one's weights and the rest is new.
@@ -66,6 +69,7 @@ def train_detector(
         stage="detector",
         seed=seed,
         checkpoint=checkpoint,
+        aspects=aspects,
         outliers=[(load_where_it_fits(rows, device), share) for rows, share in outliers],
         snapshots=snapshots,
         optimisers=model.optimisers(recipe),
@@ -99,12 +103,13 @@ def main(argv: list[str] | None = None) -> None:
         "method": settings["method"],
         "settings": settings["method_settings"],
     }
+    images, aspects = training_rows(data, recipe.augment)
     with job.draft() as draft:
         snapshots = draft.folder / "epochs" if settings["snapshots"] else None
         if snapshots:
             snapshots.mkdir(exist_ok=True)
         model, curve, rate = train_detector(
-            samples_of(data, "train"),
+            images,
             data["train/labels"][:],
             open_outliers(job, facts),
             recipe,
@@ -112,6 +117,7 @@ def main(argv: list[str] | None = None) -> None:
             seed=settings["seed"],
             checkpoint=draft.progress / "checkpoint.safetensors",
             device=device,
+            aspects=aspects,
             start=_start(job, description),
             snapshots=snapshots,
             source=job.source,

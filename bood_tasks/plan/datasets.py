@@ -31,8 +31,10 @@ def dataset(config: Config, name: str) -> Spec:
     item = config.datasets[name]
     if is_text(item):
         return tokens(config, name)
-    image = config.image.model_dump(exclude={"crop"})
+    image = config.image.model_dump(exclude={"crop", "whole"})
     settings = item.model_dump() | {"name": name, "image": image}
+    if config.image.whole and name == config.id:
+        settings["whole"] = True
     inputs, source = {}, ""
     if item.kind in CATALOGUE:
         del settings["path"]

@@ -21,6 +21,11 @@ def _filtered(config: Config) -> dict:
     return {} if item.max_confidence is None else {"outlier_filter": item.model_dump()}
 
 
+def _image(config: Config) -> dict:
+    """Return how pictures are fitted; whether they lie there whole, too, only where they do."""
+    return config.image.model_dump(exclude=set() if config.image.whole else {"whole"})
+
+
 def notes(config: Config, rows: Iterable[str]) -> dict:
     """Return the choices behind BOOD's tables and figures of these rows."""
     rows = list(rows)
@@ -33,7 +38,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
     unsaved = set() if config.images.saved_size else {"kernel"}
     return {
         **_of_all(config, rows),
-        "image": config.image.model_dump(),
+        "image": _image(config),
         "encoder": config.encoder.model_dump(),
         "distances": config.distances.model_dump(exclude={"rows"}),  # the same selection
         "ood_features": stages.sampling(config),
@@ -51,9 +56,11 @@ def goe_notes(config: Config) -> dict:
     first = config.for_row(trained) if trained else config
     kinds = {config.kind_of(name) for row in config.rows.values() for name in row.outliers}
     of_texts = is_text(config.datasets[config.id])
-    sections = ["tokens", "vocabulary", "texts"] if of_texts else ["image"]
+    sections = ["tokens", "vocabulary", "texts"] if of_texts else []
     sections += ["gan_images"] if "gan" in kinds else []
     found = {name: getattr(first, name).model_dump(exclude={"shard"}) for name in sections}
+    if not of_texts:
+        found["image"] = _image(first)
     for name, kind in (("gan_generator", "gan"), ("language_model", "texts")):
         if kind in kinds:  # a path is no choice: what lies there is in the digests
             generator = getattr(first, name)

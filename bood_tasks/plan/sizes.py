@@ -223,6 +223,8 @@ class Sizes:
         match spec.stage:
             case "dataset":
                 each = 3 * settings["image"]["size"] ** 2
+                if settings.get("whole"):  # the training pictures lie there twice
+                    return _times(_total([self.items(spec), self.splits(spec)["train"]]), each)
             case "tokens" | "texts":
                 each = _times(4, self._words(spec, "words"))
             case "gan_images":

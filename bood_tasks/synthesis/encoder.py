@@ -22,9 +22,10 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.synthesis.cosine import cosine_logits
+from bood_tasks.training.augmentation import Aspects
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import load_where_it_fits
+from bood_tasks.training.loading import load_where_it_fits, training_rows
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe, Step, optimiser
 
@@ -44,10 +45,12 @@ def train_encoder(
     seed: int,
     checkpoint: Path,
     device: str,
+    aspects: Aspects | None = None,
 ) -> tuple[ResNet, list, float]:
     """Return the trained encoder and its loss curve.
 
-    Loss: cross-entropy over cos(h(x), Gamma_j) / temperature (equation 2).
+    Loss: cross-entropy over cos(h(x), Gamma_j) / temperature (equation 2). `aspects`: of whole
+    pictures, squashed.
     """
     model = initialised(
         lambda: ResNet(depth=depth, width=width, stem=stem, outputs=anchors.shape[1]),
@@ -67,6 +70,7 @@ def train_encoder(
         stage="encoder",
         seed=seed,
         checkpoint=checkpoint,
+        aspects=aspects,
         optimisers=[optimiser(model.parameters(), recipe)],
     )
     return model, curve, rate
@@ -87,9 +91,10 @@ def main(argv: list[str] | None = None) -> None:
     fields = set(Recipe.__dataclass_fields__) & set(settings)
     recipe = Recipe(**{name: settings[name] for name in fields})
     shape = {name: settings[name] for name in ("depth", "width", "stem")}
+    images, aspects = training_rows(data, recipe.augment)
     with job.draft() as draft:
         model, curve, rate = train_encoder(
-            data["train/images"],
+            images,
             data["train/labels"][:],
             anchors,
             recipe,
@@ -98,6 +103,7 @@ def main(argv: list[str] | None = None) -> None:
             seed=settings["seed"],
             checkpoint=draft.progress / "checkpoint.safetensors",
             device=device,
+            aspects=aspects,
         )
         save_weights(model, draft.folder / "model.safetensors")
         write_json(draft.folder / "model.json", shape | {"outputs": anchors.shape[1]})

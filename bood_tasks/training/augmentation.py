@@ -11,12 +11,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a resized crop, as Inception's
+TRIES = 10  # at a part that lies within its picture, as torchvision
 CONTRASTIVE_AREA = (0.2, 1.0)  # this and the next two as SimCLR, CIDER and NPOS for CIFAR
 FACTOR, TURN = 0.4, 0.1  # of brightness, contrast and saturation; of hue, in circles
 JITTERED, GREYED = 0.8, 0.2  # shares of the pictures
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 Pixels = UInt8[Tensor, "n 3 h w"]
 Cropped = UInt8[Tensor, "n 3 s s"]
+Aspects = Float[Tensor, " n"]  # width / height of the pictures before they were squashed
+Boxes = Float[Tensor, "2 2 n"]  # sizes, then centres, across and down; a picture is [-1, 1]
 
 
 def to_device(values: Tensor, device: torch.device | str) -> Tensor:
@@ -50,31 +53,72 @@ def shift(images: Pixels, crop: int | None, padding: int, rng: torch.Generator) 
     return padded[which, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def resized_crop(
-    images: Pixels, crop: int, rng: torch.Generator, *, area: tuple[float, float] = AREA
-) -> Cropped:
-    """Return random parts of the pictures, each resized to crop x crop, bilinear.
-
-    `area`: range of a part's share of its picture, uniform; aspect ratio 3/4-4/3 (log-uniform);
-    clipped to the picture. Not antialiased: the largest part is size / crop (256 / 224: 1.14)
-    times the result.
-    """
-    count = len(images)
-    draws = torch.rand(4, count, generator=rng)
-    share = area[0] + (area[1] - area[0]) * draws[0]
+def _shapes(
+    draws: Float[Tensor, "2 ..."], area: tuple[float, float]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Return shares of a picture's area, uniform, and aspect ratios, log-uniform."""
     low, high = map(math.log, RATIO)
-    ratio = (low + (high - low) * draws[1]).exp()
-    width, height = (share * ratio).sqrt().clamp(max=1), (share / ratio).sqrt().clamp(max=1)
-    # affine_grid: x' = width x + left, in [-1, 1] over the picture
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 0, 2] = width, (1 - width) * (2 * draws[2] - 1)
-    theta[:, 1, 1], theta[:, 1, 2] = height, (1 - height) * (2 * draws[3] - 1)
-    theta = to_device(theta, images.device)
-    grid = F.affine_grid(theta, [count, 3, crop, crop], align_corners=False)
+    return area[0] + (area[1] - area[0]) * draws[0], (low + (high - low) * draws[1]).exp()
+
+
+def clipped_boxes(count: int, rng: torch.Generator, *, area: tuple[float, float]) -> Boxes:
+    """Return random boxes in square pictures: what lies outside a picture is cut off."""
+    draws = torch.rand(4, count, generator=rng)
+    share, ratio = _shapes(draws[:2], area)
+    sizes = torch.stack([share * ratio, share / ratio]).sqrt().clamp(max=1)
+    return torch.stack([sizes, (1 - sizes) * (2 * draws[2:] - 1)])
+
+
+def boxes_within(aspects: Aspects, rng: torch.Generator, *, area: tuple[float, float]) -> Boxes:
+    """Return random boxes in squashed pictures, drawn as torchvision's RandomResizedCrop draws them
+    in the pictures as they were, but for its whole pixels.
+
+    The first of TRIES shapes that lies within the picture, at a random place; else the largest
+    part of an allowed ratio, in the middle. A box of ratio r covers w of a picture's width and h
+    of its height with w h = share and w aspect / h = r.
+    """
+    share, ratio = _shapes(torch.rand(2, TRIES, len(aspects), generator=rng), area)
+    sizes = torch.stack([share * ratio / aspects, share * aspects / ratio]).sqrt()
+    fits = (sizes <= 1).all(0)
+    first = fits.int().argmax(0).expand(2, 1, -1)
+    largest = torch.stack([RATIO[1] / aspects, aspects / RATIO[0]]).clamp(max=1)
+    sizes = torch.where(fits.any(0), sizes.gather(1, first)[:, 0], largest)
+    places = torch.rand(2, len(aspects), generator=rng)
+    return torch.stack([sizes, (1 - sizes) * torch.where(fits.any(0), 2 * places - 1, 0)])
+
+
+def cut_out(images: Pixels, boxes: Boxes, crop: int) -> Cropped:
+    """Return a part of each picture, resized to crop x crop, bilinear.
+
+    Not antialiased: the largest part is size / crop (256 / 224: 1.14) times the result.
+    """
+    sizes, centres = boxes
+    # affine_grid: x' = width x + centre
+    theta = to_device(torch.cat([sizes.T.diag_embed(), centres.T[:, :, None]], 2), images.device)
+    grid = F.affine_grid(theta, [len(images), 3, crop, crop], align_corners=False)
     parts = F.grid_sample(
         images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     return parts.round_().to(torch.uint8)
+
+
+def resized_crop(
+    images: Pixels,
+    crop: int,
+    rng: torch.Generator,
+    *,
+    area: tuple[float, float] = AREA,
+    aspects: Aspects | None = None,
+) -> Cropped:
+    """Return random parts of the pictures, each resized to crop x crop, bilinear.
+
+    `area`: range of a part's share of its picture, uniform; aspect ratio 3/4-4/3 (log-uniform).
+    `aspects`: the pictures are whole ones, squashed, and the parts lie as in torchvision
+    (boxes_within); without it they are square as they are, and parts are clipped to them.
+    """
+    if aspects is None:
+        return cut_out(images, clipped_boxes(len(images), rng, area=area), crop)
+    return cut_out(images, boxes_within(aspects, rng, area=area), crop)
 
 
 def grey(colours: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import (
     CONTRASTIVE_AREA,
+    Aspects,
     Cropped,
     Pixels,
     centre_crop,
@@ -51,15 +53,20 @@ STEPS_PER_POINT = 10
 Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
 
 
-def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
-    """Return images cropped, recoloured and mirrored at random, as the recipe says."""
+def augment(
+    images: Pixels, recipe: Recipe, rng: torch.Generator, aspects: Aspects | None = None
+) -> Cropped:
+    """Return images cropped, recoloured and mirrored at random, as the recipe says.
+
+    `aspects`: those of whole pictures, squashed; resized_crop tells.
+    """
     match recipe.augment:
         case "contrastive":
             side = recipe.crop or images.shape[2]
-            images = resized_crop(images, side, rng, area=CONTRASTIVE_AREA)
+            images = resized_crop(images, side, rng, area=CONTRASTIVE_AREA, aspects=aspects)
             images = colour_jitter(images, rng)
         case "resized_crop":
-            images = resized_crop(images, recipe.crop, rng)
+            images = resized_crop(images, recipe.crop, rng, aspects=aspects)
         case "none":
             images = centre_crop(images, recipe.crop)
         case "shift":
@@ -67,18 +74,25 @@ def augment(images: Pixels, recipe: Recipe, rng: torch.Generator) -> Cropped:
     return mirror(images, rng) if recipe.flip else images
 
 
-def joined(parts: Sequence[Tensor], recipe: Recipe, rng: torch.Generator) -> Tensor:
+def joined(
+    parts: Sequence[Tensor],
+    recipe: Recipe,
+    rng: torch.Generator,
+    aspects: Sequence[Aspects] = (),
+) -> Tensor:
     """Return a step's rows of all sources as one: texts padded alike, pictures augmented.
 
     Pictures of another size than the ID's, the first part, are augmented source by source: what
-    is cut out of all has the size that networks see.
+    is cut out of all has the size that networks see. `aspects`: of each part's pictures, where
+    whole ones are cropped.
     """
     if are_tokens(parts[0]):
         return in_one(parts)
     if len({part.shape[2:] for part in parts}) == 1:
-        return augment(torch.cat(parts), recipe, rng)
+        return augment(torch.cat(parts), recipe, rng, torch.cat(aspects) if aspects else None)
     cut = replace(recipe, crop=recipe.crop or parts[0].shape[2])
-    return torch.cat([augment(part, cut, rng) for part in parts])
+    each = zip_longest(parts, aspects)  # no aspects: None for all
+    return torch.cat([augment(part, cut, rng, own) for part, own in each])
 
 
 def _stream(*stream: int | str) -> torch.Generator:
@@ -128,6 +142,7 @@ def fit(
     stage: str,
     seed: int,
     checkpoint: Path,
+    aspects: Aspects | None = None,
     outliers: Sequence[tuple[InMemory | FromDisk, float]] = (),
     snapshots: Path | None = None,
     optimisers: Sequence[torch.optim.Optimizer],
@@ -136,9 +151,10 @@ def fit(
 
     All optimisers step on the one loss. `loss(model, x, y, step)` gets x [b + o, 3, h, w], or
     tokens [b + o, l], with the b ID rows first, then o outliers, and returns named terms of which
-    "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `outliers`: sources,
-    each with its share of the outliers shown (mixing.py has the order). Where the augmentation has
-    two views, each ID row of a step stands there twice, each time augmented on its own. In the
+    "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `aspects`: of `images`
+    that are whole pictures, squashed; outliers are square. `outliers`: sources, each with its share
+    of the outliers shown (mixing.py has the order). Where the augmentation has two views, each ID
+    row of a step stands there twice, each time augmented on its own. In the
     folder `snapshots` the weights after every epoch are kept, `01.safetensors` and so on. Raises
     ValueError for a loss that is not finite, and for a batch that the GPU cannot hold: its size is
     part of the recipe.
@@ -169,14 +185,16 @@ def fit(
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
             own, *others = [next(batch) for batch in batches]
-            parts = [*[own] * copies, *others]
+            parts, shapes = [*[own] * copies, *others], []
+            if aspects is not None:
+                shapes = [*[aspects[rows]] * copies, *(torch.ones(len(item)) for item in others)]
             y = labels[to_device(torch.from_numpy(rows), device)].repeat(copies)
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
                 group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
             now = Step(step, steps, _stream(seed, stage, "method", step))
             try:
-                x = as_input(joined(parts, recipe, rng))
+                x = as_input(joined(parts, recipe, rng, shapes))
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):

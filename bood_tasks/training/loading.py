@@ -17,9 +17,11 @@ import zarr
 from jaxtyping import UInt8
 from torch import Tensor
 
+from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.augmentations import resizes_parts
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.padding import PAD
-from bood_tasks.training.augmentation import Pixels, to_device
+from bood_tasks.training.augmentation import Aspects, Pixels, to_device
 
 SHARE_OF_MEMORY = 0.5  # of what is free; the rest is for weights and activations
 ROWS_AT_ONCE = 2000
@@ -40,6 +42,17 @@ def in_one(parts: Sequence[Tensor]) -> Tensor:
 def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
     """Return pictures as to_pixels does, and tokens [n, l] as they are."""
     return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
+
+
+def training_rows(data: Artifact, augment: str) -> tuple[zarr.Array, Aspects | None]:
+    """Return the pictures, or tokens [n, l], that an augmentation takes its crops of.
+
+    Where the augmentation resizes parts and the data set has its training pictures whole: these,
+    squashed [n, s, s, 3], and their aspect ratios.
+    """
+    if resizes_parts(augment) and "train/whole" in data:
+        return data["train/whole"], torch.from_numpy(data["train/aspect"][:])
+    return data["train/images" if "train/images" in data else "train/tokens"], None
 
 
 class InMemory:

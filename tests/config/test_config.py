@@ -116,6 +116,12 @@ def test_default_values_keep_their_own_rules(raw):
         ("rows.bood.set", {"detector": {"start": "bood"}}, r"must not lead back to the same row"),
         ("encoder", {"augment": "resized_crop"}, r"resized_crop must have an image.crop below"),
         ("image", {"size": 32, "crop": 33}, r"image\.crop must be at most size = 32, got 33"),
+        ("image", {"whole": True}, r"image\.whole must be false unless fit is resize, got fit pad"),
+        (
+            "image",
+            {"whole": True, "fit": "resize"},
+            r"image\.whole must be false for id = clothes, got true: pictures of kind npz have all",
+        ),
         (
             "datasets.x",
             {"kind": "cifar100", "pth": "a"},
@@ -136,6 +142,18 @@ def test_mistake_is_named_with_its_cure(raw, path, value, message):
     put(raw, path, value)
     with pytest.raises(ConfigError, match=message):
         load(raw)
+
+
+def test_whole_pictures_that_nothing_takes_parts_of_are_refused(raw):
+    image = {"size": 256, "crop": 224, "fit": "resize", "whole": True}
+    raw |= {"id": "im", "image": image, "encoder": {"augment": "resized_crop"}}
+    raw["datasets"]["im"] = {"kind": "imagenet100"}
+    assert load(raw).image.whole
+    del raw["encoder"]
+    with pytest.raises(ConfigError, match=r"image\.whole must be false, .* write augment: resized"):
+        load(raw)
+    raw["rows"]["bood"]["set"] = {"detector": {"augment": "resized_crop"}}
+    assert load(raw).image.whole
 
 
 def test_missing_section_is_named(raw):

@@ -193,6 +193,34 @@ def test_unreadable_pictures_within_the_limit_are_left_out_and_counted(tmp_path,
         materialise(tmp_path, monkeypatch, settings | {"max_unreadable": 1}, pictures)
 
 
+def test_training_pictures_are_stored_whole_beside_where_asked(tmp_path, monkeypatch):
+    files = [tmp_path / f"p/{name}/{k}.png" for name in ("a", "b") for k in range(30)]
+    for k, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        ramp = np.linspace(0, 255, 10 + k, dtype=np.uint8)  # from one end to the other
+        PIL.Image.fromarray(np.tile(ramp, (10, 1))).save(file)
+    files[5].write_bytes(files[5].read_bytes()[:40])
+    image = {"size": 8, "fit": "resize", "kernel": "bilinear"}
+    settings = {
+        "kind": "folder", "name": "f", "image": image, "validation": 0.2, "test": 0.2,
+        "max_unreadable": 1,
+    }  # fmt: skip
+    plain = materialise(tmp_path, monkeypatch, settings, tmp_path / "p")
+    both = materialise(tmp_path, monkeypatch, settings | {"whole": True}, tmp_path / "p")
+    assert np.array_equal(plain["train/images"][:], both["train/images"][:])
+    assert "train/whole" not in plain
+    assert "test/whole" not in both
+    assert both["train/aspect"].dtype == np.float32
+    for row, whole, aspect in zip(
+        *(both[f"train/{part}"][:] for part in ("index", "whole", "aspect")), strict=True
+    ):
+        picture = PIL.Image.open(files[row])
+        assert aspect == np.float32(picture.width / picture.height)
+        assert np.array_equal(whole, fit_picture(picture, **image | {"fit": "squash"}))
+    first, second = (item.json("dataset.json")["content"] for item in (plain, both))
+    assert [name for name in first if first[name] != second[name]] == ["train"]
+
+
 def test_mended_pictures_are_read_by_the_next_try(tmp_path, monkeypatch):
     pictures = tmp_path / "pictures"
     pictures.mkdir()

@@ -243,7 +243,7 @@ NOT_LISTED = {  # they need another key as well, or say what rows there are
     "generator.source", "generator.path", "encoder.augment", "detector.augment", "detector.start",
     "detector.network", "detector.pretrained", "sources", "text", "gan_generator.source",
     "gan_generator.path", "language_model.source", "language_model.path", "only.rows",
-    "only.variants", "only.sweeps",
+    "only.variants", "only.sweeps", "image.whole",
 }  # fmt: skip
 # The same for GOE's, in a run that has rows of it.
 GOE = {

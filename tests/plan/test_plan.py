@@ -8,11 +8,13 @@ from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.cli.cost import planned
 from bood_tasks.config.fields import merged
-from bood_tasks.config.load import laid_over, load
+from bood_tasks.config.load import effective_config, laid_over, load
 from bood_tasks.plan import detectors
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan import synthesis as stages
+from bood_tasks.plan.notes import notes as noted
 from bood_tasks.plan.resources import resources_of
+from bood_tasks.plan.sizes import Sizes
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +82,25 @@ def test_a_path_stays_out_of_the_identity_and_its_content_does_not(tmp_path, mon
         given = config(datasets={"clipart": {"file": place}})
         specs.append(stages.dataset(given, "clipart").digest)
     assert specs[0] == specs[1] != specs[2]
+
+
+def test_whole_pictures_are_those_of_the_id_set_alone_and_counted_twice():
+    files = [ROOT / "config.yaml", ROOT / "workflow/presets/bood-imagenet100.yaml"]
+    given = effective_config(files)
+    cut = given.model_copy(update={"image": given.image.model_copy(update={"whole": False})})
+    found, plain = (
+        {name: stages.dataset(config, name) for name in ("imagenet100", "inaturalist", "resampled")}
+        for config in (given, cut)
+    )
+    assert found["inaturalist"].digest == plain["inaturalist"].digest
+    assert "whole" not in found["resampled"].settings
+    own, before = found["imagenet100"], plain["imagenet100"]
+    assert own.settings == before.settings | {"whole": True}
+    assert not any("whole" in key for key in (before.settings, before.settings["image"]))
+    rows = Sizes().splits(own)["train"]
+    assert Sizes().pixels(own) == Sizes().pixels(before) + rows * 3 * 256**2
+    assert "whole" not in noted(cut, cut.rows)["image"]
+    assert noted(given, given.rows)["image"]["whole"]
 
 
 def test_row_overrides_reach_their_row_alone():

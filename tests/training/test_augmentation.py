@@ -1,15 +1,21 @@
 import colorsys
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
-from torchvision.transforms import functional
+from torchvision.transforms import RandomResizedCrop, functional
 
+from bood_tasks.datasets.pictures import fit_both
 from bood_tasks.training import augmentation
 from bood_tasks.training.augmentation import (
+    AREA,
     CONTRASTIVE_AREA,
+    RATIO,
+    boxes_within,
     centre_crop,
     colour_jitter,
+    cut_out,
     jittered,
     resized_crop,
     shift,
@@ -57,10 +63,67 @@ def test_resized_crop_shows_a_part_at_random_scale_and_place():
 
 
 def test_resized_crop_of_the_whole_picture_is_the_picture(monkeypatch):
-    monkeypatch.setattr(augmentation, "AREA", (1.0, 1.0))
     monkeypatch.setattr(augmentation, "RATIO", (1.0, 1.0))
     images = torch.randint(0, 256, (3, 3, 9, 9), dtype=torch.uint8)
-    assert torch.equal(resized_crop(images, 9, torch.Generator().manual_seed(0)), images)
+    rng = torch.Generator().manual_seed(0)
+    assert torch.equal(resized_crop(images, 9, rng, area=(1.0, 1.0)), images)
+
+
+def smooth(height, width):
+    """A picture whose colours change slowly, by sines of both directions."""
+    y, x = np.mgrid[:height, :width] / max(height, width) * 2 * np.pi
+    waves = np.stack([np.sin(x + y), np.cos(2 * x - y), np.sin(3 * y + x)], -1)
+    return PIL.Image.fromarray((127.5 + 120 * waves).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(150, 300), (240, 180), (128, 128)])
+def test_a_part_of_the_squashed_picture_is_that_part_of_the_picture_as_it_was(height, width):
+    picture = smooth(height, width)
+    stored = fit_both(picture, size=128, fit="resize")
+    aspects = torch.tensor([stored["aspect"]]).expand(40)
+    boxes = boxes_within(aspects, torch.Generator().manual_seed(0), area=AREA)
+    pixels = torch.tensor(stored["whole"]).permute(2, 0, 1).expand(40, -1, -1, -1)
+    found = cut_out(pixels, boxes, 96).permute(0, 2, 3, 1).numpy()
+    for part, (w, h), (x, y) in zip(found, *boxes.permute(0, 2, 1).tolist(), strict=True):
+        edges = (x - w + 1) / 2, (y - h + 1) / 2, (x + w + 1) / 2, (y + h + 1) / 2
+        box = np.array(edges) * [width, height, width, height]
+        expected = picture.resize((96, 96), PIL.Image.Resampling.BILINEAR, box=tuple(box))
+        difference = np.abs(part.astype(int) - np.asarray(expected))  # 9 a pixel at most
+        assert difference.max() <= 8
+        assert difference.mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(3000, 4000), (4000, 2000), (3000, 3000), (900, 6000)]
+)
+def test_parts_of_whole_pictures_are_drawn_as_torchvision_draws_them(height, width):
+    aspects = torch.full((3000,), width / height)
+    sizes, centres = boxes_within(aspects, torch.Generator().manual_seed(0), area=AREA)
+    torch.manual_seed(0)
+    picture = torch.empty(1).expand(3, height, width)
+    drawn = [RandomResizedCrop.get_params(picture, list(AREA), list(RATIO)) for _ in range(3000)]
+    top, left, tall, wide = torch.tensor(drawn).T
+    for ours, theirs in (
+        (sizes[0], wide / width),
+        (sizes[1], tall / height),
+        (sizes.prod(0), wide * tall / width / height),
+        ((centres[0] - sizes[0] + 1) / 2, left / width),
+        ((centres[1] - sizes[1] + 1) / 2, top / height),
+    ):
+        places = torch.linspace(0.05, 0.95, 19)
+        difference = ours.quantile(places) - theirs.quantile(places)
+        assert difference.abs().max() < 0.035
+    assert ((centres.abs() + sizes) <= 1 + 1e-6).all()
+    seen = sizes[0] * width / (sizes[1] * height)
+    assert seen.min() > RATIO[0] - 1e-4
+    assert seen.max() < RATIO[1] + 1e-4
+
+
+def test_parts_of_a_wide_picture_show_its_ends():
+    """The central square of a picture twice as wide as high ends half the way out, at .5."""
+    sizes, centres = boxes_within(torch.full((1000,), 2.0), torch.Generator(), area=AREA)
+    assert (centres[0] + sizes[0] > 0.9).float().mean() > 0.05
+    assert (centres[0] - sizes[0] < -0.9).float().mean() > 0.05
 
 
 def test_contrastive_crops_show_a_fifth_of_the_picture_at_least():

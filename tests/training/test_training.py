@@ -218,6 +218,42 @@ def test_streamed_rows_give_the_same_weights_as_held_ones(tmp_path):
     assert same_weights(held, streamed)
 
 
+@pytest.mark.parametrize("side", [8, 12])  # outliers of another size are cropped on their own
+def test_whole_pictures_are_cropped_in_their_own_shape_wherever_they_lie(tmp_path, side):
+    array, _ = stored(tmp_path / "x.zarr")
+    crops = replace(RECIPE, augment="resized_crop", crop=6, flip=False)
+    outliers = [(InMemory(pictures(5, side)[0]), 1.0)]
+
+    def loss(net, x, y, step):
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
+
+    more = {"recipe": crops, "outliers": outliers, "aspects": torch.linspace(0.4, 3, 21)}
+    held, _ = run(tmp_path / "a", loss, **more)
+    streamed, _ = run(tmp_path / "b", loss, rows=FromDisk(array), **more)
+    assert same_weights(held, streamed)
+    others, _ = run(tmp_path / "c", loss, **more | {"aspects": torch.ones(21)})
+    assert not same_weights(held, others)
+
+
+def test_aspects_go_with_their_rows_and_outliers_are_square(tmp_path, monkeypatch):
+    seen = set()
+
+    def cropped(images, crop, rng, *, aspects):
+        seen.update(zip(images[:, 0, 0, 0].tolist(), aspects.tolist(), strict=True))
+        return images[:, :, :crop, :crop]
+
+    def loss(net, x, y, step):
+        return cross_entropy(lambda z: net(z)[: len(y)], x, y, step)
+
+    monkeypatch.setattr(training, "resized_crop", cropped)
+    rows = torch.arange(21, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+    run(
+        tmp_path / "c", loss, replace(RECIPE, augment="resized_crop", crop=6), rows=InMemory(rows),
+        aspects=2.0 + torch.arange(21), outliers=[(InMemory(200 + rows[:5]), 1.0)],
+    )  # fmt: skip
+    assert seen == {(k, 2.0 + k) for k in range(21)} | {(200 + k, 1.0) for k in range(5)}
+
+
 def test_pictures_that_fit_are_held_and_others_stay_on_disk(tmp_path, monkeypatch):
     array, images = stored(tmp_path / "x.zarr")
     assert torch.equal(

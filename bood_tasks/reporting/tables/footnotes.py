@@ -90,6 +90,7 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
             ("fit", "{}", FITS),
             ("kernel", "every resize {}, antialiased", None),
             ("crop", "networks see {0} × {0} of them", None),
+            ("whole", "{}", {"True": "random parts are those of whole training pictures"}),
         ),
     ),
     "detector": (
