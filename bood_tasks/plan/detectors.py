@@ -119,7 +119,7 @@ def detector(config: Config, row: str, seed: int) -> Spec:
     shape = {"network", "depth", "width", "stem", "dropout", "gru"}
     of_methods = {*KEYS, *SECTIONS}
     unused = {"start", "pretrained", "new_head"}
-    settings = item.model_dump(exclude=shape | unused | of_methods) | _network(own) | method
+    settings = item.model_dump(exclude=shape | unused | of_methods) | built_from(own) | method
     settings |= {"seed": seed, "crop": own.image.crop}
     if method["method_settings"].get("weighting") == "batch":
         settings["mixing"] = "shuffled"
