@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bood_tasks.cli import cost
 from bood_tasks.cli.main import main
 from bood_tasks.config.fields import merged
-from bood_tasks.config.load import load
+from bood_tasks.config.load import laid_over, load
 from bood_tasks.networks.flops import resnet_flops
 from bood_tasks.plan import plan as planning
+from tests.plan.test_plan import BELOW
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "workflow/presets").glob("*.yaml"))
@@ -18,13 +18,12 @@ PRESETS = [path for path in PRESETS if not path.stem.startswith("goe")]  # test_
 PAPER = [path for path in PRESETS if path.stem.endswith(("cifar100", "imagenet100"))]
 
 
-ONLY_BOOD = {"rows": ["ce", "bood"]}
+ONLY_BOOD = {"only": {"rows": ["ce", "bood"]}, "seeds": [0]}
 
 
 def plan_of(name, **overlay):
-    base = yaml.safe_load((ROOT / "config.yaml").read_text())
-    preset = yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
-    return planning.make(load(merged(merged(base, preset), overlay)))
+    presets = [ROOT / f"workflow/presets/{x}.yaml" for x in (BELOW.get(name), name) if x]
+    return planning.make(load(merged(laid_over(ROOT / "config.yaml", presets), overlay)))
 
 
 def test_the_four_presets_of_the_papers_are_here():
@@ -43,7 +42,7 @@ def test_every_preset_plans_without_data_or_weights(path):
 
 
 def test_cifar100_costs_by_hand():
-    stages = cost.planned(plan_of("bood-cifar100", only=ONLY_BOOD), "h200")
+    stages = cost.planned(plan_of("bood-cifar100", **ONLY_BOOD), "h200")
     # 100 classes of 1,000 images, and 8 decodes of each anchor for the contact sheets
     assert stages["images"].items == 100_800
     assert stages["images"].flops == pytest.approx(100_800 * 84.45e12, rel=1e-3)
@@ -58,7 +57,7 @@ def test_cifar100_costs_by_hand():
 
 
 def test_imagenet_fine_tunes_from_the_cross_entropy_row():
-    plan = plan_of("bood-imagenet100", only=ONLY_BOOD)
+    plan = plan_of("bood-imagenet100", **ONLY_BOOD)
     detectors = [spec for spec in plan.specs.values() if spec.stage == "detector"]
     (tuned,) = [spec for spec in detectors if "start" in spec.inputs]
     start = tuned.inputs["start"]

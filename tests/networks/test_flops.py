@@ -50,7 +50,7 @@ def shipped(part: str) -> dict:
         (224, {"depth": 34, "width": 64, "stem": "imagenet"}),
         (57, {"depth": 50, "width": 8, "stem": "imagenet"}),
         (32, {"network": "wideresnet", "depth": 40, "width": 2, "dropout": 0.3}),
-        (224, {"network": "vit_b16"}),
+        (224, {"network": "vit_b16", "dropout": 0.1}),
         (224, {"network": "resnet101"}),
     ],
 )  # fmt: skip
