@@ -115,7 +115,8 @@ def test_imagenet(tmp_path):
 @pytest.mark.parametrize("kind", PUBLISHED)
 def test_corpora(tmp_path, kind):
     files.write_corpus(tmp_path / kind, kind, 104)
-    splits, classes = read_published(tmp_path / kind, {"kind": kind, "name": "d", "validation": 0})
+    settings = {"kind": kind, "name": "d", "validation": 0, "stop_words": "kept"}
+    splits, classes = read_published(tmp_path / kind, settings)
     assert len(classes) == {"newsgroups20": 20, "reuters52": 52}.get(kind, 0)
     for split in splits.values():
         assert len(split.texts) >= 70  # headings are none
