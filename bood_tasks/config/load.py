@@ -143,6 +143,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no YAML: {error!r}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
+    if other := [key for key in content if not isinstance(key, str)]:
+        raise ValueError(f"{path} must name its settings by text, got {other[0]!r}")
     return content
 
 

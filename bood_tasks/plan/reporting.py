@@ -171,7 +171,8 @@ def _varied(config: Config, prefix: str) -> dict[str, Spec | None]:
         spec = sweeps(varied)
         kind = spec.stage if not prefix else spec.stage.replace("goe_", f"goe_{prefix}")
         found[kind] = spec
-        found["goe_counts"] = goe_counts(varied)
+        if not prefix:  # of texts there is no such figure, and the pictures' stands
+            found["goe_counts"] = goe_counts(varied)
     return found
 
 

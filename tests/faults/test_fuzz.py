@@ -122,6 +122,13 @@ def test_yaml_that_its_parser_stumbles_over_is_named(tmp_path, content):
         effective_config([tmp_path / "x.yaml"])
 
 
+@pytest.mark.parametrize("text", ["?", "3: x", "? [a]\n: b"])
+def test_a_setting_that_is_no_text_is_named(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"x\.yaml (must name its settings by text|is no YAML)"):
+        effective_config([tmp_path / "x.yaml"])
+
+
 # --- the spec digest ---
 
 WAYS = {"trajectory", "strips"}

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import PIL.Image
@@ -13,7 +15,6 @@ from scipy.io import savemat
 from bood_tasks.config.load import laid_over, load
 from bood_tasks.plan import plan as planning
 from tests.workflow.conftest import ROOT
-from tests.workflow.test_paper_scale import snakemake
 
 PRESET = "cifar10-laptop"
 TINY = {  # counts alone: everything else is the preset's
@@ -92,7 +93,13 @@ def test_everything_it_needs_can_be_fetched(monkeypatch, tmp_path):
 @pytest.mark.long
 def test_every_row_and_score_at_tiny_size(tmp_path):
     write_published(tmp_path / "data")
-    done = snakemake(tmp_path, PRESET, overlay=TINY)
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(TINY))
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(tmp_path), "--cores", "2",
+        "--configfile", str(ROOT / f"workflow/presets/{PRESET}.yaml"), "overlay.yaml",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     with (tmp_path / "results/tables/summary.csv").open(newline="") as handle:
         cells = list(csv.DictReader(handle))
