@@ -194,7 +194,7 @@ def test_unreadable_pictures_within_the_limit_are_left_out_and_counted(tmp_path,
 
 
 def test_training_pictures_are_stored_whole_beside_where_asked(tmp_path, monkeypatch):
-    files = [tmp_path / f"p/{name}/{k}.png" for name in ("a", "b") for k in range(30)]
+    files = [tmp_path / f"p/{name}/{k:02d}.png" for name in ("a", "b") for k in range(30)]
     for k, file in enumerate(files):
         file.parent.mkdir(parents=True, exist_ok=True)
         ramp = np.linspace(0, 255, 10 + k, dtype=np.uint8)  # from one end to the other
