@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bood_tasks import PROJECT
@@ -25,27 +26,40 @@ def fetch_generator(spec: Spec) -> None:
         raise ValueError("the generator could not be fetched, see above")
 
 
+def attempt(title: str, get: Callable[[], None]) -> None:
+    """Fetch one thing; a failure is told and keeps none of the others from being fetched."""
+    try:
+        get()
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"could not fetch {title}: {error}", file=sys.stderr, flush=True)
+
+
 def fetch_released(config: Config, spec: Spec) -> list[str]:
     """Fetch released weights; return a message if they must come by hand."""
     from bood_tasks.datasets.released_weights import fetch_weights
 
     name = spec.settings["released"]
-    place = folder(config, name)
-    try:
-        fetch_weights(name, place)
-    except (OSError, ValueError) as error:
-        print(f"could not fetch {WEIGHTS[name].title}: {error}", file=sys.stderr, flush=True)
+    entry, place = WEIGHTS[name], folder(config, name)
+    attempt(entry.title, lambda: fetch_weights(name, place))
     setting = "detector.pretrained" if spec.stage == "pretrained" else "gan_generator.path"
-    return [] if WEIGHTS[name].holds(place) else [WEIGHTS[name].missing(setting, place)]
+    return [] if entry.holds(place) else [entry.missing(setting, place)]
+
+
+def fetch_published(spec: Spec) -> list[str]:
+    """Fetch a published data set or corpus; return a message if it must come by hand."""
+    from bood_tasks.datasets.download import download
+
+    kind, place = spec.settings["kind"], Path(spec.source)
+    entry = ALL_PUBLISHED[kind]
+    if Path(spec.manifest).is_file() or entry.holds(place):
+        return []
+    if entry.downloadable:
+        attempt(entry.title, lambda: download(kind, place))
+    return [] if entry.holds(place) else [entry.missing(spec.settings["name"], place)]
 
 
 def fetch(config: Config) -> list[str]:
-    """Fetch weights, data sets and corpora; return a message for each that must come by hand.
-
-    A data set that cannot be fetched keeps none of the others from being fetched.
-    """
-    from bood_tasks.datasets.download import download
-
+    """Fetch weights, data sets and corpora; return a message for each that must come by hand."""
     prepare(PROJECT, config.run.model_dump())
     messages = []
     for spec in planning.make(config).specs.values():
@@ -53,17 +67,6 @@ def fetch(config: Config) -> list[str]:
             fetch_generator(spec)
         if lacks(config, spec):
             messages += fetch_released(config, spec)
-        kind = spec.settings.get("kind")
-        if spec.stage not in ("dataset", "corpus") or kind not in ALL_PUBLISHED:
-            continue
-        entry, folder = ALL_PUBLISHED[kind], Path(spec.source)
-        if Path(spec.manifest).is_file() or entry.holds(folder):
-            continue
-        try:
-            if entry.downloadable:
-                download(kind, folder)
-        except (OSError, RuntimeError) as error:
-            print(f"could not fetch {entry.title}: {error}", file=sys.stderr, flush=True)
-        if not entry.holds(folder):
-            messages.append(entry.missing(spec.settings["name"], folder))
+        if spec.stage in ("dataset", "corpus") and spec.settings.get("kind") in ALL_PUBLISHED:
+            messages += fetch_published(spec)
     return messages
