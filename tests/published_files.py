@@ -22,6 +22,7 @@ Pictures = list[np.ndarray]
 SHAPES = ((48, 64), (64, 48), (64, 64))  # of large pictures: [h, w]
 TAKEN_FROM = {  # kind: folder of the real OOD pictures
     "svhn": "svhn",
+    "mnist": "mnist",
     "dtd": "textures",
     "lsun_c": "tinyimagenet_crop",
     "tinyimagenet_crop": "tinyimagenet_crop",
@@ -47,6 +48,7 @@ FOLDERS = {  # kind: the published file of picture i; PNG and JPEG as published
     "ssb_hard": "ssb_hard/{wnid}/{wnid}_{i}.JPEG",
     "tinyimagenet_crop": "Imagenet/test/{i}.png",
     "tinyimagenet_resize": "Imagenet_resize/test/{i}.png",
+    "tinyimagenet": "tiny-imagenet-200/train/{wnid}/images/{wnid}_{i}.JPEG",
     "imagenet_a": "imagenet-a/{wnid}/{i:06d}_0.jpg",
     "imagenet_r": "imagenet-r/{wnid}/art_{i}.jpg",
     "imagenet_o": "imagenet-o/{wnid}/ILSVRC2012_val_{i:08d}.JPEG",
@@ -144,6 +146,18 @@ def write_svhn(folder: Path, count: int) -> None:
     images = np.stack(small_pictures("svhn", count)).transpose(1, 2, 3, 0)
     labels = (np.arange(count)[:, None] % 10 + 1).astype(np.uint8)
     savemat(folder / "test_32x32.mat", {"X": images, "y": labels}, do_compression=True)
+
+
+def idx(images: np.ndarray) -> bytes:
+    """Return MNIST's format of uint8 [n, h, w], gzipped."""
+    return gzip.compress(np.array([2051, *images.shape], ">u4").tobytes() + images.tobytes())
+
+
+def write_mnist(folder: Path, count: int) -> None:
+    """Write MNIST's test file, of pictures cut to 28 pixels, in one colour."""
+    folder.mkdir(parents=True)
+    images = np.stack(small_pictures("mnist", count))[:, 2:30, 2:30, 0]
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(idx(images))
 
 
 def write_folder(folder: Path, kind: str, count: int) -> list[Path]:

@@ -77,20 +77,18 @@ def _check_datasets(config: Config) -> None:
             f"id must name a data set with training data, got {config.id!r}; "
             f"give datasets.{config.id}.train, or classes for texts"
         )
-    if config.validation and getattr(config.datasets[config.id], "validation_per_class", 1) == 0:
+    if config.validation and not _held_out(config, config.id):
         raise ValueError(
             f"validation must be empty while datasets.{config.id}.validation_per_class is 0: "
             f"{', '.join(config.validation)} would have no ID pictures beside them; hold some out"
         )
     for name in {*config.test, *config.validation, *config.control}:
         item = config.datasets[name]
-        if item.kind == "corrupted":
-            held_out = getattr(config.datasets[item.of], "validation_per_class", 1)
-            if not held_out:
-                raise ValueError(
-                    f"datasets.{name}.of must name a data set with pictures held out, which are "
-                    f"corrupted, got {item.of!r} with validation_per_class 0; hold some out"
-                )
+        if item.kind == "corrupted" and not _held_out(config, item.of):
+            raise ValueError(
+                f"datasets.{name}.of must name a data set with pictures held out, which are "
+                f"corrupted, got {item.of!r} with validation_per_class 0; hold some out"
+            )
     texts = is_text(config.datasets[config.id])
     named = {"test": config.test, "validation": config.validation, "control": config.control}
     for name, row in config.rows.items():
@@ -125,10 +123,9 @@ def _check_whole(config: Config) -> None:
         )
 
 
-def _settings_of(config: Config, name: str, score: str) -> dict:
-    """Return the settings of a row's score, its own overrides applied; {} if it has none."""
-    section = getattr(config.for_row(name).scoring, score, None)
-    return section.model_dump() if section else {}
+def _held_out(config: Config, name: str) -> bool:
+    """Whether a data set holds pictures out, as far as a number of them tells."""
+    return getattr(config.datasets[name], "validation_per_class", 1) > 0
 
 
 def _check_words(config: Config, name: str) -> None:
@@ -151,7 +148,7 @@ def _check_words(config: Config, name: str) -> None:
 def _check_scores(config: Config, name: str) -> None:
     """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
     entry, row = config.method(name), config.rows[name]
-    texts = is_text(config.datasets[config.id])
+    texts, scoring = is_text(config.datasets[config.id]), config.for_row(name).scoring.model_dump()
     if entry.needs_outliers and not row.outliers:
         raise ValueError(
             f"rows.{name}.outliers must name outliers for {entry.title}, got 'none'; "
@@ -165,13 +162,13 @@ def _check_scores(config: Config, name: str) -> None:
     if texts and not entry.texts:
         raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
     for score in row.scores:
-        settings = _settings_of(config, name, score)
+        settings = scoring.get(score, {})
         why = why_unfit(entry, score)
         if texts and moves(score, settings):
             why = "it moves pictures along a gradient"
         if why:
             raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
-        _require_choice_on_id(config, name, score)
+        _require_choice_on_id(config, name, score, settings)
         if chooses(score, settings) and not config.validation:
             moved = SCORES[score].gradients
             cure = f"; or give scoring.{score}.magnitudes one number" if moved else ""
@@ -181,18 +178,17 @@ def _check_scores(config: Config, name: str) -> None:
             )
 
 
-def _require_choice_on_id(config: Config, name: str, score: str) -> None:
+def _require_choice_on_id(config: Config, name: str, score: str, settings: dict) -> None:
     """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
     there."""
     entry = SCORES[score]
     if not entry.gradients or entry.validated:
         return
-    magnitudes = getattr(config.for_row(name).scoring, score).magnitudes
-    held_out = getattr(config.datasets[config.id], "validation_per_class", 1)
-    if len(magnitudes) > 1 and not held_out:
+    count = len(settings["magnitudes"])
+    if count > 1 and not _held_out(config, config.id):
         raise ValueError(
             f"scoring.{score}.magnitudes must be one number for row {name} while "
-            f"datasets.{config.id}.validation_per_class is 0, got {len(magnitudes)}: the one taken "
+            f"datasets.{config.id}.validation_per_class is 0, got {count}: the one taken "
             "is chosen on ID validation pictures; write one, or hold some pictures out"
         )
 

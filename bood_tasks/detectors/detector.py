@@ -17,7 +17,7 @@ from torch import Tensor
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import DESCRIPTION, build, network_description
-from bood_tasks.detectors.outliers import open_outliers, samples_of
+from bood_tasks.detectors.outliers import open_outliers
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
@@ -25,7 +25,7 @@ from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.training.augmentation import Aspects
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import load_where_it_fits, training_rows
+from bood_tasks.training.loading import load_where_it_fits, samples_of, training_rows
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.method import Method
 from bood_tasks.networks.build import network
+from bood_tasks.networks.shapes import SHAPING
 
 DESCRIPTION = "method.json"
 
@@ -49,9 +50,7 @@ def load_model(artifact: Artifact, device: str, source: str = "") -> Method:
 
 def network_description(settings: Mapping, facts: Mapping) -> dict:
     """Return what networks.network builds from, for the ID data set's classes and words."""
-    keys = ("network", "depth", "width", "stem", "dropout", "embedding", "hidden", "layers",
-            "lead")  # fmt: skip
-    found = {key: settings[key] for key in keys if key in settings}
+    found = {key: settings[key] for key in ("network", *sorted(SHAPING)) if key in settings}
     if "vocabulary_size" in facts:
         found["vocabulary"] = facts["vocabulary_size"]
     return found | {"classes": len(facts["classes"])}

@@ -17,10 +17,11 @@ from torch import Tensor
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.model import load_model
-from bood_tasks.detectors.outliers import first_rows, resized_blocks, samples_of
+from bood_tasks.detectors.outliers import first_rows, resized_blocks
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.shards import FACTS, write_blocks
+from bood_tasks.training.loading import samples_of
 from bood_tasks.training.predict import are_tokens, predict
 
 VERSION = 1

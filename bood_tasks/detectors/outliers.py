@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int32, UInt8
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import Job
+from bood_tasks.training.loading import samples_of
 from bood_tasks.training.predict import are_tokens
 
 ROWS_AT_ONCE = 100  # an image shard's file block
@@ -66,12 +67,6 @@ def resized_outliers(
         found[done : done + len(block)] = block
         done += len(block)
     return found
-
-
-def samples_of(artifact: Artifact, split: str = "") -> zarr.Array:
-    """Return a split's pictures or tokens, or those of an artifact that has no splits."""
-    prefix = f"{split}/" if split else ""
-    return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
 
 
 def first_rows(arrays: Sequence[zarr.Array], count: int | None) -> list[np.ndarray | zarr.Array]:

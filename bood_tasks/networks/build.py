@@ -5,18 +5,14 @@ from collections.abc import Mapping
 from torch import nn
 
 from bood_tasks.networks.resnet import ResNet
+from bood_tasks.networks.shapes import SHAPES
 
 
 def network(description: Mapping) -> nn.Module:
     """Return the untrained classifier that a detector's `method.json` describes."""
-    keys = {
-        "resnet": ("depth", "width", "stem"),
-        "wideresnet": ("depth", "width", "dropout"),
-        "vit_b16": ("dropout",),
-        "gru": ("vocabulary", "embedding", "hidden", "layers"),
-    }
-    name, outputs = description["network"], description["classes"]
-    shape = {key: description[key] for key in keys.get(name, ())} | {"outputs": outputs}
+    name = description["network"]
+    given = {"lead": 0} | description  # older text classifiers have none
+    shape = {key: given[key] for key in SHAPES[name]} | {"outputs": description["classes"]}
     match name:  # imported where asked for: timm and torchvision take seconds
         case "resnet":
             return ResNet(**shape)
@@ -27,7 +23,7 @@ def network(description: Mapping) -> nn.Module:
         case "gru":
             from bood_tasks.networks.gru import GRUClassifier
 
-            return GRUClassifier(**shape, lead=description.get("lead", 0))  # older ones: none
+            return GRUClassifier(vocabulary=description["vocabulary"], **shape)
     from bood_tasks.networks import released as released_networks
 
     return {"vit_b16": released_networks.ViT, "resnet101": released_networks.ResNet101}[name](

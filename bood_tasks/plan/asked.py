@@ -3,19 +3,16 @@
 The papers' data sets and variants stand in embedded/published (its README explains key.json).
 """
 
-import csv
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import Spec
+from bood_tasks.catalogue.printed import published_key, read_published
 from bood_tasks.catalogue.products import CURVES
 from bood_tasks.config.root import Config
 
-FOLDER = EMBEDDED / "published"
 NUMBERED = re.compile(r"(table|figure)\d")
 
 
@@ -48,18 +45,16 @@ class Printed:
 @cache
 def _printed() -> dict[str, Printed]:
     """Return BOOD's tables of detection by target."""
-    key = json.loads((FOLDER / "key.json").read_text(encoding="utf-8"))
-    found = {}
-    for number, entry in key["tables"].items():
-        with (FOLDER / entry["file"]).open(newline="", encoding="utf-8") as handle:
-            cells = [row for row in csv.DictReader(handle) if row["metric"] != "id_acc"]
-        sets = dict.fromkeys(key["ood_dataset"][row["dataset"]] for row in cells)
+    names, found = published_key(), {}
+    for number, entry in names["tables"].items():
+        cells = [row for row in read_published(entry["file"]) if row["metric"] != "id_acc"]
+        sets = dict.fromkeys(names["ood_dataset"][row["dataset"]] for row in cells)
         labels = [
             tuple(rule["columns"][name] for name in ("method", "variant", "score"))
-            for rule in key["rows"]
+            for rule in names["rows"]
             if entry["file"] in rule["files"]
         ]
-        own = key["id_dataset"][cells[0]["id_dataset"]]
+        own = names["id_dataset"][cells[0]["id_dataset"]]
         found[f"table{number}"] = Printed(
             own, tuple(name for name in sets if name != "average"), tuple(dict.fromkeys(labels))
         )

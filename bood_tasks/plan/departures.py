@@ -5,7 +5,6 @@ embedded/published/settings.csv has the settings of the papers and of their auth
 its source, and our value with its reason where a preset departs on purpose.
 """
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -14,11 +13,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import to_json
+from bood_tasks.catalogue.printed import FOLDER, read_published
 from bood_tasks.config.root import Config
 
-SETTINGS = EMBEDDED / "published" / "settings.csv"
+SETTINGS = FOLDER / "settings.csv"
 ABLATIONS = "bood-cifar100+bood-cifar100-ablations"
 CHANGED = "changed in this run"
 PRESETS = {  # the presets that make what a table prints, one for each in-distribution data set
@@ -61,12 +60,11 @@ class PublishedSetting:
 def published_settings() -> tuple[PublishedSetting, ...]:
     """Return every value of settings.csv, one for each preset that its line names."""
     columns = [field.name for field in fields(PublishedSetting)][1:]
-    with SETTINGS.open(encoding="utf-8", newline="") as handle:
-        return tuple(
-            PublishedSetting(preset, *(line[name] for name in columns))
-            for line in csv.DictReader(handle)
-            for preset in line["presets"].split()
-        )
+    return tuple(
+        PublishedSetting(preset, *(line[name] for name in columns))
+        for line in read_published(SETTINGS.name)
+        for preset in line["presets"].split()
+    )
 
 
 @cache

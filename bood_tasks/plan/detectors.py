@@ -6,6 +6,7 @@ from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.catalogue.stages import method_version
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
+from bood_tasks.networks.shapes import SHAPES, SHAPING
 from bood_tasks.plan.datasets import content, dataset
 from bood_tasks.plan.synthesis import gan_images, images, texts
 from bood_tasks.plan.weights import weights
@@ -85,18 +86,8 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
 def built_from(config: Config) -> dict:
     """Return what a row's classifier is built from."""
     item = config.detector
-    match item.network:
-        case "resnet":
-            shape = item.model_dump(include={"depth", "width", "stem"})
-        case "wideresnet":
-            shape = item.model_dump(include={"depth", "width", "dropout"})
-        case "vit_b16":
-            shape = item.model_dump(include={"dropout"})
-        case "gru":
-            shape = item.gru.model_dump()
-        case _:
-            shape = {}
-    return {"network": item.network, **shape}
+    section = item.gru if item.network == "gru" else item
+    return {"network": item.network, **section.model_dump(include=set(SHAPES[item.network]))}
 
 
 def pretrained(config: Config, seed: int) -> Spec:
@@ -116,10 +107,8 @@ def detector(config: Config, row: str, seed: int) -> Spec:
     if item.epochs == 0:
         return pretrained(own, seed)
     method, source = _method(own, row)
-    shape = {"network", "depth", "width", "stem", "dropout", "gru"}
-    of_methods = {*KEYS, *SECTIONS}
-    unused = {"start", "pretrained", "new_head"}
-    settings = item.model_dump(exclude=shape | unused | of_methods) | built_from(own) | method
+    unused = {"start", "pretrained", "new_head", "gru", *SHAPING, *KEYS, *SECTIONS}
+    settings = item.model_dump(exclude=unused) | built_from(own) | method
     settings |= {"seed": seed, "crop": own.image.crop}
     if method["method_settings"].get("weighting") == "batch":
         settings["mixing"] = "shuffled"

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
+from bood_tasks.networks.shapes import SHAPING
 from bood_tasks.plan import synthesis as stages
 from bood_tasks.plan.detectors import built_from
 
 
 def _detector(config: Config, unused: Iterable[str]) -> dict:
     """Return the detectors' settings, of a network those that it is built from."""
-    unbuilt = {"depth", "width", "stem", "dropout"} - set(built_from(config))
+    unbuilt = SHAPING - built_from(config).keys()
     return config.detector.model_dump(exclude=unbuilt | {*unused})
 
 

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from bood_tasks.detectors.model import load_model
-from bood_tasks.detectors.outliers import samples_of
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
@@ -19,6 +18,7 @@ from bood_tasks.scoring import metrics
 from bood_tasks.scoring.outputs import run_outputs, splits
 from bood_tasks.scoring.roc import compare
 from bood_tasks.scoring.scores import of_outputs
+from bood_tasks.training.loading import samples_of
 
 VERSION = 1
 NOT_OURS = ("method", "variant", "seed")  # the artifact is one row's, of one seed

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.model import load_model
-from bood_tasks.detectors.outliers import samples_of
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.training.loading import samples_of
 from bood_tasks.training.predict import predict
 
 VERSION = 1

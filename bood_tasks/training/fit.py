@@ -154,10 +154,9 @@ def fit(
     "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `aspects`: of `images`
     that are whole pictures, squashed; outliers are square. `outliers`: sources, each with its share
     of the outliers shown (mixing.py has the order). Where the augmentation has two views, each ID
-    row of a step stands there twice, each time augmented on its own. In the
-    folder `snapshots` the weights after every epoch are kept, `01.safetensors` and so on. Raises
-    ValueError for a loss that is not finite, and for a batch that the GPU cannot hold: its size is
-    part of the recipe.
+    row of a step stands there twice, each time augmented on its own. In the folder `snapshots` the
+    weights after every epoch are kept, `01.safetensors` and so on. Raises ValueError for a loss
+    that is not finite, and for a batch that the GPU cannot hold: its size is part of the recipe.
     """
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"

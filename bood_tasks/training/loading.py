@@ -44,6 +44,12 @@ def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
     return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
 
 
+def samples_of(artifact: Artifact, split: str = "") -> zarr.Array:
+    """Return a split's pictures or tokens, or those of an artifact that has no splits."""
+    prefix = f"{split}/" if split else ""
+    return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
+
+
 def training_rows(data: Artifact, augment: str) -> tuple[zarr.Array, Aspects | None]:
     """Return the pictures, or tokens [n, l], that an augmentation takes its crops of.
 
@@ -52,7 +58,7 @@ def training_rows(data: Artifact, augment: str) -> tuple[zarr.Array, Aspects | N
     """
     if resizes_parts(augment) and "train/whole" in data:
         return data["train/whole"], torch.from_numpy(data["train/aspect"][:])
-    return data["train/images" if "train/images" in data else "train/tokens"], None
+    return samples_of(data, "train"), None
 
 
 class InMemory:

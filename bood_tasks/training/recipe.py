@@ -25,7 +25,7 @@ class Recipe:
     weight_decay: float
     crop_padding: int
     flip: bool
-    clip_norm: float | None  # None: not clipped
+    clip_norm: float | None
     precision: str = "fp32"
     augment: str = "shift"
     crop: int | None = None

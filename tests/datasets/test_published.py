@@ -22,6 +22,7 @@ from bood_tasks.datasets.dataset import main, open_published
 from bood_tasks.datasets.pictures import read_picture
 from bood_tasks.datasets.read_cifar import unpickle_plain
 from bood_tasks.datasets.read_folders import ALIASES
+from tests.published_files import idx
 
 RNG = np.random.default_rng(0)
 
@@ -240,11 +241,6 @@ def test_folder_data_sets_in_their_layout(tmp_path, kind, extracted):
     image = read_picture(rows, 1, size=32, fit="resize")
     assert image.shape == (32, 32, 3)
     assert image.std() > 10
-
-
-def idx(images):
-    header = np.array([2051, *images.shape], ">u4").tobytes()
-    return gzip.compress(header + images.tobytes())
 
 
 @pytest.mark.parametrize("below", ["", "MNIST/raw"])

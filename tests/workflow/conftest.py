@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import filelock
@@ -69,6 +70,25 @@ def specs_in(workdir: Path, config: Config, stage: str) -> list[Spec]:
     return [spec for spec in plan.specs.values() if spec.stage == stage]
 
 
+def command_line(folder: Path, overlays: Iterable[Path | str], *arguments: str) -> list[str]:
+    """Return Snakemake's command line for a folder; of the arguments options come first."""
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(folder), "--cores", "2", "--configfile", *map(str, overlays),
+        *(["--"] if arguments and arguments[0][0] != "-" else []), *arguments,
+    ]  # fmt: skip
+
+
+def run_presets(
+    folder: Path, presets: Iterable[str], overlay: Mapping, *arguments: str
+) -> subprocess.CompletedProcess:
+    """Run Snakemake in a folder on presets and, on top, an overlay, which is written there."""
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(dict(overlay)))
+    files = [*(ROOT / f"workflow/presets/{name}.yaml" for name in presets), "overlay.yaml"]
+    command = command_line(folder, files, *arguments)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 class Workdir:
     """A folder in which the repository's Snakefile runs."""
 
@@ -92,12 +112,8 @@ class Workdir:
         if not folder.exists():
             folder.write_text(yaml.safe_dump(self.folder or {"seeds": [0]}))
         (self.path / self.overlay).write_text(text or yaml.safe_dump(overlay or {"seeds": [0]}))
-        return [
-            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-            "--directory", str(self.path), "--cores", "2",
-            "--configfile", str(ROOT / "workflow/presets/smoke.yaml"), "folder.yaml",
-            self.overlay, *(["--"] if arguments and arguments[0][0] != "-" else []), *arguments,
-        ]  # fmt: skip
+        overlays = [ROOT / "workflow/presets/smoke.yaml", "folder.yaml", self.overlay]
+        return command_line(self.path, overlays, *arguments)
 
     def snakemake(
         self,

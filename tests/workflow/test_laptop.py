@@ -1,20 +1,15 @@
 """The preset of natural pictures: fetched, then every row and score, run whole at tiny size."""
 
 import csv
-import gzip
 import json
-import subprocess
-import sys
 
-import numpy as np
-import PIL.Image
 import pytest
 import yaml
-from scipy.io import savemat
 
 from bood_tasks.config.load import laid_over, load
 from bood_tasks.plan import plan as planning
-from tests.workflow.conftest import ROOT
+from tests import published_files as files
+from tests.workflow.conftest import ROOT, run_presets
 
 PRESET = "cifar10-laptop"
 TINY = {  # counts alone: everything else is the preset's
@@ -33,45 +28,17 @@ TINY = {  # counts alone: everything else is the preset's
     "rows": {"ce": {"set": {"detector": {"epochs": 2}}}},
     "scoring": {"knn": {"neighbours": 5}},
 }  # fmt: skip
-RNG = np.random.default_rng(0)
-
-
-def coloured(labels):
-    """Pictures of one colour a class in noise, uint8 [n, 32, 32, 3]."""
-    colours = np.random.default_rng(1).integers(60, 196, (10, 3))
-    return (
-        colours[labels][:, None, None] + RNG.integers(-60, 60, (len(labels), 32, 32, 3))
-    ).astype(np.uint8)
 
 
 def write_published(data):
-    """Every set of the preset in its published format, below one folder."""
-    for kind, folder, names, files in (
-        ("cifar10", "cifar-10-batches-bin", "batches.meta.txt",
-         [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]),
-        ("cifar100", "cifar-100-binary", "fine_label_names.txt", ["train", "test"]),
-    ):  # fmt: skip
-        place = data / kind / folder
-        place.mkdir(parents=True)
-        (place / names).write_text("".join(f"name{k}\n" for k in range(10)))
-        for file in files:
-            labels = np.arange(60) % 10
-            pixels = coloured(labels).transpose(0, 3, 1, 2).reshape(60, -1)
-            columns = [labels[:, None].astype(np.uint8)] * (2 if kind == "cifar100" else 1)
-            (place / f"{file}.bin").write_bytes(np.concatenate([*columns, pixels], 1).tobytes())
-    (data / "svhn").mkdir()
-    digits = RNG.integers(0, 256, (32, 32, 3, 30), dtype=np.uint8)
-    savemat(data / "svhn/test_32x32.mat", {"X": digits, "y": np.arange(30)[:, None] % 10 + 1})
-    (data / "mnist").mkdir()
-    header = np.array([2051, 30, 28, 28], ">u4").tobytes()
-    grey = RNG.integers(0, 256, (30, 28, 28), dtype=np.uint8)
-    (data / "mnist/t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + grey.tobytes()))
-    for name in ("dtd/dtd/images/banded/{}.jpg", "places365/val_256/{}.jpg",
-                 "tinyimagenet/tiny-imagenet-200/train/n01443537/images/{}.JPEG"):  # fmt: skip
-        for k in range(30):
-            path = data / name.format(k)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            PIL.Image.fromarray(RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(path)
+    """Write every set of the preset in its published format, below one folder."""
+    files.write_cifar(data / "cifar10", "cifar10", edition="binary", train=30, test=6)
+    files.write_cifar(data / "cifar100", "cifar100", edition="binary", train=1, test=1)
+    files.write_svhn(data / "svhn", 30)
+    files.write_mnist(data / "mnist", 30)
+    for kind in ("dtd", "places365"):
+        files.write_folder(data / kind, kind, 30)
+    files.write_folder(data / "tinyimagenet", "tinyimagenet", 30)
 
 
 def test_everything_it_needs_can_be_fetched(monkeypatch, tmp_path):
@@ -93,13 +60,7 @@ def test_everything_it_needs_can_be_fetched(monkeypatch, tmp_path):
 @pytest.mark.long
 def test_every_row_and_score_at_tiny_size(tmp_path):
     write_published(tmp_path / "data")
-    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(TINY))
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-        "--directory", str(tmp_path), "--cores", "2",
-        "--configfile", str(ROOT / f"workflow/presets/{PRESET}.yaml"), "overlay.yaml",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_presets(tmp_path, [PRESET], TINY)
     assert done.returncode == 0, done.stdout + done.stderr
     with (tmp_path / "results/tables/summary.csv").open(newline="") as handle:
         cells = list(csv.DictReader(handle))
@@ -117,4 +78,4 @@ def test_every_row_and_score_at_tiny_size(tmp_path):
         for path in tmp_path.glob("artifacts/dataset/*/*/dataset.json")
     }
     assert facts["cifar10"] == {"train": 200, "validation": 100, "test": 40}
-    assert facts["cifar100"] == {"train": 60, "test": 60}
+    assert facts["cifar100"] == {"train": 100, "test": 100}

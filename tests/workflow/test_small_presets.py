@@ -24,6 +24,7 @@ from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.config.load import effective_config
 from bood_tasks.config.root import Config
 from bood_tasks.plan import plan as planning
+from tests.workflow.conftest import run_presets
 from tests.workflow.small_presets import ROOT, SMALL, leaves, not_a_lower_count
 
 pytestmark = pytest.mark.xdist_group("small presets")
@@ -95,14 +96,8 @@ class Made:
         return effective_config([ROOT / "config.yaml", *files_of(self.name), overlay])
 
     def snakemake(self, *arguments: str) -> str:
-        command = [
-            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-            "--directory", str(self.path), "--cores", "2",
-            "--configfile", *map(str, files_of(self.name)), "overlay.yaml", "--", *arguments,
-        ]  # fmt: skip
-        if arguments[:1] == ("--dry-run",):
-            command = [*command[: command.index("--")], "--dry-run", "--", *arguments[1:]]
-        done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=False)
+        small = SMALL[self.name]
+        done = run_presets(self.path, small.presets, small.overlay, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -37,7 +37,7 @@ from bood_tasks.networks.weights import (
 )
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.curve import write_curve
-from bood_tasks.training.recipe import cosine_lr, require_finite
+from bood_tasks.training.recipe import clip_gradients, cosine_lr, require_finite
 
 VERSION = 1
 WEIGHTS, MODEL = "model.safetensors", "model.json"
@@ -170,8 +170,7 @@ def train(
                 require_finite(losses[-1:], step, {"language_model.train.lr": settings["lr"]})
                 optimiser.zero_grad()
                 loss.backward()
-                if settings["clip_norm"] is not None:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip_norm"])
+                clip_gradients(optimiser, settings["clip_norm"])
                 optimiser.step()
                 words += batch[:, 1:].numel()
                 last = step + 1 == (epoch + 1) * per_epoch

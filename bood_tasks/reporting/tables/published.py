@@ -3,7 +3,6 @@
 What the paper printed stands in embedded/published; key.json there says which row of ours each is.
 """
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,15 +10,14 @@ from decimal import Decimal
 
 import pandas as pd
 
-from bood_tasks import EMBEDDED
 from bood_tasks.catalogue.metrics import IN_BOOD, METRICS
+from bood_tasks.catalogue.printed import published_key, read_published
 from bood_tasks.catalogue.titles import row_name
 from bood_tasks.reporting.tables.frames import Row, records
 from bood_tasks.reporting.tables.summary import AVERAGE as OUR_AVERAGE
 from bood_tasks.reporting.tables.summary import Label
 
-FOLDER = EMBEDDED / "published"
-KEY = json.loads((FOLDER / "key.json").read_text(encoding="utf-8"))
+KEY = published_key()
 AVERAGE = "Average"  # as printed
 ONE_SEED = "one seed: no deviation"
 ONLY_MEANS = "computed from means over seeds: no deviation"
@@ -51,11 +49,6 @@ def entry_of(tables: Mapping[str, Row], table: str) -> Row:
     if table not in tables:
         raise ValueError(f"table must be one of {', '.join(tables)}, got {table!r}")
     return tables[table]
-
-
-def read_published(file: str) -> list[Row]:
-    """Return one printed table as it stands: text, in percent."""
-    return pd.read_csv(FOLDER / file, dtype="str", keep_default_na=False).to_dict("records")
 
 
 def _our_label(file: str, printed: Row) -> Label:
