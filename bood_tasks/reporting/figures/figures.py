@@ -18,8 +18,8 @@ MANY = 3  # scores of one detector from here on have figures of their own
 def groups(rows: list[dict]) -> dict[str, list[int]]:
     """Return the indices of the first seed's rows that are shown together, by the files' suffix.
 
-    "": every detector by all of its scores; one that has MANY, by its method's own or the first, and
-    by all of them in figures of its own, by its name.
+    "": every detector by all of its scores; one that has MANY by its method's own, or the first.
+    Its others stand with it in figures of their own, by its name.
     """
     detectors: dict[tuple[str, str], list[int]] = {}
     for index in runs_shown(rows):
