@@ -38,6 +38,7 @@ STAGES = {
     "corpus": Stage("datasets.corpus", outside=True, minutes=30),
     "vocabulary": Stage("datasets.vocabulary"),
     "tokens": Stage("datasets.tokens"),
+    "lora": Stage("generators.text_to_image.lora", outside=True),
     "generator": Stage(
         "generators.text_to_image.generator", gpu=True, outside=True, mem_mb=4000, minutes=600
     ),

@@ -230,6 +230,9 @@ USES = {
     "metrics.threshold": ("nearest", {"metrics", "pixel_statistics"}),
     "generator.repo": ("some/thing", set()),  # of another source
     "generator.revision": ("0" * 40, set()),
+    "generator.lora.revision": ("0" * 40, set()),  # without a repository
+    "generator.lora.file": ("x", set()),
+    "generator.lora.scale": (2, set()),
     **{
         f"generator.train.{key}": (value, set())
         for key, value in {
@@ -247,7 +250,8 @@ USES = {
 }  # fmt: skip
 NOT_LISTED = {  # they need another key as well, or say what rows there are
     "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "ablations",
-    "generator.source", "generator.path", "encoder.augment", "detector.augment", "detector.start",
+    "generator.source", "generator.path", "generator.lora.path", "generator.lora.repo",
+    "encoder.augment", "detector.augment", "detector.start",
     "detector.network", "detector.pretrained", "sources", "text", "gan_generator.source",
     "gan_generator.path", "language_model.source", "language_model.path", "only.rows",
     "only.variants", "only.sweeps", "image.whole",

@@ -1,4 +1,4 @@
-"""Stable Diffusion v1's family of generators, and the small one that ships (see interface)."""
+"""Stable Diffusion 1 and 2, SD-Turbo, LCM, and the small one that ships (see interface)."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,7 +11,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bood_tasks.generators.text_to_image.diffusion import (
-    COMPONENTS,
     decode,
     encode_prompt,
     latent_shape,
@@ -20,14 +19,17 @@ from bood_tasks.generators.text_to_image.diffusion import (
 from bood_tasks.generators.text_to_image.words import pick_tokens
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.flops import evaluations, image_flops
+from bood_tasks.networks.pipelines import COMPONENTS as OF_FAMILIES
+from bood_tasks.networks.pipelines import SD
 
-__all__ = ["COMPONENTS", "StableDiffusion", "holds", "load"]
+COMPONENTS = OF_FAMILIES[SD]
 VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
 
 
 def holds(folder: Path) -> bool:
-    """Whether a folder has this family's parts."""
-    return all((folder / part / file).is_file() for part, file in COMPONENTS.items())
+    """Whether a folder has this family's parts, and not those of one with two encoders."""
+    whole = all((folder / part / file).is_file() for part, file in COMPONENTS.items())
+    return whole and not (folder / "text_encoder_2").is_dir()
 
 
 def load(
@@ -47,7 +49,7 @@ def load(
 
 
 class StableDiffusion:
-    """A pipeline of Stable Diffusion v1's parts as a TextToImage generator."""
+    """A pipeline of Stable Diffusion's parts as a TextToImage generator."""
 
     def __init__(self, pipe: StableDiffusionPipeline):
         self.pipe = pipe
@@ -90,5 +92,5 @@ class StableDiffusion:
             self.pipe.vae.config,
             resolution=resolution or self.resolution,
             evaluations=evaluations(scheduler, steps),
-            guided=guidance != 1,
+            guidance=guidance,
         )
