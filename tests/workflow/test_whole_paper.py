@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bood_tasks.config.fields import merged
+from tests.reporting.test_latex import compiles
 from tests.workflow.conftest import ROOT, Workdir
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("paper")]
@@ -52,6 +53,12 @@ def test_every_table_has_ours_beside_the_published(whole):
         assert all(row["published"] or row["published_missing"] for row in averages)
     for number in (4, 5):
         assert all(row["ours"] and row["published"] for row in cells(tables / f"table{number}.csv"))
+
+
+def test_pdflatex_takes_every_table(whole, tmp_path):
+    for path in (whole.path / "results/tables").glob("*.tex"):
+        shutil.copy(path, tmp_path)
+    compiles(tmp_path, "summary.tex", *(f"table{number}.tex" for number in range(1, 9)))
 
 
 def test_every_figure_is_there(whole):
