@@ -2,6 +2,7 @@
 an edited embedding table, whatever stands beside it in a batch."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -255,3 +256,64 @@ def test_an_overflow_of_float16_names_the_wider_formats(folders):
     generator.pipe.unet.conv_out.bias.data.fill_(6e4).mul_(2)
     with pytest.raises(ValueError, match=r"set images.dtype: bfloat16 or float32"):
         decoded(generator, [0], steps=2, guidance=2.0)
+
+
+# --- folders from somebody else ---
+
+
+def edited(folder, file, **entries):
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def rewritten(folder, part, change):
+    from safetensors.torch import load_file, save_file
+
+    (path,) = (folder / part).glob("*.safetensors")
+    state = load_file(path)
+    change(state)
+    save_file(state, path, {"format": "pt"})
+
+
+CHANGES = {
+    "no heads": lambda f: edited(f, "text_encoder/config.json", num_attention_heads=0),
+    "heads that do not divide": lambda f: edited(f, "text_encoder/config.json",
+                                                 num_attention_heads=7),
+    "an unknown activation": lambda f: edited(f, "text_encoder/config.json", hidden_act="os"),
+    "fewer layers than weights": lambda f: edited(f, "text_encoder/config.json",
+                                                  num_hidden_layers=1),
+    "fewer words than the tokenizer": lambda f: edited(f, "text_encoder/config.json", vocab_size=9),
+    "a prompt without end": lambda f: edited(f, "tokenizer/tokenizer_config.json",
+                                             model_max_length=10**30),
+    "no tokenizer's files": lambda f: [x.unlink() for x in (f / "tokenizer").iterdir()
+                                       if x.name != "tokenizer_config.json"],
+    "a tokenizer that is no JSON": lambda f: (
+        f / "tokenizer/tokenizer_config.json").write_text("{"),
+    "blocks of another kind": lambda f: edited(f, "unet/config.json",
+                                               down_block_types=["X", "Y"]),
+    "no groups": lambda f: edited(f, "unet/config.json", norm_num_groups=0),
+    "an odd activation": lambda f: edited(f, "unet/config.json", act_fn="__import__"),
+    "fewer UNet layers than weights": lambda f: edited(
+        f, "unet/config.json", down_block_types=["DownBlock2D", "DownBlock2D"]),
+    "a VAE of one block": lambda f: edited(f, "vae/config.json", block_out_channels=[8]),
+    "another beta schedule": lambda f: edited(f, "scheduler/scheduler_config.json",
+                                              beta_schedule="x"),
+    "a missing weight": lambda f: rewritten(f, "vae", lambda s: s.pop(min(s))),
+    "a weight too many": lambda f: rewritten(f, "vae",
+                                             lambda s: s.update({"x.weight": torch.ones(2)})),
+    "a weight of another shape": lambda f: rewritten(
+        f, "unet", lambda s: s.update({"conv_in.bias": torch.ones(3)})),
+    "an infinite weight": lambda f: rewritten(
+        f, "text_encoder", lambda s: next(iter(s.values())).fill_(float("inf"))),
+    "an index that leads elsewhere": lambda f: (
+        f / "unet/diffusion_pytorch_model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"conv_in.bias": "../../x.safetensors"}})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_folder_is_refused_by_name(broken, change):
+    folder = broken("sd2")
+    CHANGES[change](folder)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(str(folder))):
+        loaded(folder, "ddim")
