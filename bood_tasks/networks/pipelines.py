@@ -85,16 +85,16 @@ MOST_LAYERS = 1000
 class Pipeline:
     """What one folder is.
 
-    `scheduler`: the class that it stores; `prediction`: what its network predicts, one of
+    `stored`: the class of the scheduler in it; `prediction`: what its network predicts, one of
     PREDICTIONS or FLOW. `anchor`: width of an outlier vector, the token-embedding tables' widths in
     a row. `guidance_embedded`: the network reads the guidance as an input (a distilled LCM) and no
     unconditional pass is made. `zero_snr`: its noise schedule ends at pure noise. `most_steps`:
-    LCM's sampler has no more. `adapted`: a LoRA is fused into it. `denoiser`, `vae`: their
-    configurations.
+    LCM's sampler has no more. `adapted`: a LoRA is fused into it. `denoiser`, `decoder`: the
+    configurations of its network and its VAE.
     """
 
     family: str
-    scheduler: str
+    stored: str
     prediction: str
     anchor: int
     guidance_embedded: bool
@@ -102,12 +102,12 @@ class Pipeline:
     most_steps: int
     adapted: bool
     denoiser: Mapping
-    vae: Mapping
+    decoder: Mapping
 
     @property
     def distilled(self) -> bool:
         """Whether the folder itself says that LCM's sampler may fit it."""
-        return self.guidance_embedded or self.scheduler == LCM or self.adapted
+        return self.guidance_embedded or self.stored == LCM or self.adapted
 
 
 def read_json(path: Path) -> dict:
@@ -175,7 +175,7 @@ def describe(folder: Path, setting: str = "generator.path") -> Pipeline:
     path = folder / "scheduler" / "scheduler_config.json"
     return Pipeline(
         family=family,
-        scheduler=str(scheduler.get("_class_name")),
+        stored=str(scheduler.get("_class_name")),
         prediction=_prediction(path, scheduler, family),
         anchor=sum(widths),
         guidance_embedded=denoiser.get("time_cond_proj_dim") is not None,
@@ -183,7 +183,7 @@ def describe(folder: Path, setting: str = "generator.path") -> Pipeline:
         most_steps=scheduler.get("original_inference_steps") or 50,
         adapted=(folder / ADAPTED).is_file(),
         denoiser=denoiser,
-        vae=vae,
+        decoder=vae,
     )
 
 

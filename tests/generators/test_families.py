@@ -11,7 +11,9 @@ import torch
 
 from bood_tasks.generators.text_to_image import interface
 from bood_tasks.networks.pipelines import DENOISER, describe
+from bood_tasks.synthesis import images
 from bood_tasks.synthesis.shards import item_streams, noise_of
+from tests import fake_artifacts
 from tests.generators import tiny_families
 from tests.generators.tiny_families import FIRST, OWN_SAMPLER, PEERS, SECOND
 
@@ -221,6 +223,40 @@ def test_a_family_is_opened_by_what_its_folder_holds(folders):
         assert generator.resolution == side == 16
         each = {"resolution": None, "scheduler": "ddim", "steps": 2, "guidance": 2.0}
         assert generator.flops(**each) > 0
+
+
+def shards_of(root, folder, *ranges, **more):
+    """The images of these index ranges, each a shard of its own, by the stages themselves."""
+    generator = fake_artifacts.make(root, "generator", folders={"pipeline": folder})
+    table, tokens = loaded(folder).anchor_table({"a": "coat", "b": "boot"})
+    anchors = fake_artifacts.make(
+        root, "anchors", arrays={"anchors": table},
+        files={"anchors.json": {"classes": ["a", "b"], "token_ids": tokens}},
+    )  # fmt: skip
+    settings = {
+        "seed": 0, "decode": "anchors", "prompt": PROMPT, "scheduler": "lcm", "steps": 3,
+        "guidance": 4.0, "dtype": "float32", "latent_scale": 1.0, "stop_after": None,
+        "resolution": None, "saved_size": None, "kernel": "bilinear",
+    } | more  # fmt: skip
+    given = {"generator": generator, "anchors": anchors}
+    return [
+        fake_artifacts.run_stage(
+            root, images.main, "images", settings | {"start": start, "stop": stop}, given
+        )["images"][:]
+        for start, stop in ranges
+    ]
+
+
+def test_shards_of_a_sampler_that_adds_noise_are_cut_from_one_sequence(folders, tmp_path):
+    whole, first, second = shards_of(tmp_path, folders["lcm"], (0, 3), (0, 1), (1, 3))
+    apart = torch.from_numpy(np.concatenate([first, second]))
+    assert differ(torch.from_numpy(whole), apart).max() <= 1
+    assert differ(torch.from_numpy(whole[0]), torch.from_numpy(whole[2])).max() > 1  # two items
+
+
+def test_a_stage_refuses_a_sampler_that_the_plan_could_not_know_of(folders, tmp_path):
+    with pytest.raises(ValueError, match=r"images\.scheduler must be lcm for this generator"):
+        shards_of(tmp_path, folders["lcm"], (0, 1), scheduler="pndm")
 
 
 # --- outputs and weights that are not finite ---
