@@ -15,7 +15,7 @@ from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
 from bood_tasks.plan.pipelines import check_pipelines
-from bood_tasks.plan.reporting import products, shown
+from bood_tasks.plan.reporting import kinds_of_outliers, products, shown
 from bood_tasks.plan.scoring import evaluated
 from bood_tasks.plan.weights import folder, lacks
 
@@ -117,7 +117,11 @@ def make(config: Config) -> Plan:
     report = Spec(
         "report",
         readable(config.id),
-        {"config": shown(config), "provenance": provenance},
+        {
+            "config": shown(config),
+            "outliers": kinds_of_outliers(config),
+            "provenance": provenance,
+        },
         shows | {"pixel_statistics": shows["figures"].inputs["pixels"]},
     )
     plan.add(report)

@@ -313,7 +313,7 @@ GOE_USES = {
     "detector.outlier_exposure.loss_weight": (3, {"detector"}),
     "detector.outlier_exposure.weighting": ("balanced", {"detector"}),
 }  # fmt: skip
-FOR_READERS = {"metrics", "tables", "costs", "figures", "gallery", "report"}
+FOR_READERS = {"metrics", "tables", "costs", "examples", "figures", "gallery", "report"}
 
 
 def keys_of(model, path="") -> set[str]:
