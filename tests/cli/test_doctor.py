@@ -24,6 +24,7 @@ def _home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOOD_LEASE_DIR", str(tmp_path / "leases"))
     monkeypatch.setenv("BOOD_FAKE_GPUS", "")
+    monkeypatch.delenv("BOOD_DEVICE")
 
 
 def test_versions_other_than_the_pins_are_named(tmp_path, monkeypatch):
