@@ -188,8 +188,10 @@ class Draft:
         torch = sys.modules.get("torch")
         if torch is not None:
             record["torch"] = torch.__version__
-            record["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-            if torch.cuda.is_available():
+            hidden = os.environ.get("BOOD_DEVICE") == "cpu"  # see jobs.environment.pick_device
+            on_mps = torch.backends.mps.is_available() and not hidden
+            record["device"] = "Apple MPS" if on_mps else "cpu"
+            if torch.cuda.is_available() and not hidden:
                 record["device"] = torch.cuda.get_device_name()
                 record["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
         return record

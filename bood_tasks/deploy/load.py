@@ -25,6 +25,7 @@ from bood_tasks.deploy.lineage import Lineage, trace
 from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import load_model
 from bood_tasks.jobs.environment import inference_batch, run_setting
+from bood_tasks.networks.float64 import float64_device
 from bood_tasks.scoring.posthoc.base import State
 from bood_tasks.scoring.roc import LEVEL, first_threshold
 from bood_tasks.scoring.scores import of_outputs, of_pictures
@@ -104,7 +105,7 @@ class TrainedDetector:
 
         def side_by_side(x: Tensor) -> Tensor:
             score, logits = self.network(x)
-            return torch.cat([score[:, None], logits], 1)
+            return torch.cat([score[:, None].to(logits.device), logits], 1)
 
         table = predict(
             side_by_side, images, batch_size=inference_batch(), device=self.device, crop=self.crop
@@ -172,7 +173,8 @@ def load_detector(
     lineage = trace(path, score)
     source = own_method(lineage.detector.settings, method)
     scores = lineage.scores
-    state = load_file(scores.folder / STATE, device) if STATE in scores.files else {}
+    exact = float64_device(device)
+    state = load_file(scores.folder / STATE, exact) if STATE in scores.files else {}
     network = ScoredNetwork(
         load_model(lineage.detector, device, source),
         scores.settings,

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bood_tasks.networks.float64 import float64
+
 
 def msp(logits: Float[Tensor, "n v"], *, temperature: float = 1.0) -> Float[Tensor, " n"]:
     """Return the maximum softmax probability S (Hendrycks & Gimpel 2017) as log((v-1) S / (1-S)).
@@ -13,7 +15,7 @@ def msp(logits: Float[Tensor, "n v"], *, temperature: float = 1.0) -> Float[Tens
     These log-odds against the uniform distribution have the order of S. Float32 would round S to
     1 for sure pictures, and to a few thousand values near 1/v at a temperature of 1000.
     """
-    scaled = logits.double() / temperature
+    scaled = float64(logits) / temperature
     top, place = scaled.max(1, keepdim=True)
     others = (scaled - top).scatter(1, place, -torch.inf)
     return (math.log(logits.shape[1] - 1) - others.logsumexp(1)).float()

@@ -121,9 +121,9 @@ def _shard(job: Job, start: str, stop: str) -> Job:
 
 def _note_memory(error: BaseException) -> None:
     """Tell the next try that the GPU's memory ran out, so that it halves its batches."""
-    torch, cause = sys.modules.get("torch"), error
-    while torch is not None and cause is not None and _OUT:
-        if isinstance(cause, torch.OutOfMemoryError):
+    cause = error
+    while cause is not None and _OUT:
+        if environment.out_of_memory(cause):
             note = _OUT[0].parent / ".progress" / SHORT_OF_MEMORY
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(str(environment.halvings + 1), encoding="utf-8")

@@ -17,6 +17,7 @@ from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, write_json
 from bood_tasks.artifacts.store import Draft
 from bood_tasks.jobs import seeds
+from bood_tasks.jobs.environment import out_of_memory
 from bood_tasks.jobs.job import Job
 from bood_tasks.jobs.progress import progress
 
@@ -109,13 +110,17 @@ class Batches:
                 numbers = np.minimum(np.arange(start, start + self.size), stop - 1)
             try:
                 made = self.decode(numbers)[:wanted]
-            except torch.cuda.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 if self.size == 1:
                     raise ValueError(
                         "run.image_batch: not even one image fits into the GPU's memory; set "
                         "run.attention: sliced and run.vae_slicing: true, images.dtype: float16, "
                         "a smaller images.resolution, or free the GPU"
                     ) from error
+                made = None
+            if made is None:  # outside: the error's frames hold the memory that is wanted
                 self.size, self.halvings = self.size // 2, self.halvings + 1
                 torch.cuda.empty_cache()
                 continue
@@ -156,6 +161,8 @@ class BlockWriter:
             rows = host.copy_(rows, non_blocking=True)
             ready = torch.cuda.Event()
             ready.record()
+        else:
+            rows = rows.cpu()
         self.futures.append(self.pool.submit(self._add, rows, ready))
         while self.futures and (len(self.futures) > BLOCKS_WAITING or self.futures[0].done()):
             self.futures.popleft().result()

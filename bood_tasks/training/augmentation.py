@@ -96,8 +96,12 @@ def cut_out(images: Pixels, boxes: Boxes, crop: int) -> Cropped:
     # affine_grid: x' = width x + centre
     theta = to_device(torch.cat([sizes.T.diag_embed(), centres.T[:, :, None]], 2), images.device)
     grid = F.affine_grid(theta, [len(images), 3, crop, crop], align_corners=False)
+    padding = "border"
+    if images.device.type == "mps":  # which knows zeros alone; no place beyond the last pixel's
+        edge = 1 - 1 / torch.tensor([images.shape[3], images.shape[2]], device=images.device)
+        grid, padding = grid.clamp(-edge, edge), "zeros"
     parts = F.grid_sample(
-        images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        images.float(), grid, mode="bilinear", padding_mode=padding, align_corners=False
     )
     return parts.round_().to(torch.uint8)
 

@@ -14,12 +14,12 @@ from torch import Tensor
 Optimisers = Sequence[torch.optim.Optimizer]
 
 
-def _states(optimisers: Optimisers) -> Iterator[tuple[str, dict, Tensor]]:
-    """Yield a name for each optimised parameter, its optimiser's state of it, and itself."""
+def _states(optimisers: Optimisers) -> Iterator[tuple[str, dict, Tensor, dict]]:
+    """Yield a name for each optimised parameter, its optimiser's state of it, itself, its group."""
     for number, optimiser in enumerate(optimisers):
-        parameters = [item for group in optimiser.param_groups for item in group["params"]]
-        for index, parameter in enumerate(parameters):
-            yield f"optimiser.{number}.{index}", optimiser.state[parameter], parameter
+        owned = [(item, group) for group in optimiser.param_groups for item in group["params"]]
+        for index, (parameter, group) in enumerate(owned):
+            yield f"optimiser.{number}.{index}", optimiser.state[parameter], parameter, group
 
 
 def save_checkpoint(
@@ -31,7 +31,7 @@ def save_checkpoint(
     anything that JSON can hold, travel in the file's header.
     """
     found = {f"model.{name}": value for name, value in tensors.items()}
-    for name, state, _ in _states(optimisers):
+    for name, state, *_ in _states(optimisers):
         for key, value in state.items():
             if value is not None:  # momentum before the first step
                 found[f"{name}.{key}"] = value
@@ -55,12 +55,15 @@ def load_checkpoint(
         for name, value in tensors.items():
             value.copy_(file.get_tensor(f"model.{name}"))
         names = list(file.keys())
-        for prefix, state, parameter in _states(optimisers):
+        for prefix, state, parameter, group in _states(optimisers):
             for name in names:
                 stem, _, key = name.rpartition(".")
                 if stem == prefix:
                     value = file.get_tensor(name)
-                    if value.shape == parameter.shape:  # in its memory order and on its device
+                    if key == "step":  # Adam's kinds that count on the device refuse another place
+                        counted = group.get("fused") or group.get("capturable")
+                        value = value.to(parameter.device if counted else "cpu")
+                    elif value.shape == parameter.shape:  # in its memory order, on its device
                         value = torch.empty_like(parameter).copy_(value).detach()
                     state[key] = value
         header = file.metadata()

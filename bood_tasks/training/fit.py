@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.environment import compiles
+from bood_tasks.jobs.environment import compiles, out_of_memory
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import (
@@ -123,7 +123,7 @@ class _Recorder:
         """Append a point of means; raise ValueError if a loss is not finite."""
         names = list(self.recent[0])
         rows = [torch.stack([terms[name].float() for name in names]) for terms in self.recent]
-        values = torch.stack(rows).double().cpu().numpy()
+        values = torch.stack(rows).cpu().double().numpy()
         losses = values[:, names.index("loss")].tolist()
         require_finite(losses, step - len(losses), {f"{self.stage}.lr": self.lr})
         means = {name: float(np.mean(values[:, k])) for k, name in enumerate(names)}
@@ -201,7 +201,9 @@ def fit(
                 for optimiser in optimisers:
                     optimiser.zero_grad()
                 terms["loss"].backward()
-            except torch.cuda.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 raise ValueError(
                     f"{stage}.batch_size must fit into the GPU's memory, got {recipe.batch_size} "
                     f"({len(x)} pictures a step); lower it, or take a GPU with more memory"

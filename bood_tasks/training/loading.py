@@ -114,7 +114,7 @@ class FromDisk:
             pin_memory=torch.device(device).type == "cuda",
         )
         for images in loader:
-            yield images.to(device, non_blocking=True)
+            yield to_device(images, device)
 
 
 def _left_in_cgroup() -> float:

@@ -8,6 +8,7 @@ import torch
 import zarr
 from torch import Tensor
 
+from bood_tasks.jobs.environment import out_of_memory
 from bood_tasks.networks.pixels import to_input
 from bood_tasks.training.augmentation import centre_crop
 from bood_tasks.training.loading import on_device
@@ -54,7 +55,9 @@ def predict(
                     rows = rows if are_tokens(rows) else centre_crop(rows, crop)
                     parts.append(function(as_input(rows)).float())
                     row += batch_size
-                except torch.cuda.OutOfMemoryError as error:
+                except RuntimeError as error:
+                    if not out_of_memory(error):
+                        raise
                     if batch_size == 1:
                         raise ValueError(
                             "the network must fit into the GPU's memory with one picture, and "

@@ -14,6 +14,7 @@ from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
 from bood_tasks.training import loading
 from bood_tasks.training import predict as predicting
+from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import augment, fit
 from bood_tasks.training.loading import FromDisk, InMemory, load_where_it_fits
@@ -422,6 +423,24 @@ def test_parameters_apart_may_get_their_first_gradient_later():
         (model["a"] + late * model["b"] if late else model["a"]).sum().backward()
         stepped.step()
     assert model["b"].item() == pytest.approx(-0.5 * 1.9)
+
+
+@pytest.mark.parametrize(("counts_there", "place"), [(True, "meta"), (False, "cpu")])
+def test_a_resumed_adam_counts_its_steps_where_it_did(tmp_path, counts_there, place):
+    """On the device if fused or capturable, on the host else; also of a scalar parameter."""
+    for shape in ((), (2,)):
+        kept = torch.nn.Parameter(torch.ones(shape))
+        adam = torch.optim.Adam([kept])
+        kept.sum().backward()
+        adam.step()
+        save_checkpoint(tmp_path / "c.safetensors", {}, [adam], 1, [])
+        elsewhere = torch.nn.Parameter(torch.ones(shape, device="meta"))
+        again = torch.optim.Adam([elsewhere], capturable=counts_there)
+        load_checkpoint(tmp_path / "c.safetensors", {}, [again])
+        state = again.state[elsewhere]
+        assert {name: value.device.type for name, value in state.items()} == {
+            "step": place, "exp_avg": "meta", "exp_avg_sq": "meta"
+        }  # fmt: skip
 
 
 def test_a_curve_is_read_back_to_the_last_bit(tmp_path):
