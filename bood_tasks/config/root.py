@@ -70,7 +70,9 @@ class Run(Section):
         description="Number of pictures generated at once; auto = what the device's memory allows.",
     )
     compile: Literal["auto"] | bool = Field(
-        "auto", description="Whether generation and training use torch.compile; auto = on GPUs."
+        "auto",
+        description="Whether generation and training use torch.compile; auto = on GPUs, where it "
+        "saves more time than it takes.",
     )
     attention: Literal["sdpa", "sliced"] = Field(
         "sdpa",

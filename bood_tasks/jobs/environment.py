@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bood_tasks.artifacts.locks import STARTED
+from bood_tasks.artifacts.spec import ROOT
 
 RUN = "BOOD_RUN"
+COMPILED = ROOT / ".compiled"  # no stage has a dot: gc, verify and ls leave it alone
 DEFAULTS = {  # of a stage run by hand: the same as config.Run's
     "inference_batch": 250,
     "image_batch": "auto",
@@ -38,6 +40,10 @@ def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # What one job has compiled, the next finds: torch's own place is emptied with the machine.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.cwd() / COMPILED / "torch"))
+    os.environ.setdefault("TORCHINDUCTOR_FX_GRAPH_CACHE", "1")
+    os.environ.setdefault("TORCHINDUCTOR_AUTOGRAD_CACHE", "1")
     os.environ[RUN] = json.dumps(dict(run))
     os.environ.setdefault(STARTED, str(time.time()))  # cluster jobs keep that of the first process
 
@@ -63,12 +69,6 @@ def halved(batch: int) -> int:
 def inference_batch() -> int:
     """Return the number of images that a classifier sees at once outside training."""
     return halved(run_setting("inference_batch"))
-
-
-def compiles(device_type: str) -> bool:
-    """Return whether networks are compiled on a device: run.compile, `auto` meaning on GPUs."""
-    wanted = run_setting("compile")
-    return wanted is True or (wanted == "auto" and device_type == "cuda")
 
 
 def pick_device() -> str:

@@ -5,10 +5,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from diffusers import StableDiffusionPipeline
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from bood_tasks.generators.text_to_image.diffusion import (
     COMPONENTS,
@@ -77,10 +76,9 @@ class StableDiffusion:
         noise = noise.to(self.device)
         return decode(self.pipe, conditions, unconditional, noise, vae_rows=rows, **settings)
 
-    def compile(self) -> None:
-        unet, decoder = self.pipe.unet, self.pipe.vae.decoder
-        unet.forward = torch.compile(unet.forward, dynamic=False)
-        decoder.forward = torch.compile(decoder.forward, dynamic=False)
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.pipe.unet, self.pipe.vae.decoder
 
     def flops(
         self, *, resolution: int | None, scheduler: str, steps: int, guidance: float
