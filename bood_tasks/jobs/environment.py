@@ -22,6 +22,8 @@ DEFAULTS = {  # of a stage run by hand: the same as config.Run's
     "image_batch": "auto",
     "compile": "auto",
     "attention": "sdpa",
+    "fused_projections": False,
+    "split_guidance": False,
     "vae_slicing": False,
     "pack": 1,
     "workers": 4,

@@ -250,13 +250,14 @@ def decode(
     saved_size: int | None = None,
     kernel: str = "bilinear",
     vae_rows: int | None = None,
+    calls: int = 1,
 ) -> UInt8[Tensor, "b h w 3"]:
     """Images for conditions and standard-normal noise, by the pipeline's scheduler (Eq. 6).
 
     Classifier-free guidance: ε = ε_uncond + guidance · (ε_cond - ε_uncond); at guidance 1 the
     unconditional half is skipped. An image depends on its own row alone. The networks run in
     their own dtype, guidance and scheduler in float32. `vae_rows` latents are decoded at a time
-    (None: all); nothing here waits for the device.
+    (None: all), a step's rows go to the UNet in so many `calls`; nothing here waits for the device.
 
     Outside the pipeline's range, as GOE runs a GAN: `latent_scale` times the noise it was made
     for; `stop_after` so many of the scheduler's steps the latents are decoded as they are.
@@ -278,7 +279,8 @@ def decode(
     for t in scheduler.timesteps[:stop_after]:
         both = torch.cat([x, x]) if guided else x
         both = scheduler.scale_model_input(both, t).to(unet.dtype)
-        predicted = unet(both, t, cond).sample.float()
+        halves = zip(both.chunk(calls), cond.chunk(calls), strict=True)
+        predicted = torch.cat([unet(part, t, own).sample for part, own in halves]).float()
         if guided:
             without, with_text = predicted.chunk(2)
             predicted = without + guidance * (with_text - without)
