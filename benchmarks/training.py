@@ -6,8 +6,9 @@
 The peer: a Dataset of PIL pictures with torchvision's RandomCrop, flip, ToTensor and Normalize, a
 DataLoader with workers, float32, SGD, `.item()` at every step. Same network, rows and batch. On a
 GPU ours is bf16 (so precision is part of the ratio, which is said) and compiled where run.compile
-says so (auto: where it pays). --outliers adds equally many OOD rows to every batch of ours and times Eq. 7's loss. Epochs are measured (at least
-three of ours on a GPU) and extrapolated to --total-epochs. The last line is JSON.
+says so (auto: where it pays). --outliers adds equally many OOD rows to every batch of ours and
+times Eq. 7's loss. Epochs are measured (at least three of ours on a GPU) and extrapolated to
+--total-epochs. The last line is JSON.
 """
 
 import argparse

@@ -71,7 +71,7 @@ def augment(
         case "none":
             images = centre_crop(images, recipe.crop)
         case "shift":
-            images = shift(images, recipe.crop, recipe.crop_padding, rng)
+            return shift(images, recipe.crop, recipe.crop_padding, rng, flip=recipe.flip)
     return mirror(images, rng) if recipe.flip else images
 
 

@@ -364,6 +364,36 @@ def test_a_run_that_is_long_enough_compiles_its_blocks_after_some_plain_steps(
     assert set(json.loads(record.read_text())) >= {"plain", "blocks", "of"}
 
 
+def test_batches_of_the_host_are_made_ahead_and_keep_their_order():
+    made, seen = [], []
+
+    def make(order):
+        made.append(order)
+        return order * 10
+
+    for found in loading.ahead(make, range(8)):
+        seen.append(found)
+        assert len(made) <= len(seen) + loading.BATCHES_AHEAD
+    assert seen == [10 * k for k in range(8)]
+    assert made == list(range(8))
+
+
+def test_an_error_of_a_batch_made_ahead_comes_up():
+    def make(order):
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"):
+        list(loading.ahead(make, range(8)))
+
+
+def test_texts_of_a_batch_are_as_wide_as_its_longest():
+    tokens = torch.tensor([[3, 4, 0, 0], [5, 0, 0, 0], [6, 7, 8, 0]])
+    held = InMemory(tokens)
+    orders = [np.array([1]), np.array([0, 1]), np.array([2, 1]), np.array([], np.int64)]
+    shapes = [tuple(rows.shape) for rows in held.batches(orders, torch.device("cpu"))]
+    assert shapes == [(1, 1), (2, 2), (2, 3), (0, 0)]
+
+
 def test_predict_reads_zarr_takes_the_centre_and_halves_what_does_not_fit(tmp_path, monkeypatch):
     array, images = stored(tmp_path / "x.zarr")
     monkeypatch.setattr(predicting, "ROWS_READ_AHEAD", 6)
