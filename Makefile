@@ -7,15 +7,15 @@
 # smoke workflow once, and what reruns after a change. Six minutes on two idle cores.
 
 # `make test-all`, what CI runs: `make test`, then the tests marked `long`: the papers' and GOE's
-# workflows in the small, kills, damage, full disks, fuzzed settings, exports of every score, Slurm
-# and Chromium; then a soak of 100 shards. Half an hour. Slurm and Chromium are installed once, which
-# needs root on Debian or Ubuntu.
+# workflows in the small, kills, damage, full disks, fuzzed settings, exports of every score, Slurm,
+# Chromium and LaTeX; then a soak of 100 shards. Half an hour. Slurm, Chromium and LaTeX are installed
+# once, which needs root on Debian or Ubuntu.
 
 # `make test-cluster`, `make test-browser`, `make test-gpu`: these alone. Without a GPU the last one
 # skips its tests. `make soak` runs thousands of small jobs and disturbs them: an hour or two.
 
 .PHONY: demo paper test test-all test-gpu test-browser test-cluster soak
-.PHONY: check-format check-workflow check-tests check-long check-soak environment slurm chromium
+.PHONY: check-format check-workflow check-tests check-long check-soak environment slurm chromium tex
 .DEFAULT_GOAL := demo
 
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
@@ -54,7 +54,7 @@ check-tests: environment
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not long" -n $(WORKERS) --dist loadgroup
 
 # One worker more than cores: the tests on Slurm mostly wait.
-check-long: environment slurm chromium
+check-long: environment slurm chromium tex
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m long --cluster --browser \
 	-n $$(($(WORKERS) + 1)) --dist loadgroup
 
@@ -75,6 +75,12 @@ BROWSER_PACKAGES := chromium chromium-driver
 chromium:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(BROWSER_PACKAGES); }
+
+TEX_PACKAGES := texlive-latex-recommended
+
+tex:
+	@command -v pdflatex >/dev/null || { apt-get update -qq && \
+	apt-get install -y -qq --no-install-recommends $(TEX_PACKAGES); }
 
 test-browser: environment chromium
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/browser --browser

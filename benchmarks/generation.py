@@ -31,7 +31,7 @@ from bood_tasks.generators.text_to_image.stable_diffusion import StableDiffusion
 from bood_tasks.networks.compiled import run_as
 from bood_tasks.networks.flops import SD14_UNET, SD14_VAE
 from bood_tasks.synthesis.images import decode_vectors
-from bood_tasks.synthesis.shards import Batches, fitting_batch, item_noise
+from bood_tasks.synthesis.shards import Batches, fitting_batch, item_streams
 
 SHIPPED = Path(__file__).parents[1] / "bood_tasks/embedded/generator"
 PROMPT = "A high-quality image of the {class}"
@@ -40,7 +40,7 @@ VAE_BLOCKS = {
 }  # fmt: skip
 FEW_STEPS = (2, 6)  # a batch's time is a straight line in its steps
 SETTINGS = {
-    "prompt": PROMPT, "guidance": 7.5, "latent_scale": 1.0, "stop_after": None,
+    "prompt": PROMPT, "guidance": 7.5, "latent_scale": 1.0, "stop_after": None, "resolution": None,
     "kernel": "bilinear",
 }  # fmt: skip
 
@@ -110,9 +110,9 @@ class Bench:
 
     def decode(self, rows: np.ndarray, steps: int):
         """Return the pictures of some rows."""
-        noise = item_noise(self.shape, 0, "images", ["x"] * len(rows), rows.tolist())
+        streams = item_streams(0, "images", ["x"] * len(rows), rows.tolist())
         vectors = self.table[torch.from_numpy(rows % len(self.table))]
-        return decode_vectors(self.generator, vectors, noise, self.settings | {"steps": steps})
+        return decode_vectors(self.generator, vectors, streams, self.settings | {"steps": steps})
 
     def seconds(self, size: int, steps: int) -> float:
         """Return how long a batch takes until its pictures are on the host."""
@@ -149,9 +149,9 @@ def variants(bench: Bench, *, size: int, steps: int) -> Iterator[dict]:
     generator.calls = 1
     if bench.device == "cuda":
         for rows in (4, 8, 16, 31):
-            generator._vae_rows[side] = rows
+            generator.vae_rows.known[side] = rows
             yield timed(f"VAE, {rows} latents at once")
-        del generator._vae_rows[side]
+        del generator.vae_rows.known[side]
     attend_by(unet, "sdpa", fused=True)
     yield timed("fused projections")
 

@@ -4,7 +4,7 @@
     PYTHONPATH=. python benchmarks/rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml
 
 Data sets and pixel statistics are made by their rules. Scores are random numbers in artifacts of
-the real names, counts and shapes, and a gallery of random pictures stands for that of networks,
+the real names, counts and shapes, and albums of random pictures stand for that of networks,
 since training them takes an hour; what is timed reads them as it would read real ones. Prints
 seconds, then the slowest jobs of the last run. The last line is JSON.
 """
@@ -68,8 +68,8 @@ def fake_scores(folder: Path, spec: Spec, rng: np.random.Generator) -> None:
         draft.finish()
 
 
-def fake_gallery(folder: Path, spec: Spec, rng: np.random.Generator) -> None:
-    """Write a gallery of random pictures."""
+def fake_album(folder: Path, spec: Spec, rng: np.random.Generator) -> None:
+    """Write a gallery, or examples, of random pictures."""
     with Draft(folder / spec.manifest, spec.identity()) as draft:
         captions = []
         for number in range(PICTURES):
@@ -107,7 +107,8 @@ def main() -> None:
         scores = [spec for spec in made.specs.values() if spec.stage == "scores"]
         for spec in scores:
             fake_scores(folder, spec, rng)
-        fake_gallery(folder, made.targets["gallery"], rng)
+        for album in ("examples", "gallery"):
+            fake_album(folder, made.targets[album], rng)
         fake_costs(folder, made.targets["costs"])
         took = []
         for _ in range(options.repeat):

@@ -24,6 +24,39 @@ class Cost:
             setattr(self, name, None if known is None or value is None else known + value)
 
 
+@dataclass
+class Run:
+    """When and where artifacts were made, by their jobs' own records."""
+
+    first: float | None = None  # seconds since 1970, the first job's begin
+    last: float | None = None  # the last job's end
+    hours: float = 0.0  # of all jobs together
+    hosts: set[str] = field(default_factory=set)
+    devices: set[str] = field(default_factory=set)
+
+
+def _facts(manifest: Path) -> dict:
+    """Return what an artifact's job recorded of itself; nothing if there is no record."""
+    path = manifest.with_name("run.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def ran(artifacts: Iterable[tuple[str, Path]]) -> Run:
+    """Return when and where artifacts, as `measured` takes them, were made."""
+    run = Run()
+    for _, manifest in artifacts:
+        facts = _facts(manifest)
+        if "started" not in facts:
+            continue
+        begun, took = facts["started"], facts.get("seconds", 0.0)
+        run.first = min(begun, run.first or begun)
+        run.last = max(begun + took, run.last or 0.0)
+        run.hours += took / 3600
+        run.hosts |= {facts["host"]} if "host" in facts else set()
+        run.devices |= {str(facts["device"])} if "device" in facts else set()
+    return run
+
+
 def measured(artifacts: Iterable[tuple[str, Path]]) -> dict[str, Cost]:
     """Return what each stage's artifacts took, from run.json and the files' sizes.
 
@@ -37,9 +70,7 @@ def measured(artifacts: Iterable[tuple[str, Path]]) -> dict[str, Cost]:
             continue
         content = json.loads(manifest.read_text(encoding="utf-8"))
         size = sum(item["size"] for item in content["files"].values())
-        facts = {}
-        if manifest.with_name("run.json").is_file():
-            facts = json.loads(manifest.with_name("run.json").read_text(encoding="utf-8"))
+        facts = _facts(manifest)
         cost = stages.setdefault(stage, Cost())
         seconds = facts.get("seconds")
         items = sum(content["rows"].values()) if content["rows"] else 1

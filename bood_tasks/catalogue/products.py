@@ -48,6 +48,7 @@ PRODUCTS = {
         "goe", ("goe_tables", "goe_table2"), "tables",
         absent="write a `text` part with a row of method oe to have GOE's table 2",
     ),
+    "examples": Product("examples", ("figures", "examples"), "figures"),
     "gallery": Product(
         "gallery",
         ("figures", "gallery", "figure1", "figure2", "figure3", "figure4", "figure7", "figure8"),

@@ -38,6 +38,7 @@ STAGES = {
     "corpus": Stage("datasets.corpus", outside=True, minutes=30),
     "vocabulary": Stage("datasets.vocabulary"),
     "tokens": Stage("datasets.tokens"),
+    "lora": Stage("generators.text_to_image.lora", outside=True),
     "generator": Stage(
         "generators.text_to_image.generator", gpu=True, outside=True, mem_mb=4000, minutes=600
     ),
@@ -74,6 +75,7 @@ STAGES = {
     "costs": Stage("reporting.tables.costs"),
     "goe_tables": Stage("reporting.tables.goe_tables"),
     "figures": Stage("reporting.figures.figures", mem_mb=4000, minutes=20),
+    "examples": Stage("reporting.figures.examples", mem_mb=4000, minutes=20),
     "sweeps": Stage("reporting.figures.sweeps"),
     "gallery": Stage("reporting.figures.gallery", mem_mb=4000, minutes=20),
     "goe_sweeps": Stage("reporting.figures.goe_sweeps"),

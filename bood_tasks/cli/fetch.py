@@ -15,15 +15,22 @@ from bood_tasks.plan import plan as planning
 from bood_tasks.plan.weights import folder, lacks
 
 
-def fetch_generator(spec: Spec) -> None:
-    """Run the stage that fetches the generator's pinned commit, unless its artifact is there."""
-    if spec.settings["source"] != "hub" or Path(spec.manifest).is_file():
+def fetch_pinned(spec: Spec) -> None:
+    """Run the stage that fetches a pinned commit of the hub, unless its artifact is there.
+
+    A LoRA of one's own, which a fetched generator needs, is made an artifact, too.
+    """
+    for upstream in spec.upstream():
+        fetch_pinned(upstream)
+    made = Path(spec.manifest)
+    if made.is_file():
         return
-    print(f"fetching {spec.settings['repo']} into {Path(spec.manifest).parent}", flush=True)
+    print(f"fetching {spec.settings.get('repo', spec.source)} into {made.parent}", flush=True)
     command = [sys.executable, "-m", "bood_tasks.jobs", "--out", spec.manifest]
-    done = subprocess.run([*command, "--spec", to_json(spec.identity())])
+    command += ["--in", *(upstream.manifest for upstream in spec.upstream())]
+    done = subprocess.run([*command, "--spec", to_json(spec.identity()), f"--source={spec.source}"])
     if done.returncode:
-        raise ValueError("the generator could not be fetched, see above")
+        raise ValueError(f"the {spec.stage} could not be fetched, see above")
 
 
 def attempt(title: str, get: Callable[[], None]) -> None:
@@ -63,8 +70,8 @@ def fetch(config: Config) -> list[str]:
     prepare(PROJECT, config.run.model_dump())
     messages = []
     for spec in planning.make(config).specs.values():
-        if spec.stage == "generator":
-            fetch_generator(spec)
+        if spec.stage in ("generator", "lora") and spec.settings["source"] == "hub":
+            fetch_pinned(spec)
         if lacks(config, spec):
             messages += fetch_released(config, spec)
         if spec.stage in ("dataset", "corpus") and spec.settings.get("kind") in ALL_PUBLISHED:

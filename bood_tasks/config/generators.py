@@ -180,6 +180,37 @@ class GeneratorTraining(Section):
     seed: Natural = Field(0, description="Seed of the training.")
 
 
+class Lora(Section):
+    """A LoRA that is fused into the generator's weights: a file, or one of the hub."""
+
+    path: str | None = Field(None, description="The LoRA's .safetensors file; null = none.")
+    repo: str | None = Field(
+        None, description="Name of the repository on the hub that has it; null = none."
+    )
+    revision: Revision | None = Field(
+        None, description="Commit of that repository, 40 hexadecimal digits."
+    )
+    file: str = Field(
+        "pytorch_lora_weights.safetensors", description="Name of the file in that repository."
+    )
+    scale: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        1.0, description="Factor of the LoRA's change of the weights."
+    )
+
+    @model_validator(mode="after")
+    def _is_one_file(self) -> "Lora":
+        if self.path is not None and self.repo is not None:
+            raise ValueError("path and repo must not both be given; a LoRA is one file")
+        if self.repo is not None and self.revision is None:
+            raise ValueError(f"revision must name a commit of {self.repo}, got none")
+        return self
+
+    @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return self.path is not None or self.repo is not None
+
+
 class Generator(Section):
     """The text-to-image pipeline that decodes outlier embeddings."""
 
@@ -201,4 +232,14 @@ class Generator(Section):
         "133a221b8aa7292a167afc5127cb63fb5005638b",
         description="Commit of the repository, 40 hexadecimal digits, where `source` is hub.",
     )
+    lora: Lora = Lora()
     train: GeneratorTraining = GeneratorTraining()
+
+    @model_validator(mode="after")
+    def _adapts_what_is_there(self) -> "Generator":
+        if self.source == "train" and self.lora.given:
+            raise ValueError(
+                "lora must be none where source is train: it is made for other weights; train with "
+                "init_from, or take source local or hub"
+            )
+        return self

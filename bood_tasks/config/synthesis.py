@@ -16,6 +16,7 @@ from bood_tasks.config.fields import (
     Share,
 )
 from bood_tasks.config.training import Training
+from bood_tasks.networks.pipelines import SCHEDULERS
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 GENERATED = ("images", "gan", "texts")  # the kinds of source that are made here
@@ -218,12 +219,16 @@ class Images(Section):
     words: list[str] = Field(
         [], description="Words whose embeddings are decoded where `decode` is words."
     )
-    scheduler: Literal["pndm", "ddim", "dpmsolver++", "unipc"] = Field(
-        "pndm", description="Sampler of the diffusion."
+    scheduler: Literal[tuple(SCHEDULERS)] = Field(
+        "pndm",
+        description="Sampler of the diffusion; lcm is that of latent consistency models and "
+        "LCM-LoRAs, flow_euler that of flow models (Stable Diffusion 3).",
     )
     steps: Count = Field(20, description="Number of denoising steps.")
     guidance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
-        7.5, description="Scale of the classifier-free guidance, at least 1; 1 = none."
+        7.5,
+        description="Scale of the classifier-free guidance, at least 1; 1 = none, as SD-Turbo "
+        "and LCM-LoRAs want it. A distilled LCM reads it as an input.",
     )
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         "float32", description="Number format in which the generator runs."

@@ -39,14 +39,16 @@ def language_model(config: Config) -> Spec:
 
 def generator(config: Config) -> Spec:
     """Spec of the text-to-image pipeline: a folder, one fetched, or one trained here."""
-    item = config.generator
+    item, inputs, scaled = config.generator, {}, {}
+    if item.lora.given:
+        inputs, scaled = {"lora": lora(config)}, {"lora_scale": item.lora.scale}
     if item.source == "hub":
         settings = item.model_dump(include={"source", "repo", "revision"})
-        return Spec("generator", readable(item.repo), settings)
+        return Spec("generator", readable(item.repo), settings | scaled, inputs)
     if item.source == "local":
         path = locate(item.path, "generator.path")
         settings = {"source": "local", "content": content(path)}
-        return Spec("generator", "local", settings, {}, str(path))
+        return Spec("generator", "local", settings | scaled, inputs, str(path))
     settings = {"source": "train", "words": words(config), **item.train.model_dump()}
     source, start = "", settings.pop("init_from")
     if start:
@@ -54,6 +56,21 @@ def generator(config: Config) -> Spec:
         source, settings["content"] = str(path), content(path)
     inputs = {"dataset": dataset(config, config.id)}
     return Spec("generator", "trained", settings, inputs, source)
+
+
+def lora(config: Config) -> Spec:
+    """Spec of the LoRA that is fused into the generator: a file, or one fetched."""
+    item = config.generator.lora
+    if item.repo is not None:
+        settings = {"source": "hub"} | item.model_dump(include={"repo", "revision", "file"})
+        return Spec("lora", readable(item.repo), settings)
+    path = locate(item.path, "generator.lora.path")
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise ValueError(
+            f"generator.lora.path must be a .safetensors file, got {item.path}; other formats are "
+            "not read"
+        )
+    return Spec("lora", "local", {"source": "local", "content": content(path)}, {}, str(path))
 
 
 def words(config: Config) -> dict[str, str]:

@@ -14,7 +14,8 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
-from bood_tasks.plan.reporting import products, shown
+from bood_tasks.plan.pipelines import check_pipelines
+from bood_tasks.plan.reporting import kinds_of_outliers, products, shown
 from bood_tasks.plan.scoring import evaluated
 from bood_tasks.plan.weights import folder, lacks
 
@@ -103,9 +104,9 @@ def make(config: Config) -> Plan:
     for spec in shows.values():
         plan.add(spec)
     for spec in plan.specs.values():
-        if STAGES[spec.stage].room == "generators" and spec.source:
-            setting = "path" if spec.settings["source"] == "local" else "train.init_from"
-            require_whole_weights(Path(spec.source), f"{spec.stage}.{setting}")
+        if spec.stage in ("gan_generator", "language_model") and spec.source:
+            require_whole_weights(Path(spec.source), f"{spec.stage}.path")
+    check_pipelines(plan.specs.values())
     plan.targets = shows
     if "figures" not in shows:
         return plan
@@ -116,7 +117,11 @@ def make(config: Config) -> Plan:
     report = Spec(
         "report",
         readable(config.id),
-        {"config": shown(config), "provenance": provenance},
+        {
+            "config": shown(config),
+            "outliers": kinds_of_outliers(config),
+            "provenance": provenance,
+        },
         shows | {"pixel_statistics": shows["figures"].inputs["pixels"]},
     )
     plan.add(report)

@@ -25,6 +25,7 @@ GOE_FIGURES = {  # the settings that GOE's figures are over
     "texts.temperature": "figure2_text",
 }
 GOE_COUNT = "gan_images.count"  # of figure 5, whose axis is the epochs
+MADE = ("decoded", "generated")  # kinds of outliers that a generator makes
 NOISE = ("noise", "random_tokens")  # kinds of data sets
 TRAINED_WITH = (
     1.0  # scale and temperature that generators learn with, in GOE's figure 1 beside others
@@ -127,6 +128,40 @@ def figures(config: Config, pixels: Spec) -> Spec:
     return Spec("figures", readable(config.id), settings, {"scores": scores, "pixels": pixels})
 
 
+def _shown_row(config: Config) -> str:
+    """Return the row whose pictures and mistakes are shown: the first with outliers that a
+    generator made, else the first with outliers, else the first."""
+    kinds = {name: kind_of_outliers(config, name) for name in config.rows}
+    wanted = (*MADE, "mixed"), ("natural", "noise"), ("none",)
+    return next(name for group in wanted for name, kind in kinds.items() if kind in group)
+
+
+def examples(config: Config) -> Spec:
+    """Spec of pictures of every set, one row's surest mistakes, and its classes."""
+    name, seed = _shown_row(config), config.seeds[0]
+    row, data = config.rows[name], [config.id, *config.test]
+    scored = scoring.scores(config, name, seed, row.scores[0])
+    named, found, _ = detectors.outliers(config, name, seed)
+    first = [sum(each["artifacts"] for each in named[:n]) for n in range(len(named))]
+    settings = {
+        "id": config.id,
+        "test": config.test,
+        "row": {
+            "method": row.method, "variant": row.variant, "seed": seed, "score": row.scores[0],
+        },
+        "outliers": list(row.outliers),
+        "columns": COLUMNS,
+    }  # fmt: skip
+    inputs = {
+        "datasets": tuple(stages.dataset(config, item) for item in data),
+        "scores": scored,
+        "outputs": scored.inputs["outputs"],
+    }
+    if found:
+        inputs["outliers"] = tuple(found[place] for place in first)
+    return Spec("examples", readable(config.id), settings, inputs)
+
+
 def gallery(config: Config) -> Spec | None:
     """Spec of the pictures of what lies on the way to the scores, of the first seed; None without
     a row whose outliers are decoded."""
@@ -209,6 +244,7 @@ def products(config: Config) -> dict[str, Spec]:
         "goe_epochs": goe_epochs(config),
         "goe_gallery": goe_gallery(config, texts),
         **(of_texts(texts) if texts else {}),
+        "examples": examples(config),
         "figures": figures(config, pixels),
         "gallery": gallery(config),
     }
@@ -229,19 +265,23 @@ def kind_of_outliers(config: Config, row: str) -> str:
     return "noise" if kind in NOISE else "natural"
 
 
+def kinds_of_outliers(config: Config) -> dict[str, str]:
+    """Return the kind of outliers that each row saw, by `method|variant`."""
+    return {
+        f"{row.method}|{row.variant}": kind_of_outliers(config, name)
+        for name, row in config.rows.items()
+    }
+
+
 def goe_tables(config: Config, metrics: Spec) -> Spec | None:
     """Spec of GOE's table 1 or 3, or 2 of texts; None without a row that saw outliers."""
     if not any(config.method(name).goe for name in config.rows):
         return None
-    outliers = {
-        f"{row.method}|{row.variant}": kind_of_outliers(config, name)
-        for name, row in config.rows.items()
-    }
     table = "3" if _of_table_3(config) else "1"
     table = "2" if is_text(config.datasets[config.id]) else table
     settings = {
         "table": table,
-        "outliers": outliers,
+        "outliers": kinds_of_outliers(config),
         "notes": goe_notes(config),
         "departures": {table: departures(_each(config), f"goe_table{table}")},
     }

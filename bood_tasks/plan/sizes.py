@@ -16,6 +16,7 @@ from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.networks.flops import (
+    HUB,
     SD14_UNET,
     SD14_VAE,
     classifier_flops,
@@ -23,6 +24,8 @@ from bood_tasks.networks.flops import (
     image_flops,
     picture_side,
 )
+from bood_tasks.networks.pipelines import describe
+from bood_tasks.plan.pipelines import pipeline_folder
 
 BACKWARD = 3  # a training step's operations, in forward passes
 PASSES = 4  # of a picture moved along a gradient: one and its gradient, and another
@@ -42,14 +45,19 @@ def _facts(manifest: str) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if Path(manifest).is_file() else {}
 
 
+def _described(generator: Spec) -> tuple[Mapping, Mapping]:
+    """Return the configurations of a generator's denoiser and VAE, as its folder has them; before
+    it is fetched those that are known of its repository, Stable Diffusion v1's of any other."""
+    folder = pipeline_folder(generator)
+    if folder is None:
+        return HUB.get(generator.settings.get("repo"), SD14_UNET), SD14_VAE
+    return _configs(folder)
+
+
 @cache
-def _described(pipeline: str) -> tuple[dict, dict]:
-    """Return the configurations of a pipeline's UNet and VAE; Stable Diffusion v1's without one."""
-    parts = [Path(pipeline, part, "config.json") for part in ("unet", "vae")]
-    if not pipeline or not all(part.is_file() for part in parts):
-        return SD14_UNET, SD14_VAE
-    unet, vae = (json.loads(part.read_text(encoding="utf-8")) for part in parts)
-    return unet, vae
+def _configs(folder: Path) -> tuple[Mapping, Mapping]:
+    found = describe(folder)
+    return found.denoiser, found.vae
 
 
 def _total(counts: Iterable[float | None]) -> float | None:
@@ -202,13 +210,13 @@ class Sizes:
                 rows = self.splits(_id_data(spec))["train"]
                 return _times(2, drawn, rows, ANCHOR_SIZE)
             case "images" | "trajectory" | "strips":
-                unet, vae = _described(spec.inputs["generator"].source)
+                unet, vae = _described(spec.inputs["generator"])
                 each = image_flops(
                     unet,
                     vae,
                     resolution=picture_side(unet, vae, settings["resolution"]),
                     evaluations=evaluations(settings["scheduler"], settings["steps"]),
-                    guided=settings["guidance"] != 1,
+                    guidance=settings["guidance"],
                 )
                 return _times(items, each)
             case "gan_images" | "texts":
@@ -232,7 +240,7 @@ class Sizes:
                     3 * (settings["saved_size"] or _drawn_side(spec.inputs["gan_generator"])) ** 2
                 )
             case "images" | "trajectory" | "strips":
-                unet, vae = _described(spec.inputs["generator"].source)
+                unet, vae = _described(spec.inputs["generator"])
                 side = settings["saved_size"] or picture_side(unet, vae, settings["resolution"])
                 each = 3 * side**2
             case _:

@@ -3,28 +3,33 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
+from bood_tasks import __version__
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.artifacts.usage import Cost, duration, measured, size
-from bood_tasks.catalogue.metrics import IN_SUMMARY, headings
+from bood_tasks.artifacts.usage import Cost, Run, duration, measured, ran, size
+from bood_tasks.catalogue.metrics import IN_SUMMARY, METRICS, headings
 from bood_tasks.catalogue.products import PRODUCTS
-from bood_tasks.catalogue.titles import row_name, score_name
+from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
+from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
+from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
 from bood_tasks.jobs.job import read_job
+from bood_tasks.reporting.findings import sentences
 from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
-from bood_tasks.reporting.tables.frames import read_csv, records
+from bood_tasks.reporting.tables.frames import Row, read_csv, records
 from bood_tasks.reporting.tables.goe_tables import goe_layout
 from bood_tasks.reporting.tables.layout import TableLayout
 from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
 
-VERSION = 4
+VERSION = 5
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
@@ -32,60 +37,92 @@ FOLDED = "contact_"  # a sheet per class would bury the rest
 UNKNOWN = "?"
 
 
+def _text(text: str, meaning: str = "", *, best: bool = False) -> dict:
+    """Return what a cell says in one line, what that means, and whether it is the column's best."""
+    return {"text": text, "meaning": meaning, "best": best}
+
+
 def _table(
     table: Lookup,
     title: str,
     datasets: Mapping[str, int],
-    cells: Callable[[Label], list],
+    metrics: tuple[tuple[str, str], ...],
     *,
-    more: tuple[tuple[str, str], ...] = (),
+    meanings: Mapping[str, str],
+    accuracy: Row | None = None,
 ) -> dict:
-    """Return heads and lines of cells: a text, or several shown one below the other."""
-    sized = [
-        ("Average", "") if name == AVERAGE else (name, f"n = {count:,}")
-        for name, count in datasets.items()
+    """Return heads and lines of cells, each a list of lines of text; the average stands first.
+
+    `meanings`: of the data sets. `accuracy`: of any detector, where a column shows it.
+    """
+    names = sorted(datasets, key=lambda name: name != AVERAGE)
+    labels = table.labels()
+    shown = {
+        (label, name, metric): table.cell(label, name, *metric, table.split(name))
+        for label in labels for name in names for metric in metrics
+    }  # fmt: skip
+    best = {
+        (name, metric): max(
+            ((-1) ** (not METRICS[metric[0]].higher_is_better) * row["mean"]
+             for label in labels
+             if label[0] not in CONTROLS and (row := shown[label, name, metric])),
+            default=None,
+        )
+        for name in names for metric in metrics
+    }  # fmt: skip
+
+    def cell(label: Label, name: str, metric: tuple[str, str]) -> dict:
+        row, sign = shown[label, name, metric], 1 if METRICS[metric[0]].higher_is_better else -1
+        top = row is not None and label[0] not in CONTROLS
+        return _text(percent(row), best=top and sign * row["mean"] == best[name, metric])
+
+    heads = [[_text("Method"), _text("Score", WORDS["score"])]]
+    heads += [
+        [_text("Average", "The plain mean over the test sets: every set counts the same.")]
+        if name == AVERAGE
+        else [_text(name, meanings.get(name, "")), _text(f"n = {datasets[name]:,}")]
+        for name in names
     ]
-    return {
-        "title": title,
-        "heads": [("Method", "Score"), *sized, *more],
-        "lines": [
-            [(row_name(*label[:2]), score_name(label[2])), *cells(label)]
-            for label in table.labels()
-        ],
-    }
+    lines = [
+        [
+            [_text(row_name(*label[:2]), meaning_of_row(label[0])),
+             _text(score_name(label[2]), meaning_of_score(label[2]))],
+            *([cell(label, name, metric) for metric in metrics] for name in names),
+        ]
+        for label in labels
+    ]  # fmt: skip
+    if accuracy:
+        told = _text("ID accuracy", METRIC_TERMS["id_acc"])
+        heads.append([told, _text(f"n = {accuracy['n_id']:,}")])
+        for line, label in zip(lines, labels, strict=True):
+            line.append([_text(percent(table.accuracy(label)))])
+    return {"title": title, "heads": heads, "lines": lines}
 
 
-def _summary(table: Lookup, accuracy: Mapping) -> list[dict]:
+def _summary(table: Lookup, accuracy: Row, meanings: Mapping[str, str]) -> list[dict]:
     """Return the run's own tables: test sets, the other convention, validation and control sets."""
     tests, others = table.datasets("test"), table.datasets("validation", "control")
     shown = [
+        _table(table, "", tests, IN_SUMMARY, meanings=meanings, accuracy=accuracy),
         _table(
-            table,
-            "",
-            tests,
-            lambda label: [
-                *(table.shown(label, name) for name in tests),
-                percent(table.accuracy(label)),
-            ],
-            more=(("ID accuracy", f"n = {accuracy['n_id']:,}"),),
+            table, "The same scores, OOD positive: FPR95 ↓ in percent", tests,
+            (("fpr95", "ood"),), meanings=meanings,
         ),
-        _table(
-            table,
-            "The same scores, OOD positive: FPR95 ↓ in percent",
-            tests,
-            lambda label: [percent(table.cell(label, name, "fpr95", "ood")) for name in tests],
-        ),
-    ]
+    ]  # fmt: skip
     if others:
-        shown.append(
-            _table(
-                table,
-                f"Validation and control sets, ID positive: {' and '.join(headings(IN_SUMMARY))}",
-                others,
-                lambda label: [table.shown(label, name) for name in others],
-            )
-        )
+        heading = f"Validation and control sets, ID positive: {' and '.join(headings(IN_SUMMARY))}"
+        shown.append(_table(table, heading, others, IN_SUMMARY, meanings=meanings))
     return shown
+
+
+def _words(table: Lookup, meanings: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each term of the tables and what it means, in order of reading."""
+    labels = table.labels()
+    rows = {row_name(*label[:2]): meaning_of_row(label[0]) for label in labels}
+    scores = {score_name(label[2]): meaning_of_score(label[2]) for label in labels}
+    metrics = {entry.title: METRIC_TERMS[name] for name, entry in METRICS.items()}
+    found = WORDS | metrics | rows | scores | meanings
+    return [(word, meaning) for word, meaning in found.items() if meaning]
 
 
 def find_warnings(table: Lookup, results: pd.DataFrame) -> list[str]:
@@ -151,20 +188,29 @@ def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[st
 
 
 def paper_tables(artifacts: Iterable[Artifact]) -> list[dict]:
-    """Return the papers' tables in these artifacts beside ours, BOOD's before GOE's."""
+    """Return the papers' tables in these artifacts beside ours, BOOD's before GOE's.
+
+    None where nothing of ours was measured on a paper's own data: differences would prove nothing,
+    and bury what was measured. results/tables has them all the same.
+    """
+    read = {
+        file: records(read_csv(artifact.folder / file))
+        for artifact in artifacts
+        for file in artifact.files
+        if re.fullmatch(r"(goe_)?table\d+\.csv", file)
+    }
+    if not any(row.get("comparable") for rows in read.values() for row in rows):
+        return []
     found = {}
-    for artifact in artifacts:
-        for file in artifact.files:
-            if re.fullmatch(r"table\d+\.csv", file):
-                rows = records(read_csv(artifact.folder / file))
-                cost = "quantity" in rows[0]
-                found[file] = cost_layout(rows) if cost else bood_layout(rows, convention="id")
-            elif re.fullmatch(r"goe_table\d+\.csv", file):
-                rows = records(read_csv(artifact.folder / file))
-                corrected = [row for row in rows if row["profile"] == "corrected"]
-                found[file] = goe_layout(corrected, [])
-    names = sorted(found, key=lambda file: (file.startswith("goe"), file))
-    return [_blocks(found[file]) | {"open": file in names[:1]} for file in names]
+    for file in sorted(read, key=lambda file: (file.startswith("goe"), file)):
+        rows = read[file]
+        if file.startswith("goe"):
+            found[file] = goe_layout([row for row in rows if row["profile"] == "corrected"], [])
+        elif "quantity" in rows[0]:
+            found[file] = cost_layout(rows)
+        else:
+            found[file] = bood_layout(rows, convention="id")
+    return [_blocks(layout) for layout in found.values()]
 
 
 def _blocks(table: TableLayout) -> dict:
@@ -205,25 +251,44 @@ def render(
     pixels: Mapping[str, Mapping],
     papers: list[dict],
     stages: Mapping[str, Cost],
+    run: Run,
     pictures: list[dict],
     warnings: list[str],
     config: Mapping,
+    outliers: Mapping[str, str],
     provenance: list[dict],
 ) -> str:
     """Return the page.
 
     `summary`, `results`: summary.csv and metrics.csv. `pictures` hold file, title, caption and
-    their PNG bytes as `data`.
+    their PNG bytes as `data`. `outliers`: see findings.sentences.
     """
     table = Lookup(summary)
     accuracy = table.first_accuracy()
+    meanings = {
+        name: meaning_of_set(item["kind"]) for name, item in config.get("datasets", {}).items()
+    }
+    seen = {
+        name: meanings.get(name, "")
+        for name in (accuracy["id_dataset"], *table.datasets("test", "validation", "control"))
+        if name != AVERAGE
+    }
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    page.filters["zip"] = zip
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         id_name=accuracy["id_dataset"],
         spread="one run" if accuracy["n_seeds"] == 1
         else f"mean ± standard deviation over {accuracy['n_seeds']} runs",
-        shown=" and, below it, ".join(headings(IN_SUMMARY)),
-        tables=_summary(table, accuracy),
+        arrows=headings(IN_SUMMARY),
+        metrics=[(METRICS[name].title, METRIC_TERMS[name]) for name, _ in IN_SUMMARY],
+        run=run,
+        findings=sentences(results, outliers, pixels),
+        tables=_summary(table, accuracy, meanings),
+        words=_words(table, seen),
+        words_of=WORDS,
+        version=__version__,
+        duration=duration,
+        day=lambda when: datetime.fromtimestamp(when, UTC).strftime("%d %B %Y, %H:%M UTC"),
         warnings=find_warnings(table, results) + find_pixel_warnings(table, pixels) + warnings,
         papers=papers,
         costs=cost_lines(stages) if stages else [],
@@ -261,6 +326,10 @@ def main(argv: list[str] | None = None) -> None:
             item | {"data": (album.folder / item["file"]).read_bytes()}
             for item in captions["figures"]
         ]
+    made = [
+        (item["stage"], Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"))
+        for item in job.settings["provenance"]
+    ]
     page = render(
         read_csv(inputs["tables"].folder / "summary.csv"),
         read_csv(inputs["metrics"].folder / "metrics.csv"),
@@ -268,16 +337,12 @@ def main(argv: list[str] | None = None) -> None:
         pixels=inputs["pixel_statistics"].json("pixel_statistics.json"),
         papers=paper_tables(_holding("tables", inputs)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
-        stages=measured(
-            (
-                item["stage"],
-                Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"),
-            )
-            for item in job.settings["provenance"]
-        ),
+        stages=measured(made),
+        run=ran(made),
         pictures=pictures,
         warnings=warnings,
         config=job.settings["config"],
+        outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],
     )
     with job.draft() as draft:

@@ -88,13 +88,17 @@ def write_shard(job: Job, generator: Generator | DeepGenerator, device: str, spe
     )
     items = np.arange(settings["start"], settings["stop"])
     labels, count = items % shape.classes, len(items)
+    cure = (
+        f"set gan_images.dtype: float32 (now {settings['dtype']}) or lower gan_images.scale "
+        f"(now {settings['scale']:g})"
+    )
 
     @torch.inference_mode()
     def draw(rows: np.ndarray) -> UInt8[Tensor, "b h w 3"]:
         z = item_noise([shape.latent], settings["seed"], "gan_images", items[rows].tolist())
         z = (scale * z).to(device, dtype)
         made = generator(z, torch.from_numpy(labels[rows]).to(device))
-        return to_uint8(made.float(), settings["saved_size"], settings["kernel"])
+        return to_uint8(made.float(), settings["saved_size"], settings["kernel"], cure)
 
     size = run_setting("image_batch")
     if size == "auto":

@@ -6,7 +6,7 @@ Leaves: `images` uint8 [n, h, w, 3], `labels`, `item` (i), `vector` (row of ood_
 plain words the word's number), and outliers.json: what all its items have in common.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,7 +24,8 @@ from bood_tasks.synthesis.shards import (
     describe_outliers,
     each_shard,
     fitting_batch,
-    item_noise,
+    item_streams,
+    noise_of,
     rows_after,
     write_pictures,
 )
@@ -58,21 +59,25 @@ def assign_vectors(
 def decode_vectors(
     generator: TextToImage,
     vectors: Float[Tensor, "b d"],
-    noise: Float[Tensor, "b ..."],
+    streams: Sequence[torch.Generator],
     settings: Mapping,
     *,
     steps: int | None = None,
 ) -> UInt8[Tensor, "b h w 3"]:
-    """Return the images, on the device, of vectors put at the prompt's {class} (equation 6)."""
+    """Return the images, on the device, of vectors put at the prompt's {class} (equation 6).
+
+    The first numbers of each item's stream are its noise; a sampler that adds more goes on there.
+    """
     return generator.decode(
         generator.encode(settings["prompt"], vectors),
-        noise,
+        noise_of(streams, generator.noise_shape(settings["resolution"])),
         steps=steps or settings["steps"],
         guidance=settings["guidance"],
         latent_scale=settings["latent_scale"],
         stop_after=settings["stop_after"],
         saved_size=settings["saved_size"],
         kernel=settings["kernel"],
+        streams=streams,
     )
 
 
@@ -98,6 +103,11 @@ def main(argv: list[str] | None = None) -> None:
         job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
     )
     vectors, labels, classes = _vectors(job, generator)
+    if not np.isfinite(vectors).all():
+        raise ValueError(
+            f"every vector to decode must be finite, and {(~np.isfinite(vectors)).any(1).sum()} "
+            "are not; run `bood verify --repair`, or make the outlier vectors anew"
+        )
     speed = Speed(
         "images",
         generator.networks,
@@ -133,15 +143,14 @@ def write_shard(
         labels, classes, start=settings["start"], stop=settings["stop"]
     )
     names, count = np.array(classes)[which], len(which)
-    shape = generator.noise_shape(settings["resolution"])
     side = settings["saved_size"] or settings["resolution"] or generator.resolution
 
     def decode_rows(chosen: np.ndarray, **more) -> UInt8[Tensor, "b h w 3"]:
-        noise = item_noise(
-            shape, settings["seed"], "images", names[chosen].tolist(), items[chosen].tolist()
+        streams = item_streams(
+            settings["seed"], "images", names[chosen].tolist(), items[chosen].tolist()
         )
         chosen_vectors = torch.from_numpy(vectors[rows[chosen]])
-        return decode_vectors(generator, chosen_vectors, noise, settings, **more)
+        return decode_vectors(generator, chosen_vectors, streams, settings, **more)
 
     size = run_setting("image_batch")
     if size == "auto":

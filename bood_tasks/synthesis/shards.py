@@ -38,21 +38,27 @@ FACTS = "outliers.json"  # what all items of an outlier shard have in common
 Rows = Shaped[Tensor, "b ..."]
 
 
-def item_noise(
-    shape: Sequence[int], seed: int, stage: str, *items: Sequence[int | str]
-) -> Float[Tensor, "b ..."]:
-    """Return standard-normal noise of a shape per item, each from its own stream, on the CPU.
+def item_streams(seed: int, stage: str, *items: Sequence[int | str]) -> list[torch.Generator]:
+    """Return each item's own stream of random numbers, on the CPU.
 
     `items`: columns that name the items, e.g. classes and numbers.
     """
-    return torch.stack(
-        [
-            torch.randn(
-                *shape, generator=torch.Generator().manual_seed(seeds.stream(seed, stage, *item))
-            )
-            for item in zip(*items, strict=True)
-        ]
-    )
+    return [
+        torch.Generator().manual_seed(seeds.stream(seed, stage, *item))
+        for item in zip(*items, strict=True)
+    ]
+
+
+def noise_of(streams: Sequence[torch.Generator], shape: Sequence[int]) -> Float[Tensor, "b ..."]:
+    """Return standard-normal noise of a shape per item, each from its own stream, on the CPU."""
+    return torch.stack([torch.randn(*shape, generator=stream) for stream in streams])
+
+
+def item_noise(
+    shape: Sequence[int], seed: int, stage: str, *items: Sequence[int | str]
+) -> Float[Tensor, "b ..."]:
+    """Return the first noise of each item's stream."""
+    return noise_of(item_streams(seed, stage, *items), shape)
 
 
 def fitting_batch(

@@ -23,7 +23,7 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.crossing import crossing_rows, first_outside, walk
 from bood_tasks.synthesis.images import decode_vectors
 from bood_tasks.synthesis.ood_features import rescale_vectors
-from bood_tasks.synthesis.shards import item_noise
+from bood_tasks.synthesis.shards import item_streams
 from bood_tasks.synthesis.stepping import Stepping, in_space
 
 VERSION = 1
@@ -113,13 +113,12 @@ def main(argv: list[str] | None = None) -> None:
     generator = open_generator(
         job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
     )
-    shape = generator.noise_shape(settings["resolution"])
-    noise = item_noise(shape, settings["seed"], "images", names, [0] * len(names))
     lengths = torch.linalg.vector_norm(anchors[labels], dim=1)
 
     def decode(row: Float[Tensor, "n d"]) -> UInt8[Tensor, "n h w 3"]:
         vectors = rescale_vectors(row, lengths, rescale=settings["rescale"])
-        return decode_vectors(generator, vectors, noise, settings)
+        streams = item_streams(settings["seed"], "images", names, [0] * len(names))
+        return decode_vectors(generator, vectors, streams, settings)
 
     with job.draft() as draft:
         shown = decode_rows(by_extra, [crossed_at] * len(by_extra), decode)

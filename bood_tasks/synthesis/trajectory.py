@@ -15,7 +15,7 @@ from bood_tasks.synthesis.cosine import cosine_logits
 from bood_tasks.synthesis.crossing import crossing_rows, walk
 from bood_tasks.synthesis.images import decode_vectors
 from bood_tasks.synthesis.ood_features import rescale_vectors
-from bood_tasks.synthesis.shards import item_noise
+from bood_tasks.synthesis.shards import item_streams
 from bood_tasks.synthesis.stepping import Stepping
 
 VERSION = 2
@@ -52,10 +52,9 @@ def main(argv: list[str] | None = None) -> None:
     generator = open_generator(
         job.inputs["generator"], device, dtype=settings["dtype"], scheduler=settings["scheduler"]
     )
-    shape = generator.noise_shape(settings["resolution"])
-    noise = item_noise(shape, settings["seed"], "images", [names[label]], [0])
-    noise = noise.expand(len(path), *shape)
-    images = decode_vectors(generator, vectors, noise, settings)
+    count = len(path)  # each the same item, with the same noise
+    streams = item_streams(settings["seed"], "images", [names[label]] * count, [0] * count)
+    images = decode_vectors(generator, vectors, streams, settings)
     with job.draft() as draft:
         draft.save("images", images.cpu().numpy())
         draft.save("probabilities", probabilities.numpy())

@@ -230,6 +230,9 @@ USES = {
     "metrics.threshold": ("nearest", {"metrics", "pixel_statistics"}),
     "generator.repo": ("some/thing", set()),  # of another source
     "generator.revision": ("0" * 40, set()),
+    "generator.lora.revision": ("0" * 40, set()),  # without a repository
+    "generator.lora.file": ("x", set()),
+    "generator.lora.scale": (2, set()),
     **{
         f"generator.train.{key}": (value, set())
         for key, value in {
@@ -248,7 +251,8 @@ USES = {
 }  # fmt: skip
 NOT_LISTED = {  # they need another key as well, or say what rows there are
     "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "ablations",
-    "generator.source", "generator.path", "encoder.augment", "detector.augment", "detector.start",
+    "generator.source", "generator.path", "generator.lora.path", "generator.lora.repo",
+    "encoder.augment", "detector.augment", "detector.start",
     "detector.network", "detector.pretrained", "sources", "text", "gan_generator.source",
     "gan_generator.path", "language_model.source", "language_model.path", "only.rows",
     "only.variants", "only.sweeps", "image.whole",
@@ -310,7 +314,7 @@ GOE_USES = {
     "detector.outlier_exposure.loss_weight": (3, {"detector"}),
     "detector.outlier_exposure.weighting": ("balanced", {"detector"}),
 }  # fmt: skip
-FOR_READERS = {"metrics", "tables", "costs", "figures", "gallery", "report"}
+FOR_READERS = {"metrics", "tables", "costs", "examples", "figures", "gallery", "report"}
 
 
 def keys_of(model, path="") -> set[str]:

@@ -93,11 +93,11 @@ def test_a_decoders_operations_are_those_that_torch_counts(config, side):
 
 
 @pytest.mark.parametrize(
-    ("runs", "guided", "expected"),
-    [(0, False, 2.51e12), (1, False, 2.51e12 + 0.803e12), (51, True, 84.4e12)],
+    ("runs", "guidance", "expected"),
+    [(0, 1, 2.51e12), (1, 1, 2.51e12 + 0.803e12), (51, 7.5, 84.4e12)],
 )
-def test_stable_diffusion_costs_what_is_known_of_it(runs, guided, expected):
-    found = image_flops(SD14_UNET, SD14_VAE, resolution=512, evaluations=runs, guided=guided)
+def test_stable_diffusion_costs_what_is_known_of_it(runs, guidance, expected):
+    found = image_flops(SD14_UNET, SD14_VAE, resolution=512, evaluations=runs, guidance=guidance)
     assert found == pytest.approx(expected, rel=2e-3)
 
 

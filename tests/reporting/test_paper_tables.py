@@ -12,7 +12,8 @@ from bood_tasks import PROJECT
 from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.reporting.tables.costs import compare_cost, cost_layout
 from bood_tasks.reporting.tables.frames import csv_text, read_csv, records
-from bood_tasks.reporting.tables.layout import latex, markdown
+from bood_tasks.reporting.tables.latex import floats as latex
+from bood_tasks.reporting.tables.layout import markdown
 from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.published import KEY, compare_with_bood, read_published
 

@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from bood_tasks.artifacts.usage import Cost
+from bood_tasks.artifacts.usage import Cost, Run
 from bood_tasks.reporting import report
 from bood_tasks.reporting.tables import costs, summary
 from bood_tasks.reporting.tables.frames import csv_text
@@ -33,7 +33,7 @@ PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 def page(results=ONE_SEED, **changes):
     given = {
         "pixels": PIXELS, "papers": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
-        "config": {"id": "cats"}, "provenance": PROVENANCE,
+        "config": {"id": "cats"}, "provenance": PROVENANCE, "run": Run(), "outliers": {},
     }  # fmt: skip
     return report.render(averaged(results), pd.DataFrame(results), SETTINGS, **given | changes)
 
@@ -51,7 +51,7 @@ def test_report_begins_with_the_table():
     text = page()
     assert text.index("<table") < text.index("<img")
     line = next(row for row in cells(text) if row[0] == ["BOOD", "Energy"])
-    assert line[1:] == [["30.0", "70.0"], ["10.0", "90.0"], ["20.0", "80.0"], ["90.0"]]
+    assert line[1:] == [["20.0", "80.0"], ["30.0", "70.0"], ["10.0", "90.0"], ["90.0"]]
 
 
 def test_report_needs_nothing_but_itself():
@@ -147,14 +147,54 @@ def papers(root):
     return {name: fake_artifacts.make(root, name, files=files) for name, files in compared.items()}
 
 
-def test_paper_tables_stand_in_their_order_and_table_1_is_open(tmp_path):
+def test_paper_tables_stand_in_their_order_and_folded(tmp_path):
     tables = report.paper_tables(papers(tmp_path).values())
     assert [item["table"].title.split(":")[0] for item in tables] == [
         f"BOOD's table {number}" for number in range(1, 9)
     ]
     text = page(papers=tables)
-    titles = re.findall(r"<details( open)?><summary>BOOD&#39;s table (.)", text)
-    assert titles == [(" open" if n == "1" else "", n) for n in "12345678"]
+    titles = re.findall(r"<details><summary>BOOD&#39;s table (.)", text)
+    assert titles == list("12345678")
+
+
+def test_paper_tables_are_left_out_where_nothing_is_measured_on_the_papers_data(tmp_path):
+    made = papers(tmp_path)["tables"]
+    for file in ("table1.csv", "table2.csv", "table7.csv"):
+        path = made.folder / file
+        path.write_text(path.read_text().replace("True", "False"))
+    assert report.paper_tables([made]) == []
+    assert "Beside the paper" not in page()
+
+
+def test_the_best_of_a_column_is_bold_and_what_is_no_detector_never_is():
+    text = page().split("</table>")[0]
+    rows = re.findall(r"<tr>(<td.*?)</tr>", text, re.DOTALL)
+    best = {
+        re.sub(r"<[^>]+>", " ", row).split()[0]: re.findall(r"<strong>(.*?)</strong>", row)
+        for row in rows
+    }
+    assert best["BOOD"] == ["20.0", "80.0", "30.0", "70.0", "10.0", "90.0"]
+    assert best["Cross-entropy"] == []
+
+
+def test_every_word_of_the_tables_is_explained_where_it_stands_and_in_a_list():
+    data = {"dogs": {"kind": "folder"}, "cars": {"kind": "svhn"}, "cats": {"kind": "npz"}}
+    text = page(config={"id": "cats", "datasets": data})
+    explained = {html.unescape(word) for word in re.findall(r"<abbr[^>]*>(.*?)</abbr>", text)}
+    listed = {html.unescape(word) for word in re.findall(r"<dt>(.*?)</dt>", text)}
+    rows = {"BOOD", "Cross-entropy", "Energy"}
+    assert rows | {"dogs", "cars", "ID", "OOD", "FPR95 ↓", "AUROC ↑", "ID accuracy"} <= explained
+    assert rows | {"dogs", "cars", "cats", "ID", "OOD", "FPR95", "AUROC"} <= listed
+
+
+def test_the_page_says_when_and_where_it_was_made():
+    run = Run(first=1_795_838_000.0, last=1_795_838_159.0, hours=0.5, hosts={"vm"},
+              devices={"cpu"})  # fmt: skip
+    text = " ".join(page(run=run).split())
+    assert "28 November 2026" in text
+    assert "2 min 39 s from the first job" in text
+    assert "30 min 0 s of all jobs together; cpu on vm" in text
+    assert "UTC" not in page()
 
 
 def test_paper_tables_show_what_the_layout_holds(tmp_path):
@@ -198,7 +238,7 @@ def made_page(root, **more):
             base, "pixel_statistics", files={"pixel_statistics.json": PIXELS}
         ),
     } | more  # fmt: skip
-    settings = {"config": {"id": "cats"}, "provenance": PROVENANCE}
+    settings = {"config": {"id": "cats"}, "outliers": {}, "provenance": PROVENANCE}
     found = fake_artifacts.run_stage(root, report.main, "report", settings, inputs)
     return found.folder / "report.html"
 

@@ -26,6 +26,6 @@ def test_the_zip_holds_what_lies_in_results(finished, tmp_path):
         file.name for file in wanted
     }
     assert held == {file.name: file.read_bytes() for file in wanted}
-    for album in ("figures", "gallery"):
+    for album in ("examples", "figures", "gallery"):
         for item in json.loads((results / album / "captions.json").read_text())["figures"]:
             assert json.dumps(f"{item['title']}. {item['caption']}") in page

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bood_tasks.config.fields import merged
+from tests.reporting.test_latex import compiles
 from tests.workflow.conftest import ROOT, Workdir
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("paper")]
@@ -54,6 +55,12 @@ def test_every_table_has_ours_beside_the_published(whole):
         assert all(row["ours"] and row["published"] for row in cells(tables / f"table{number}.csv"))
 
 
+def test_pdflatex_takes_every_table(whole, tmp_path):
+    for path in (whole.path / "results/tables").glob("*.tex"):
+        shutil.copy(path, tmp_path)
+    compiles(tmp_path, "summary.tex", *(f"table{number}.tex" for number in range(1, 9)))
+
+
 def test_every_figure_is_there(whole):
     names = " ".join(path.name for path in (whole.path / "results").glob("*/*.png"))
     assert set(re.findall(r"figure(\d)", names)) == set("12345678")
@@ -66,7 +73,7 @@ def test_tables_and_curves_follow_from_scores_alone(whole, tmp_path):
     """With the few that say what pictures and jobs were: what a laptop needs of a cluster's run."""
     copy = whole.copy(tmp_path / "copy")
     shutil.rmtree(copy.path / "results")
-    kept = {"scores", "pixel_statistics", "costs", "gallery"}
+    kept = {"scores", "pixel_statistics", "costs", "examples", "gallery"}
     for folder in (copy.path / "artifacts").iterdir():
         if folder.is_dir() and folder.name not in kept:
             folder.rename(tmp_path / folder.name)

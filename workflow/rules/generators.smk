@@ -23,6 +23,15 @@ rule generator:
         "python -m bood_tasks.jobs {params.order} --out {output} > {log} 2>&1"
 
 
+use rule dataset as lora with:
+    output:
+        "artifacts/lora/{name}/{digest}/manifest.json",
+    log:
+        "logs/lora/{name}-{digest}.log",
+    benchmark:
+        "logs/lora/{name}-{digest}.tsv"
+
+
 use rule generator as gan_generator with:
     output:
         "artifacts/gan_generator/{name}/{digest}/manifest.json",

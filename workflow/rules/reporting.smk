@@ -61,6 +61,15 @@ use rule dataset as gallery_artifact with:
         "logs/gallery/{name}-{digest}.tsv"
 
 
+use rule dataset as examples_artifact with:
+    output:
+        "artifacts/examples/{name}/{digest}/manifest.json",
+    log:
+        "logs/examples/{name}-{digest}.log",
+    benchmark:
+        "logs/examples/{name}-{digest}.tsv"
+
+
 use rule dataset as goe_sweeps_artifact with:
     output:
         "artifacts/goe_sweeps/{name}/{digest}/manifest.json",

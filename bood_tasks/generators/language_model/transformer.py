@@ -124,18 +124,27 @@ def sample(
 
     `uniforms` in [0, 1) decide each text's words by inversion, in float64: a text's own numbers
     alone, whatever stands beside it. `never`: words that have probability 0. Without the
-    cache every step runs over the whole text so far; the same words, slower.
+    cache every step runs over the whole text so far; the same words, slower. Raises ValueError
+    for logits that are not finite.
     """
     device = model.embedding.weight.device
     words = torch.full((len(uniforms), 1), start, dtype=torch.long, device=device)
     uniforms, past = uniforms.to(device, torch.float64), None
+    finite = torch.ones((), dtype=torch.bool, device=device)
     for position in range(uniforms.shape[1]):
         logits, kept = model(words[:, -1:] if past else words, past)
         past = kept if cached else None
         last = logits[:, -1].double() / temperature
+        finite &= torch.isfinite(last).all()
         last[:, list(never)] = -math.inf
         sums = last.softmax(1).cumsum(1)
         at = uniforms[:, position, None] * sums[:, -1:]
         drawn = torch.searchsorted(sums, at, right=True).clamp(max=sums.shape[1] - 1)
         words = torch.cat([words, drawn], 1)
+    if not finite:  # asked once, when the words are wanted anyway
+        raise ValueError(
+            "a language model's logits must be finite, and are not at temperature "
+            f"{temperature:g} in {logits.dtype}; set texts.dtype: float32, or raise "
+            "texts.temperature"
+        )
     return words[:, 1:]

@@ -13,6 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bood_tasks.jobs.environment import run_setting
+from bood_tasks.training.loading import free_bytes
+
 ANYTHING_ELSE = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 FIRST = {  # run.attention: the kernel that is asked first; those of ANYTHING_ELSE follow
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -105,3 +108,27 @@ def vae_rows(config: Mapping, *, side: int, itemsize: int, free: int) -> int:
     numbers = width * (side * 2 ** (len(widths) - 1)) ** 2
     fits = int(VAE_SHARE * free) // (TENSORS * numbers * itemsize)
     return max(1, min(fits, LARGEST_TENSOR // numbers))
+
+
+class VaeRows:
+    """How many latents a decoder takes at once on its device, None: all.
+
+    Asked once a size: a compiled decoder knows one shape.
+    """
+
+    def __init__(self, vae: nn.Module):
+        self.vae = vae
+        self.known: dict[int, int] = {}
+
+    def __call__(self, side: int) -> int | None:
+        if self.vae.device.type == "cpu":
+            return None
+        if side not in self.known:
+            free, size = free_bytes(self.vae.device), self.vae.dtype.itemsize
+            self.known[side] = vae_rows(self.vae.config, side=side, itemsize=size, free=free)
+        return self.known[side]
+
+
+def calls_a_step() -> int:
+    """Return in how many calls guidance asks the denoiser: run.split_guidance."""
+    return 2 if run_setting("split_guidance") else 1

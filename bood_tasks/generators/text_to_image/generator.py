@@ -1,16 +1,16 @@
-"""The text-to-image generator: a Stable Diffusion v1 folder, taken as it is or trained here.
+"""The text-to-image generator: a folder of diffusers', taken as it is or trained here.
 
 What enters: a local diffusers folder (`source: local`), a pinned commit of the hub (`source: hub`;
-the one place that goes online), or the ID training split (`source: train`;
-a folder given as well is fine-tuned). What leaves: `pipeline/`, a folder in Stable Diffusion v1's
-layout that `diffusion.load_pipeline` reads, and after training its `training_log.csv`.
+this goes online), or the ID training split (`source: train`;
+a folder given as well is fine-tuned). A LoRA, if there is one, is fused into the weights. What
+leaves: `pipeline/`, a folder that `interface.load` reads, and after training its
+`training_log.csv`.
 
 A trained generator sees the ID classes and a drawn world of other words (drawn_world), so that a
 vector which leaves a class decodes into something else. Recipe and numbers: docs/generator.md.
 """
 
 import csv
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,8 @@ from torch import Tensor
 
 from bood_tasks.generators.drawn_world import world
 from bood_tasks.generators.text_to_image.diffusion import load_pipeline, prompt_ids
-from bood_tasks.generators.text_to_image.interface import FOLDER, components, family_of, load
+from bood_tasks.generators.text_to_image.hub import fetch_files
+from bood_tasks.generators.text_to_image.interface import family_of, load
 from bood_tasks.generators.text_to_image.latent_diffusion import (
     Batches,
     Descent,
@@ -33,12 +34,15 @@ from bood_tasks.generators.text_to_image.latent_diffusion import (
     train_autoencoder,
     train_denoiser,
 )
+from bood_tasks.generators.text_to_image.lora import FILE as LORA
+from bood_tasks.generators.text_to_image.lora import fuse_folder
 from bood_tasks.generators.text_to_image.tiny_sd import PROMPT, build_pipeline, save_pipeline
 from bood_tasks.generators.text_to_image.words import class_words as words_of
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks.pipelines import ADAPTED, COMPONENTS, FOLDER, INDEX, describe
 
 VERSION = 1
 LOG_FILE = "training_log.csv"
@@ -156,37 +160,26 @@ def copy_pipeline(source: Path, folder: Path) -> None:
         for path in sorted((source / component).iterdir()):
             if path.suffix in KEPT_SUFFIXES:
                 shutil.copyfile(path, folder / component / path.name)
-    for name in ("model_index.json", LOG_FILE):
+    for name in (INDEX, ADAPTED, LOG_FILE):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 
 
 def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
-    """Fetch what the families read of one commit of the hub, and check that it loads.
+    """Fetch what a family reads of one commit of the hub, and check that it loads.
 
-    Safetensors of full precision only. What a killed job fetched is not fetched again. Raises
-    ValueError that names the commit if it cannot be had.
+    Its configurations come first: a pipeline that is not read here is refused before its weights
+    are fetched. Raises ValueError that names the commit if it cannot be had.
     """
-    os.environ["HF_HUB_OFFLINE"] = "0"  # read when the hub's library is imported: in this job only
-    import huggingface_hub.constants
-
-    huggingface_hub.constants.HF_HUB_OFFLINE = False
-    parts = [f"{component}/*{end}" for component in components() for end in KEPT_SUFFIXES]
-    try:
-        huggingface_hub.snapshot_download(
-            repo,
-            revision=revision,
-            local_dir=folder,
-            allow_patterns=["model_index.json", *parts],
-            ignore_patterns=["*.fp16.*", "*.non_ema.*"],
-        )
-    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
-        raise ValueError(
-            f"generator.repo and generator.revision must name a commit of the hub that this "
-            f"machine can fetch, got {repo} {revision}: {error}; go online, or copy the folder "
-            "here and set generator: {source: local, path: <folder>}"
-        ) from error
-    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's own notes
+    setting = "generator.repo"
+    every = {part for parts in COMPONENTS.values() for part in parts}
+    fetch_files(repo, revision, folder, [INDEX, *(f"{part}/*.json" for part in sorted(every))])
+    parts = COMPONENTS[describe(folder, setting).family]
+    fetch_files(
+        repo, revision, folder, [f"{part}/*{end}" for part in parts for end in KEPT_SUFFIXES]
+    )
+    for part in every - set(parts):
+        shutil.rmtree(folder / part, ignore_errors=True)
     load(folder)
 
 
@@ -217,4 +210,7 @@ def main(argv: list[str] | None = None) -> None:
                     report=advance,
                     **settings,
                 )
+        if "lora" in job.inputs:
+            fuse_folder(folder, job.inputs["lora"].folder / LORA, settings["lora_scale"])
+            load(folder)
         draft.finish()

@@ -4,7 +4,7 @@ A family is one module of this room, named in FAMILIES. It has `COMPONENTS` (sub
 must be there), `holds(folder)`, and `load(folder, ...)`, which returns a TextToImage.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,24 +14,30 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.generators.text_to_image import stable_diffusion
+from bood_tasks.generators.text_to_image import (
+    stable_diffusion,
+    stable_diffusion_3,
+    stable_diffusion_xl,
+)
+from bood_tasks.networks.pipelines import FOLDER, describe, require_sampler
 
-FAMILIES = (stable_diffusion,)  # the first that holds() a folder opens it: the choosier first
-FOLDER = "pipeline"  # of a generator's artifact
+FAMILIES = (stable_diffusion, stable_diffusion_xl, stable_diffusion_3)  # one holds() a folder
 
 
 @runtime_checkable
 class TextToImage(Protocol):
     """A loaded generator: it decodes vectors that stand in a prompt as a word's embedding.
 
-    Nothing in it draws random numbers: the caller brings each picture's noise.
+    Nothing in it draws from a global stream: the caller brings each picture's noise, and a
+    generator of its own for a sampler that adds more between steps.
     """
 
     device: torch.device
     resolution: int  # pixels a side of the pictures that it was made for
 
     def anchor_table(self, words: Mapping[str, str]) -> tuple[Float[np.ndarray, "v d"], list[int]]:
-        """Return the input embedding and the token of each {name: word}.
+        """Return the input embedding and the token of each {name: word}; of two text encoders
+        their embeddings in a row, and the first one's tokens.
 
         Raises ValueError for a word without a token of its own.
         """
@@ -59,8 +65,12 @@ class TextToImage(Protocol):
         stop_after: int | None,
         saved_size: int | None,
         kernel: str,
+        streams: Sequence[torch.Generator] | None,
     ) -> UInt8[Tensor, "b h w 3"]:
-        """Return the pictures, on the device (equation 6); each depends on its own row alone."""
+        """Return the pictures, on the device (equation 6); each depends on its own row alone.
+
+        Raises ValueError if one is not finite.
+        """
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -70,11 +80,6 @@ class TextToImage(Protocol):
         self, *, resolution: int | None, scheduler: str, steps: int, guidance: float
     ) -> float:
         """Return the floating-point operations of one picture."""
-
-
-def components() -> dict[str, str]:
-    """Return the subfolders of all families, and a file that must be in each."""
-    return {name: file for family in FAMILIES for name, file in family.COMPONENTS.items()}
 
 
 def family_of(folder: Path) -> Any:
@@ -88,7 +93,8 @@ def family_of(folder: Path) -> Any:
 def load(folder: Path, device: str = "cpu", **settings: Any) -> TextToImage:
     """Return the generator of a folder, in evaluation mode. Nothing is downloaded.
 
-    Raises FileNotFoundError naming what the folder lacks, ValueError naming a damaged file.
+    Raises FileNotFoundError naming what the folder lacks, ValueError naming a damaged file or a
+    pipeline of another kind.
     """
     return family_of(folder).load(folder, device=device, **settings)
 
@@ -96,5 +102,12 @@ def load(folder: Path, device: str = "cpu", **settings: Any) -> TextToImage:
 def open_generator(
     artifact: Artifact, device: str, *, dtype: str = "float32", scheduler: str | None = None
 ) -> TextToImage:
-    """Return the generator of an artifact; `scheduler` None keeps the stored one."""
-    return load(artifact.folder / FOLDER, device, dtype=dtype, scheduler=scheduler)
+    """Return the generator of an artifact; `scheduler` None keeps the stored one.
+
+    Raises ValueError for a scheduler that does not fit its network: of a folder that the plan
+    could read this was said before the first job.
+    """
+    folder = artifact.folder / FOLDER
+    if scheduler is not None:
+        require_sampler(describe(folder), scheduler, 1, "this generator")
+    return load(folder, device, dtype=dtype, scheduler=scheduler)

@@ -1,4 +1,4 @@
-"""Stable Diffusion v1's family of generators, and the small one that ships (see interface)."""
+"""Stable Diffusion 1 and 2, SD-Turbo, LCM, and the small one that ships (see interface)."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,9 +9,8 @@ from diffusers import StableDiffusionPipeline
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from bood_tasks.generators.text_to_image.attention import attend_by, vae_rows
+from bood_tasks.generators.text_to_image.attention import VaeRows, attend_by, calls_a_step
 from bood_tasks.generators.text_to_image.diffusion import (
-    COMPONENTS,
     decode,
     encode_prompt,
     latent_shape,
@@ -20,14 +19,16 @@ from bood_tasks.generators.text_to_image.diffusion import (
 from bood_tasks.generators.text_to_image.words import pick_tokens
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.flops import evaluations, image_flops
-from bood_tasks.training.loading import free_bytes
+from bood_tasks.networks.pipelines import COMPONENTS as OF_FAMILIES
+from bood_tasks.networks.pipelines import SD
 
-__all__ = ["COMPONENTS", "StableDiffusion", "holds", "load"]
+COMPONENTS = OF_FAMILIES[SD]
 
 
 def holds(folder: Path) -> bool:
-    """Whether a folder has this family's parts."""
-    return all((folder / part / file).is_file() for part, file in COMPONENTS.items())
+    """Whether a folder has this family's parts, and not those of one with two encoders."""
+    whole = all((folder / part / file).is_file() for part, file in COMPONENTS.items())
+    return whole and not (folder / "text_encoder_2").is_dir()
 
 
 def load(
@@ -43,15 +44,15 @@ def load(
         vae_slicing=run_setting("vae_slicing"),
     )
     attend_by(pipe.unet, run_setting("attention"), fused=run_setting("fused_projections"))
-    return StableDiffusion(pipe, calls=2 if run_setting("split_guidance") else 1)
+    return StableDiffusion(pipe, calls=calls_a_step())
 
 
 class StableDiffusion:
-    """A pipeline of Stable Diffusion v1's parts as a TextToImage generator."""
+    """A pipeline of Stable Diffusion's parts as a TextToImage generator."""
 
     def __init__(self, pipe: StableDiffusionPipeline, *, calls: int = 1):
         self.pipe, self.calls = pipe, calls
-        self._vae_rows: dict[int, int] = {}  # asked once a size: a compiled decoder knows one shape
+        self.vae_rows = VaeRows(pipe.vae)
         self.device = pipe.device
         self.resolution = pipe.unet.config.sample_size * pipe.vae_scale_factor
 
@@ -73,22 +74,11 @@ class StableDiffusion:
     def decode(
         self, conditions: Float[Tensor, "b l e"], noise: Float[Tensor, "b c h8 w8"], **settings
     ) -> UInt8[Tensor, "b h w 3"]:
-        rows = self._rows_at_once(noise.shape[-1])
+        rows = self.vae_rows(noise.shape[-1])
         unconditional = self._unconditional
         noise = noise.to(self.device)
         more = {"vae_rows": rows, "calls": self.calls} | settings
         return decode(self.pipe, conditions, unconditional, noise, **more)
-
-    def _rows_at_once(self, side: int) -> int | None:
-        """Return how many latents the decoder takes at once, None: all."""
-        if self.device.type == "cpu":
-            return None
-        if side not in self._vae_rows:
-            vae, free = self.pipe.vae, free_bytes(self.device)
-            self._vae_rows[side] = vae_rows(
-                vae.config, side=side, itemsize=vae.dtype.itemsize, free=free
-            )
-        return self._vae_rows[side]
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -102,5 +92,5 @@ class StableDiffusion:
             self.pipe.vae.config,
             resolution=resolution or self.resolution,
             evaluations=evaluations(scheduler, steps),
-            guided=guidance != 1,
+            guidance=guidance,
         )

@@ -11,15 +11,15 @@ from bood_tasks.reporting.figures import distributions, style
 from bood_tasks.reporting.figures.album import Album, runs_shown
 from bood_tasks.scoring import roc
 
-VERSION = 6
+VERSION = 7
 MANY = 3  # scores of one detector from here on have figures of their own
 
 
 def groups(rows: list[dict]) -> dict[str, list[int]]:
     """Return the indices of the first seed's rows that are shown together, by the files' suffix.
 
-    "": every detector by its method's own score, or the first that it has. With MANY scores of a
-    detector: all of these, by the detector's name.
+    "": every detector by all of its scores; one that has MANY by its method's own, or the first.
+    Its others stand with it in figures of their own, by its name.
     """
     detectors: dict[tuple[str, str], list[int]] = {}
     for index in runs_shown(rows):
@@ -27,10 +27,12 @@ def groups(rows: list[dict]) -> dict[str, list[int]]:
         detectors.setdefault((label["method"], label["variant"]), []).append(index)
     found: dict[str, list[int]] = {"": []}
     for (method, variant), indices in detectors.items():
+        if len(indices) < MANY:
+            found[""] += indices
+            continue
         first = METHODS[method].scores[0] if method in METHODS else ""
         found[""].append(next((k for k in indices if rows[k]["score"] == first), indices[0]))
-        if len(indices) >= MANY:
-            found[readable(method, variant)] = indices
+        found[readable(method, variant)] = indices
     return found
 
 
@@ -71,8 +73,11 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
     detectors: dict[str, dict[str, float]] = {}
     for index in groups(rows)[""]:
         label, scores = rows[index], job.inputs["scores"][index]
+        title = row_name(label["method"], label["variant"])
+        if title in detectors:  # by its first score
+            continue
         inside = scores[f"{name}/test/score"][:]
-        detectors[row_name(label["method"], label["variant"])] = {
+        detectors[title] = {
             dataset: roc.auroc(inside, scores[f"{dataset}/test/score"][:]) for dataset in pixels
         }
     album.add(

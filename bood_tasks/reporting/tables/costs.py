@@ -10,7 +10,7 @@ from bood_tasks.reporting.tables.layout import MINUS, Cell, TableLayout
 from bood_tasks.reporting.tables.paper_tables import cell_block, missing_cell, save
 from bood_tasks.reporting.tables.published import KEY, entry_of, read_published
 
-VERSION = 1
+VERSION = 2
 TOTAL = "Total"
 
 

@@ -1,27 +1,9 @@
-"""A table as Markdown and LaTeX."""
+"""A table before any markup, and as Markdown; latex.py writes it as LaTeX."""
 
 from dataclasses import dataclass
 
 DASH = "–"
 MINUS = "\N{MINUS SIGN}"
-# One pass, so that no replacement is replaced again. [ and * would be arguments of a line's end.
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-        "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}",
-        "[": "{[}", "*": "{*}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
-        DASH: "--", MINUS: "$-$", "·": r"$\cdot$",
-    }
-)  # fmt: skip
-DOCUMENT = r"""\documentclass{article}
-\usepackage[a4paper,margin=1cm]{geometry}
-\usepackage[T1]{fontenc}
-\usepackage{booktabs,graphicx}
-\begin{document}
-%s
-\end{document}
-"""
 
 
 @dataclass(frozen=True)
@@ -88,56 +70,3 @@ def markdown(table: TableLayout) -> str:
         *(escape(note) for note in table.notes),
     ]
     return "\n\n".join([*parts, "\n".join(numbered)]).rstrip() + "\n"
-
-
-def latex(*tables: TableLayout) -> str:
-    """Return a document of its own: each as a booktabs table, shrunk to the page's width.
-
-    Its table environments can be taken out; they need the packages booktabs and graphicx.
-    """
-    return DOCUMENT % "\n\n".join(map(_latex_table, tables))
-
-
-def _latex_table(table: TableLayout) -> str:
-    marks = table.marks()
-
-    def shown(cell: Cell) -> str:
-        text = cell.text.translate(LATEX)
-        text = rf"\textbf{{{text}}}" if cell.bold else text
-        return text + (f"$^{{{marks[cell.note]}}}$" if cell.note else "")
-
-    groups, rules, columns, start = [], [], [], 1
-    for group, names in table.head:
-        end = start + len(names) - 1
-        side = "l" if start <= table.left else "c"
-        groups.append(rf"\multicolumn{{{len(names)}}}{{{side}}}{{{group.translate(LATEX)}}}")
-        rules += [rf"\cmidrule(lr){{{start}-{end}}}"] * any(names)
-        columns += [name.translate(LATEX) for name in names]
-        start = end + 1
-    body = []
-    for number, line in enumerate(table.lines):
-        if number and line[0].text:
-            body.append(r"\addlinespace")
-        body.append(" & ".join(shown(cell) for cell in line) + r" \\")
-    second = [" ".join(rules), " & ".join(columns) + r" \\"] if any(columns) else []
-    numbered = [f"$^{{{number}}}$ {note.translate(LATEX)}." for note, number in marks.items()]
-    notes = [note.translate(LATEX) for note in table.notes]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{table.title.translate(LATEX)}.}}",
-            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{'l' * table.left}{'r' * (len(columns) - table.left)}}}",
-            r"\toprule",
-            " & ".join(groups) + r" \\",
-            *second,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\par\medskip\raggedright\footnotesize",
-            "\\par\n".join([*notes, *numbered]),
-            r"\end{table}",
-        ]
-    )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bood_tasks.catalogue.metrics import METRICS, better
 from bood_tasks.catalogue.titles import CONTROLS, score_name
+from bood_tasks.reporting.tables import latex
 from bood_tasks.reporting.tables.frames import Row, csv_text
-from bood_tasks.reporting.tables.layout import DASH, Cell, TableLayout, latex, markdown, percentage
+from bood_tasks.reporting.tables.layout import DASH, Cell, TableLayout, markdown, percentage
 from bood_tasks.reporting.tables.published import AVERAGE, KEY, ONE_SEED, OUR_AVERAGE
 from bood_tasks.scoring.roc import Convention
 
@@ -159,7 +160,7 @@ def save(folder: Path, name: str, rows: list[Row], *layouts: TableLayout) -> Non
     texts = {
         "csv": csv_text(rows),
         "md": "\n".join(map(markdown, layouts)),
-        "tex": latex(*layouts),
+        "tex": latex.floats(*layouts),
     }
     for kind, text in texts.items():
         (folder / f"{name}.{kind}").write_text(text, encoding="utf-8")

@@ -1,25 +1,28 @@
 """The tables that people read, from metrics.csv: mean and deviation over seeds, in percent.
 
 summary.csv is tidy, fractions at full precision; summary.md shows it with the choices that decide
-the numbers as footnotes. Tables 1, 2 and 7 set the same values beside the paper's.
+the numbers as footnotes, summary.tex is for a paper of one's own. Tables 1, 2 and 7 set the same
+values beside the paper's.
 """
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import AVERAGED, IN_SUMMARY, METRICS, headings
+from bood_tasks.catalogue.metrics import AVERAGED, IN_SUMMARY, METRICS, better, headings
 from bood_tasks.catalogue.products import table_numbers
-from bood_tasks.catalogue.titles import row_name, score_name
+from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
 from bood_tasks.jobs.job import read_job
+from bood_tasks.reporting.tables import latex
 from bood_tasks.reporting.tables.footnotes import choices_behind, footnotes
 from bood_tasks.reporting.tables.frames import csv_text, read_csv
-from bood_tasks.reporting.tables.layout import escape, markdown_table
+from bood_tasks.reporting.tables.layout import Cell, TableLayout, escape, markdown_table
 from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, aggregate, percent
 
-VERSION = 3
+VERSION = 4
 
 
 def _sized(datasets: Mapping[str, int]) -> list[str]:
@@ -98,6 +101,49 @@ def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def layout(summary: pd.DataFrame) -> TableLayout:
+    """Return the rows of this run on its test sets, the average first, for a paper of one's own."""
+    table = Lookup(summary)
+    accuracy, labels = table.first_accuracy(), table.labels()
+    tests = sorted(table.datasets("test").items(), key=lambda item: item[0] != AVERAGE)
+    columns = [(name, metric) for name, _ in tests for metric in IN_SUMMARY]
+    detectors = [label for label in labels if label[0] not in CONTROLS]
+    best = {
+        (name, metric): reduce(
+            lambda one, other: better(metric[0], one, other),
+            (row["mean"] for x in detectors if (row := table.cell(x, name, *metric))),
+        )
+        for name, metric in columns
+    }
+
+    def cell(label: Label, name: str, metric: tuple[str, str]) -> Cell:
+        row = table.cell(label, name, *metric)
+        top = row is not None and label in detectors and row["mean"] == best[name, metric]
+        return Cell(percent(row), bold=top)
+
+    lines, method = [], ""
+    for label in labels:
+        named = row_name(*label[:2])
+        first = [Cell("" if named == method else named), Cell(score_name(label[2]))]
+        cells = [cell(label, *column) for column in columns]
+        own = Cell("" if named == method else percent(table.accuracy(label)))
+        lines.append([*first, *cells, own])
+        method = named
+    head = [("Method", [""]), ("Score", [""])]
+    head += [
+        ("Average" if name == AVERAGE else name, headings(IN_SUMMARY)) for name, _ in tests
+    ]  # fmt: skip
+    runs = accuracy["n_seeds"]
+    sizes = ", ".join(f"{name} {count:,}" for name, count in tests if name != AVERAGE)
+    notes = [
+        "One run." if runs == 1 else f"Mean ± standard deviation over {runs} runs.",
+        f"In percent, ID positive. Samples: ID {accuracy['n_id']:,}; {sizes}.",
+        "Bold: the best of each column.",
+    ]
+    title = f"OOD detection with ID {accuracy['id_dataset']}"
+    return TableLayout(title, [*head, ("ID", [METRICS["id_acc"].heading])], 2, lines, notes)
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     summary = aggregate(read_csv(job.inputs["metrics"].folder / "metrics.csv"))
@@ -105,6 +151,10 @@ def main(argv: list[str] | None = None) -> None:
     with job.draft() as draft:
         (draft.folder / "summary.csv").write_text(csv_text(summary), encoding="utf-8")
         (draft.folder / "summary.md").write_text(markdown(summary, notes), encoding="utf-8")
+        shown = layout(summary)
+        own = f"{latex.PACKAGES}\n{latex.tabular(shown)}\n"
+        (draft.folder / "summary.tex").write_text(own, encoding="utf-8")
+        (draft.folder / "summary_caption.tex").write_text(latex.caption(shown), encoding="utf-8")
         for table in table_numbers("tables"):
             save_quality(
                 draft.folder, compare_with_bood(summary, table), choices_behind(job.settings, table)
