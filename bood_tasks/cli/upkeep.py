@@ -12,7 +12,7 @@ from bood_tasks import PROJECT
 from bood_tasks.artifacts.locks import lock_path, try_hold
 from bood_tasks.artifacts.spec import ROOT, digest_of
 from bood_tasks.config.root import Config
-from bood_tasks.jobs.environment import prepare
+from bood_tasks.jobs.environment import COMPILED, prepare
 from bood_tasks.plan import plan as planning
 
 
@@ -28,6 +28,7 @@ def manifests_below(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         for folder, children, files in os.walk(path):
+            children[:] = [name for name in children if name != COMPILED.name]
             if "manifest.json" in files:
                 children.clear()  # an artifact holds no artifacts, but maybe many zarr files
                 yield Path(folder, "manifest.json")
@@ -102,7 +103,7 @@ def unreached(configs: Iterable[Config], root: Path = ROOT) -> list[Path]:
         for config in configs
         for spec in planning.make(config).specs.values()
     }
-    found = [folder for folder in sorted(root.glob("*/*/*")) if folder.is_dir()]
+    found = [folder for folder in sorted(root.glob("[!.]*/*/*")) if folder.is_dir()]
     return [folder for folder in found if folder not in kept]
 
 
@@ -128,4 +129,6 @@ def gc(configs: Iterable[Config], *, delete: bool) -> list[Path]:
                     folder.parent.rmdir()
     what = "removed" if delete else "would go; --delete removes them"
     print(f"{len(gone)} artifacts, {total / 1e6:.2f} MB, {what}")
+    if COMPILED.is_dir():
+        print(f"{_size(COMPILED) / 1e6:10.2f} MB  {COMPILED}: compiled networks; rm -r is safe")
     return gone

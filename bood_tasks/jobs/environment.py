@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bood_tasks.artifacts.locks import STARTED
+from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.jobs.devices import CUDA, DEVICE
 
 RUN = "BOOD_RUN"
+COMPILED = ROOT / ".compiled"  # no stage has a dot: gc, verify and ls leave it alone
 OUT_OF_MEMORY = (
     "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
     "MPS backend out of memory",
@@ -25,6 +27,8 @@ DEFAULTS = {  # of a stage run by hand: the same as config.Run's
     "image_batch": "auto",
     "compile": "auto",
     "attention": "sdpa",
+    "fused_projections": False,
+    "split_guidance": False,
     "vae_slicing": False,
     "pack": 1,
     "workers": 4,
@@ -45,6 +49,10 @@ def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # What MPS has no kernel for runs on the CPU, and torch warns of it.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    # What one job has compiled, the next finds: torch's own place is emptied with the machine.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.cwd() / COMPILED / "torch"))
+    os.environ.setdefault("TORCHINDUCTOR_FX_GRAPH_CACHE", "1")
+    os.environ.setdefault("TORCHINDUCTOR_AUTOGRAD_CACHE", "1")
     os.environ[RUN] = json.dumps(dict(run))
     os.environ.setdefault(STARTED, str(time.time()))  # cluster jobs keep that of the first process
 
@@ -70,12 +78,6 @@ def halved(batch: int) -> int:
 def inference_batch() -> int:
     """Return the number of images that a classifier sees at once outside training."""
     return halved(run_setting("inference_batch"))
-
-
-def compiles(device_type: str) -> bool:
-    """Return whether networks are compiled on a device: run.compile, `auto` meaning on GPUs."""
-    wanted = run_setting("compile")
-    return wanted is True or (wanted == "auto" and device_type == "cuda")
 
 
 def pick_device() -> str:

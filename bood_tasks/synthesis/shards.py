@@ -11,15 +11,24 @@ import numpy as np
 import torch
 import zarr
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, write_json
 from bood_tasks.artifacts.store import Draft
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.environment import out_of_memory
+from bood_tasks.jobs.compiling import Pace, priors
+from bood_tasks.jobs.environment import out_of_memory, run_setting
 from bood_tasks.jobs.job import Job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks.compiled import (
+    described,
+    distinct,
+    layers,
+    parameters,
+    repeated_blocks,
+    run_as,
+)
 
 BATCH_ON_CPU, LARGEST_BATCH = 50, 64  # beyond, neither gets faster
 PROBES = (2, 4)  # images of two small batches whose memory tells that of one more
@@ -95,17 +104,31 @@ class Batches:
 
     `decode(rows)` returns the pictures or texts of those rows, on any device. With `pad` every
     batch has the full size (a compiled network knows one shape): the last row is made again and
-    dropped.
+    dropped. `speed` may change how the networks run, once, after a batch; every batch has the full
+    size from then on.
     """
 
-    def __init__(self, decode: Callable[[np.ndarray], Rows], size: int, *, pad: bool):
-        self.decode, self.size, self.pad, self.halvings = decode, size, pad, 0
+    def __init__(
+        self,
+        decode: Callable[[np.ndarray], Rows],
+        size: int,
+        *,
+        pad: bool,
+        speed: "Speed | None" = None,
+    ):
+        self.decode, self.size, self.halvings = decode, size, 0
+        self.always_padded, self.speed = pad, speed
+
+    @property
+    def pad(self) -> bool:
+        return self.always_padded or (self.speed is not None and self.speed.fixed)
 
     def __call__(self, start: int, stop: int) -> Iterator[Rows]:
         """Yield the rows in order. Raises ValueError if not even one fits."""
         while start < stop:
             wanted = min(self.size, stop - start)
             numbers = np.arange(start, start + wanted)
+            began = time.perf_counter()
             if self.pad:
                 numbers = np.minimum(np.arange(start, start + self.size), stop - 1)
             try:
@@ -124,8 +147,56 @@ class Batches:
                 self.size, self.halvings = self.size // 2, self.halvings + 1
                 torch.cuda.empty_cache()
                 continue
-            yield made
             start += wanted
+            if self.speed is not None:
+                self.speed.passed(began, rows=stop - start, size=self.size)
+            yield made
+
+
+class Speed:
+    """How a job's networks run: plainly at first, then as the time of the first batches says.
+
+    A batch is `each` evaluations. `later`: rows of the shards that follow in the job.
+    """
+
+    def __init__(self, label: str, networks: Sequence[nn.Module], *, each: int, of: object):
+        self.networks, self.each, self.later = networks, each, 0
+        self.device = next(networks[0].parameters()).device
+        blocks = [block for network in networks for block in repeated_blocks(network)]
+        costs = priors(
+            "inference",
+            layers=layers(networks),
+            in_blocks=layers(distinct(blocks)),
+            parameters=parameters(networks),
+        )
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        self.pace = Pace(
+            label, self.device.type, costs, described(networks), of, run_setting("image_batch"),
+            name, torch.__version__,
+        )  # fmt: skip
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the networks run for one shape of batches."""
+        return self.pace.way != "plain"
+
+    def _left(self, rows: int, size: int) -> int:
+        return self.each * -(-(rows + self.later) // size)
+
+    def begin(self, *, rows: int, size: int) -> None:
+        """Change at once where the costs are known from an earlier job, or run.compile says so."""
+        if not self.pace.decided and self.pace.begin(self._left(rows, size)):
+            run_as(self.pace.way, self.networks)
+
+    def passed(self, began: float, *, rows: int, size: int) -> None:
+        """Take a batch's time; `rows` are left in the shard."""
+        if not self.pace.timing:
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        seconds = time.perf_counter() - began
+        if self.pace.lap(self.each, seconds, left=self._left(rows, size)):
+            run_as(self.pace.way, self.networks)
 
 
 class BlockWriter:
@@ -201,6 +272,11 @@ def each_shard(job: Job, make: Callable[[Job], None]) -> None:
         with try_hold(further.out.parent) as free:
             if free and not further.out.with_name(MANIFEST_COPY).is_file():
                 make(further)
+
+
+def rows_after(job: Job) -> int:
+    """Return how many items of each class, or at all, the shards after a job's own have."""
+    return sum(item.settings["stop"] - item.settings["start"] for item in job.then)
 
 
 def write_blocks(

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.environment import compiles, out_of_memory
+from bood_tasks.jobs.compiling import Pace, priors
+from bood_tasks.jobs.environment import out_of_memory
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks import compiled
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import (
     CONTRASTIVE_AREA,
@@ -70,7 +72,7 @@ def augment(
         case "none":
             images = centre_crop(images, recipe.crop)
         case "shift":
-            images = shift(images, recipe.crop, recipe.crop_padding, rng)
+            return shift(images, recipe.crop, recipe.crop_padding, rng, flip=recipe.flip)
     return mirror(images, rng) if recipe.flip else images
 
 
@@ -99,14 +101,34 @@ def _stream(*stream: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seeds.stream(*stream))
 
 
-def compiled(function: Callable, device: torch.device | str, *, dynamic: bool = False) -> Callable:
-    """Return the function, compiled if run.compile says so (`auto`: on GPUs).
+def _pace(stage: str, model: nn.Module, recipe: Recipe, device: torch.device) -> Pace:
+    """Return what decides how this training's steps run.
+
+    A loss that its method keeps from the compiler can be compiled in its blocks alone.
+    """
+    kept_out = getattr(getattr(model, "loss", None), "_torchdynamo_disable", False)
+    blocks = compiled.repeated_blocks(model)
+    costs = priors(
+        "training",
+        layers=0 if kept_out else compiled.layers([model]),
+        in_blocks=compiled.layers(compiled.distinct(blocks)),
+        parameters=compiled.parameters([model]),
+    )
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    what = [compiled.described([model]), type(model), recipe.batch_size, recipe.precision]
+    what += [recipe.crop, recipe.mixing, recipe.augment]
+    return Pace(stage, device.type, costs, *what, name, torch.__version__)
+
+
+def _faster(way: str, loss: Loss, model: nn.Module, *, dynamic: bool) -> Loss:
+    """Return the loss, made faster in that way.
 
     Not `dynamic`: an epoch has at most two batch sizes.
     """
-    if compiles(torch.device(device).type):
-        return torch.compile(function, dynamic=dynamic)
-    return function
+    if way == "whole":
+        return compiled.compile_function(loss, dynamic=dynamic)
+    compiled.compile_blocks(model)
+    return loss
 
 
 class _Recorder:
@@ -171,7 +193,10 @@ def fit(
     steps = min(steps, recipe.steps or steps)
     first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers)
     record, copies = _Recorder(stage, curve, recipe.lr), views(recipe.augment)
-    step_loss = compiled(loss, device, dynamic=recipe.mixing == "shuffled")
+    pace, dynamic = _pace(stage, model, recipe, device), recipe.mixing == "shuffled"
+    step_loss = loss
+    if pace.begin(steps - first):
+        step_loss = _faster(pace.way, loss, model, dynamic=dynamic)
     labels = labels.to(device)
     sources = [images, *(rows for rows, _ in outliers)]
 
@@ -180,6 +205,7 @@ def fit(
 
     batches = [item.batches(rows_of(number), device) for number, item in enumerate(sources)]
     seen, began, saved, cost = 0, time.monotonic(), time.monotonic(), 0.0
+    lap = began
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
@@ -217,7 +243,10 @@ def fit(
             if point:
                 epoch = (step + 1) / per_epoch
                 lr = scheduled_lr(step, steps, recipe.lr, recipe.schedule)
-                note = record.read(step + 1, epoch, lr)
+                taken = len(record.recent)
+                note = record.read(step + 1, epoch, lr)  # waits for the device
+                if pace.lap(taken, time.monotonic() - lap, left=steps - step - 1):
+                    step_loss = _faster(pace.way, loss, model, dynamic=dynamic)
             due = point and (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps
             due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
             if due:
@@ -229,5 +258,9 @@ def fit(
                 save_weights(model, path.with_suffix(".tmp"))
                 os.replace(path.with_suffix(".tmp"), path)
             advance(1, note)
+            if point:
+                lap = time.monotonic()
+    pace.close()
+    compiled.uncompile(model)
     model.eval()
     return curve, seen / max(time.monotonic() - began, 1e-9)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -20,7 +19,10 @@ COMMANDS = [
     "goe.py --channels 4 --pictures 2 --batch 2 --vocabulary 100 --texts 2",
     f"generator_probe.py {SHIPPED}/generator {SHIPPED}/fashion_mnist.npz out --count 16 --steps 2 "
     "--per-class 16",
-    *(arguments for arguments, _ in GPU["TINY"].values()),
+    "generation.py --images 2 --peer-images 1 --steps 2",
+    "training.py --rows 16 --batch 8 --width 4 --epochs 1",
+    "training.py --rows 16 --batch 8 --width 4 --epochs 1 --outliers",
+    "distances.py --rows 64 --dim 32 --classes 4 --single-rows 4",
 ]
 IN_PROCESSES = [  # they start others
     "imports.py --stages metrics --repeats 1",
@@ -31,11 +33,7 @@ IN_PROCESSES = [  # they start others
 
 def test_every_script_is_tried():
     tried = {command.split()[0] for command in COMMANDS + IN_PROCESSES}
-    assert tried == {path.name for path in FOLDER.glob("*.py")} - {"machine.py"}
-
-
-def test_the_gpu_parts_have_a_tiny_size_and_the_goals_a_part():
-    assert set(GPU["TINY"]) == set(GPU["PARTS"]) >= {part for part, *_ in GPU["GOALS"]}
+    assert tried == {path.name for path in FOLDER.glob("*.py")} - {"machine.py", "gpu_parts.py"}
 
 
 @pytest.fixture
@@ -64,15 +62,6 @@ def test_it_runs(command, said, tmp_path):
         assert record["machine"]["cores"] >= 1
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize(
-    "command", [f"{arguments} --device cuda" for arguments, _ in GPU["TINY"].values()]
-)
-def test_it_runs_on_a_gpu(said):
-    record = json.loads(said.splitlines()[-1])
-    assert record["machine"]["device"] == torch.cuda.get_device_name()
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("command", IN_PROCESSES, ids=lambda command: command.split()[0])
 def test_it_runs_in_processes(command):
@@ -85,6 +74,7 @@ def test_it_runs_in_processes(command):
     record = json.loads(done.stdout.splitlines()[-1])
     if script == "gpu.py":
         assert set(record["parts"]) == set(GPU["PARTS"])
+        assert not any("error" in part for part in record["parts"].values())
     elif script == "imports.py":
         assert 0 < record["seconds"] < record["peer_seconds"]  # metrics needs no torch
     else:

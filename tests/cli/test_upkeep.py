@@ -9,6 +9,7 @@ import yaml
 from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, unreached, verify
 from bood_tasks.config.load import load
+from bood_tasks.jobs.environment import COMPILED
 from bood_tasks.plan import synthesis as stages
 from tests import fake_artifacts
 
@@ -45,6 +46,17 @@ def test_gc_removes_only_when_told_and_nothing_that_is_being_made(tmp_path, conf
     assert "stays, a job makes it now" in capsys.readouterr().out
     gc([config], delete=True)
     assert not two.exists()
+
+
+def test_what_the_compiler_keeps_is_no_artifact_and_stays(tmp_path, config, capsys):
+    kept = tmp_path / COMPILED / "torch" / "fxgraph" / "ab" / "manifest.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    assert verify([Path("artifacts")], 1) == {}
+    assert list(manifests_below([Path("artifacts")])) == []
+    assert gc([config], delete=True) == []
+    assert kept.is_file()
+    assert "compiled networks; rm -r is safe" in capsys.readouterr().out
 
 
 def test_repair_refuses_what_is_being_made(config):

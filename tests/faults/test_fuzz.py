@@ -244,6 +244,7 @@ USES = {
         f"run.{key}": (value, set())
         for key, value in {
             "inference_batch": 1, "image_batch": 1, "compile": True, "attention": "sliced",
+            "fused_projections": True, "split_guidance": True,
             "pack": 2, "vae_slicing": True, "workers": 1, "data": "x", "download": True,
         }.items()
     },

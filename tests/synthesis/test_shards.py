@@ -1,20 +1,27 @@
 """Batches that fit and blocks that are written."""
 
 import errno
+import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import zarr
 
+from bood_tasks.jobs import compiling
+from bood_tasks.jobs.compiling import Cost
+from bood_tasks.jobs.job import Job
 from bood_tasks.synthesis import shards as generation
 from bood_tasks.synthesis.shards import (
     BATCH_ON_CPU,
     Batches,
     BlockWriter,
+    Speed,
     batch_within,
     fitting_batch,
+    rows_after,
 )
 
 
@@ -142,3 +149,51 @@ def test_a_slow_disk_does_not_fill_the_memory(tmp_path, monkeypatch):
             writer.put(pictures([row]))
             held.append(len(writer.futures))
     assert max(held) <= generation.BLOCKS_WAITING + 1
+
+
+class Drawing(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+
+def test_batches_change_once_to_a_fixed_shape_and_stay_in_order(tmp_path, monkeypatch):
+    """As on a GPU whose costs are known after two batches."""
+    monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": "auto"}))
+    monkeypatch.setattr(compiling, "DEVICES", ("cpu",))
+    monkeypatch.setattr(compiling, "COMPILED", tmp_path)
+    monkeypatch.setattr(compiling, "LEAST_STEPS", 3)
+    monkeypatch.setattr(generation, "priors", lambda *args, **more: {"whole": Cost(0, 0.01)})
+    turned, seen = [], []
+    monkeypatch.setattr(generation, "run_as", lambda way, networks: turned.append(way))
+    speed = Speed("images", [Drawing()], each=10, of="")
+
+    def decode(rows):
+        seen.append((len(rows), len(turned)))
+        return pictures(rows)
+
+    for count in (7, 5):  # two shards of one job
+        speed.later = 0
+        batches = Batches(decode, 3, pad=False, speed=speed)
+        speed.begin(rows=count, size=3)
+        made = torch.cat(list(batches(0, count)))[:, 0, 0, 0]
+        assert made.tolist() == list(range(count))
+    assert turned == ["whole"]
+    assert seen == [(3, 0), (3, 0), (3, 1), (3, 1), (3, 1)]
+
+
+def test_the_shards_that_follow_in_a_job_count_as_work(monkeypatch):
+    monkeypatch.setattr(generation, "priors", lambda *args, **more: {"whole": Cost(10, 0.5)})
+    speed = Speed("images", [Drawing()], each=10, of="")
+    lefts = []
+    monkeypatch.setattr(speed.pace, "begin", lambda left: lefts.append(left) or False)
+    speed.later = 100
+    speed.begin(rows=28, size=64)
+    assert lefts == [20]
+
+
+def test_the_rows_after_a_shard_are_those_of_its_pack(tmp_path):
+    job = Job({"start": 0, "stop": 10}, {}, tmp_path, {}, "")
+    shards = tuple(replace(job, settings={"start": n, "stop": n + 10}) for n in (10, 20))
+    assert rows_after(replace(job, then=shards)) == 20
+    assert rows_after(job) == 0
