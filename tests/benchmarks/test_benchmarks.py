@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
+
+from bood_tasks.generators.text_to_image.diffusion import load_pipeline
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -20,6 +24,7 @@ COMMANDS = [
     "goe.py --channels 4 --pictures 2 --batch 2 --vocabulary 100 --texts 2",
     f"generator_probe.py {SHIPPED}/generator {SHIPPED}/fashion_mnist.npz out --count 16 --steps 2 "
     "--per-class 16",
+    "natural_generator.py classes out --also others --tiny --steps 1",
     *(arguments for arguments, _ in GPU["TINY"].values()),
 ]
 IN_PROCESSES = [  # they start others
@@ -38,11 +43,23 @@ def test_the_gpu_parts_have_a_tiny_size_and_the_goals_a_part():
     assert set(GPU["TINY"]) == set(GPU["PARTS"]) >= {part for part, *_ in GPU["GOALS"]}
 
 
+def write_classes(folder, *names):
+    """Write two small pictures of each class."""
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for k in range(2):
+            picture = np.random.default_rng([number, k]).integers(0, 256, (40, 40, 3), np.uint8)
+            PIL.Image.fromarray(picture).save(folder / name / f"{k}.png")
+
+
 @pytest.fixture
 def said(command, monkeypatch, tmp_path, capsys) -> str:
     """What a script prints that this process runs in an empty folder."""
     script, *arguments = command.split()
     monkeypatch.chdir(tmp_path)
+    if script == "natural_generator.py":
+        write_classes(tmp_path / "classes", "cat", "dog")
+        write_classes(tmp_path / "others", "n01443537")
     monkeypatch.syspath_prepend(FOLDER)  # for machine.py
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     runpy.run_path(str(FOLDER / script), run_name="__main__")
@@ -58,6 +75,12 @@ def test_it_runs(command, said, tmp_path):
     elif script == "generator_probe.py":
         assert "median_confidence" in json.loads(said)
         assert len(list(tmp_path.glob("out/*.png"))) == 6 * 3 + 2
+    elif script == "natural_generator.py":
+        record = json.loads(said.splitlines()[-1])
+        assert (record["words"], record["pictures"]) == (3, 6)
+        assert record["megabytes"] < 12
+        assert len(list(tmp_path.glob("out/classes-*.png"))) == 3
+        load_pipeline(tmp_path / "out/pipeline")
     else:
         record = json.loads(said.splitlines()[-1])
         assert record["ratio"] > 0

@@ -124,6 +124,7 @@ def test_only_the_chosen_perturbation_reads_its_settings(perturb):
 
 BELOW = {
     "embedded-controls": "demo",
+    "cifar10-laptop-bood": "cifar10-laptop",
     "paper-smoke": "smoke",
     "goe-smoke": "smoke",
     "goe-embedded-weights": "goe-embedded",
