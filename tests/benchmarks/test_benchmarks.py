@@ -30,6 +30,7 @@ COMMANDS = [
 IN_PROCESSES = [  # they start others
     "imports.py --stages metrics --repeats 1",
     "gpu.py --tiny",
+    "samplers.py {out} --tiny",
     "rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml",
 ]
 
@@ -98,8 +99,8 @@ def test_it_runs_on_a_gpu(said):
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", IN_PROCESSES, ids=lambda command: command.split()[0])
-def test_it_runs_in_processes(command):
-    script, *arguments = command.split()
+def test_it_runs_in_processes(command, tmp_path):
+    script, *arguments = command.format(out=tmp_path).split()
     done = subprocess.run(
         [sys.executable, str(FOLDER / script), *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -110,5 +111,9 @@ def test_it_runs_in_processes(command):
         assert set(record["parts"]) == set(GPU["PARTS"])
     elif script == "imports.py":
         assert 0 < record["seconds"] < record["peer_seconds"]  # metrics needs no torch
+    elif script == "samplers.py":
+        reference, default = record["rows"]["ddim100"], record["rows"]["bood"]
+        assert reference["difference"] == [0] != default["difference"]
+        assert all(0 < row["auroc"][0] < 100 for row in (reference, default))
     else:
         assert record["scores"] == 4

@@ -247,6 +247,23 @@ def test_on_a_gpu_all_captions_are_encoded_and_channels_stand_last(
             torch.testing.assert_close(value.float(), near[key].float(), rtol=0, atol=4e-3)
 
 
+def test_compiled_passes_train_the_same_and_end_with_the_training(
+    tmp_path, monkeypatch, undisturbed
+):
+    """With a compiler that changes nothing; a real one takes a minute."""
+    seen = []
+
+    def compile_(forward, *, dynamic):
+        seen.append((type(forward.__self__).__name__, dynamic))
+        return lambda *args, **more: forward(*args, **more)
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setenv("BOOD_RUN", '{"compile": true}')
+    assert _train(tmp_path) == undisturbed
+    names = "Encoder", "Decoder", "UNet2DConditionModel"
+    assert seen == [(name, False) for name in names]
+
+
 class Clock:
     """A clock by which every step takes a second."""
 

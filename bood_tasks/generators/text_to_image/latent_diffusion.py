@@ -22,14 +22,15 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from bood_tasks.generators.text_to_image.pace import Pace
+from bood_tasks.generators.text_to_image.time_limit import TimeLimit
+from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.seeds import stream
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
-from bood_tasks.training.fit import compiled
 from bood_tasks.training.recipe import average_decay, cosine_lr, require_finite
 
 KL_WEIGHT = 1e-4  # per latent number, beside the mean squared error of pixels in [-1, 1]
 WARM_UP = 100  # steps
+WORTH_COMPILING = 2000  # steps: a minute of compiling is assumed, and not measured
 AUTOENCODER_SHARE = 0.2  # of a limited time, at most
 LAST_SHARE = 0.02  # of the learning rate, at the last step
 WEIGHT_DECAY = 0.01
@@ -67,11 +68,11 @@ class Batches:
 
 @dataclass
 class Descent:
-    """Optimiser, moving average, log, pace and checkpoints: what both phases share.
+    """Optimiser, moving average, log, limit of time and checkpoints: what both phases share.
 
     `report(steps, note)` hears of progress. `log` rows are (phase, step, mean loss). `seconds`:
     what both phases may take together, None = as long as their steps take. A phase then has as many
-    steps as fit (see pace), and its checkpoint keeps that number.
+    steps as fit (see time_limit), and its checkpoint keeps that number.
     """
 
     directory: Path
@@ -112,14 +113,14 @@ class Descent:
             self.log = [tuple(row) for row in log]
             total, self.before = more or (total, 0.0)
             self.began = self.clock()
-        pace, started = self._pace(count - first, share) if total is None else None, self.spent()
+        limit, started = self._limit(count - first, share), self.spent()
         self.report(first, f"{phase} {first}/{count}")
         step = first
         while step < (count if total is None else total):
             if total is None:
-                pace.see(step - first)
-                if pace.total is not None:
-                    total = self._settled(phase, first + pace.total, count)
+                limit.see(step - first)
+                if limit.total is not None:
+                    total = self._settled(phase, first + limit.total, count)
                     continue
             lr_share = cosine_lr(step, total or count, 1, last=LAST_SHARE)
             self.adam.param_groups[0]["lr"] = self.lr * lr_share * min((step + 1) / WARM_UP, 1)
@@ -165,10 +166,12 @@ class Descent:
             require_finite([loss for loss, _ in values], first, {"generator.train.lr": self.lr})
             self.losses[-len(fresh) :] = [shown for _, shown in values]
 
-    def _pace(self, count: int, share: float) -> Pace:
+    def _limit(self, count: int, share: float) -> TimeLimit | None:
+        if self.seconds is None:
+            return None
         device = next(iter(self.trained.values())).device
         wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-        return Pace(share * (self.seconds - self.spent()), count, self.clock, wait)
+        return TimeLimit(share * (self.seconds - self.spent()), count, self.clock, wait)
 
     def _settled(self, phase: str, total: int, count: int) -> int:
         """Return a phase's number of steps, said; raise ValueError for one that teaches nothing."""
@@ -187,13 +190,13 @@ def _to_signed(pictures: Pixels, device: torch.device) -> Float[Tensor, "n 3 h w
 
 
 @contextmanager
-def _compiled(*networks: nn.Module) -> Iterator[None]:
+def _compiled(steps: int, *networks: nn.Module) -> Iterator[None]:
     """Compile the forward passes, where that pays, for one batch shape and for this context."""
-    own = [network.forward for network in networks]
-    for network, forward in zip(networks, own, strict=True):
-        faster = compiled(forward, next(network.parameters()).device)
-        if faster is not forward:
-            network.forward = faster
+    wanted = run_setting("compile")
+    on_gpu = next(networks[0].parameters()).is_cuda
+    if wanted is True or (wanted == "auto" and on_gpu and steps >= WORTH_COMPILING):
+        for network in networks:
+            network.forward = torch.compile(network.forward, dynamic=False)
     try:
         yield
     finally:
@@ -220,7 +223,7 @@ def train_autoencoder(
     if grey:
         _level_channels(vae.decoder.conv_out)
     trained = dict(vae.named_parameters())
-    with _compiled(vae.encoder, vae.decoder):
+    with _compiled(steps, vae.encoder, vae.decoder):
         for step in descent.steps("autoencoder", steps, trained, AUTOENCODER_SHARE):
             rows, random = batches.rows("autoencoder", step, batch_size, vae.device)
             x = _to_signed(pictures[rows.to(pictures.device)], vae.device)
@@ -299,7 +302,7 @@ def train_denoiser(
     trained |= {f"text.{name}": p for name, p in text.named_parameters() if p is not table}
     kept = pipe.scheduler.alphas_cumprod.to(device)[:, None, None, None]
     latents, word_of, captions = latents.to(device), word_of.to(device), captions.to(device)
-    with _compiled(unet):
+    with _compiled(steps, unet):
         for step in descent.steps("denoiser", steps, trained):
             rows, random = batches.rows("denoiser", step, batch_size, device)
             draw = {"generator": random, "device": device}

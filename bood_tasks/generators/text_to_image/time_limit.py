@@ -13,7 +13,7 @@ PLANNED = 0.95  # of the time: what is left pays for checkpoints and for a slowe
 
 
 @dataclass
-class Pace:
+class TimeLimit:
     """Counts the steps that fit into `seconds` from now on, `count` at most.
 
     `wait()` returns when the device has done all that it was told; it is called twice.
