@@ -15,6 +15,7 @@ def check(config: Config) -> None:
     """Raise ValueError, naming the setting, if the settings do not fit together."""
     _check_names(config)
     _check_datasets(config)
+    _check_learned(config)
     _check_whole(config)
     for name in config.rows:
         _check_scores(config, name)
@@ -102,6 +103,35 @@ def _check_datasets(config: Config) -> None:
                     f"{setting} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
                     f"which holds {words[1]}"
                 )
+
+
+def _check_learned(config: Config) -> None:
+    """Raise ValueError for a data set that a generator must not learn beside the ID one.
+
+    Outliers of a generator that knows a test set would show what the test asks for.
+    """
+    if config.generator.source != "train":
+        return
+    tested = {name: "test" for name in config.test}
+    tested |= {name: "validation" for name in config.validation}
+    tested |= {name: "control" for name in config.control}
+    kinds = {item.kind: name for name, item in config.datasets.items() if name in tested}
+    for name in config.generator.train.also:
+        setting = "generator.train.also"
+        if name not in config.datasets:
+            hint = closest(name, config.datasets)
+            raise ValueError(f"{setting} must name data sets, got {name!r}{hint}")
+        kind = config.datasets[name].kind
+        if is_text(config.datasets[name]) or kind not in READ_KINDS:
+            raise ValueError(
+                f"{setting} must name pictures read from files, got {name!r} of kind {kind}"
+            )
+        twin = name if name in tested else kinds.get(kind) if kind in CATALOGUE else None
+        if name == config.id or twin:
+            why = f"{twin} is one of `{tested[twin]}`" if twin else "it is the ID data set"
+            raise ValueError(
+                f"{setting} must name data sets that nothing is tested on, got {name!r}: {why}"
+            )
 
 
 def _check_whole(config: Config) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.config.generators import GeneratorTraining
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, vocabulary
 from bood_tasks.plan.weights import weights
+
+LATER = ("also", "vae_channels", "unet_channels", "ema", "precision", "minutes")
 
 
 def gan_generator(config: Config) -> Spec:
@@ -49,12 +52,18 @@ def generator(config: Config) -> Spec:
         path = locate(item.path, "generator.path")
         settings = {"source": "local", "content": content(path)}
         return Spec("generator", "local", settings | scaled, inputs, str(path))
-    settings = {"source": "train", "words": words(config), **item.train.model_dump()}
+    chosen, usual = item.train.model_dump(), GeneratorTraining().model_dump()
+    for name in LATER:  # a training that leaves them alone keeps its identity
+        if chosen[name] == usual[name]:
+            del chosen[name]
+    settings = {"source": "train", "words": words(config), **chosen}
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
         source, settings["content"] = str(path), content(path)
     inputs = {"dataset": dataset(config, config.id)}
+    if also := settings.pop("also", []):
+        inputs["also"] = tuple(dataset(config, name) for name in also)
     return Spec("generator", "trained", settings, inputs, source)
 
 

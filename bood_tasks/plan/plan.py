@@ -83,6 +83,8 @@ def _no_weights(config: Config) -> Iterator[str]:
 def _absent(config: Config) -> list[str]:
     used = set(evaluated(config))
     used |= {config.kind_of(name) for row in config.rows.values() for name in row.outliers}
+    if config.generator.source == "train":
+        used |= {*config.generator.train.also}
     used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
     messages = []
     for name in sorted(used & set(config.datasets)):

@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import psutil
 import torch
 import torch.nn.functional as F
-import zarr
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -25,6 +24,9 @@ from bood_tasks.catalogue.augmentations import resizes_parts
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.padding import PAD
 from bood_tasks.training.augmentation import Aspects, Pixels, to_device
+
+if TYPE_CHECKING:
+    import zarr
 
 SHARE_OF_MEMORY = 0.5  # of what is free; the rest is for weights and activations
 ROWS_AT_ONCE = 2000
@@ -48,13 +50,13 @@ def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
     return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
 
 
-def samples_of(artifact: Artifact, split: str = "") -> zarr.Array:
+def samples_of(artifact: Artifact, split: str = "") -> "zarr.Array":
     """Return a split's pictures or tokens, or those of an artifact that has no splits."""
     prefix = f"{split}/" if split else ""
     return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
 
 
-def training_rows(data: Artifact, augment: str) -> tuple[zarr.Array, Aspects | None]:
+def training_rows(data: Artifact, augment: str) -> "tuple[zarr.Array, Aspects | None]":
     """Return the pictures, or tokens [n, l], that an augmentation takes its crops of.
 
     Where the augmentation resizes parts and the data set has its training pictures whole: these,
@@ -109,7 +111,7 @@ class InMemory:
 class _Rows:
     """Reads one batch: the rows of a zarr array, in the order asked for."""
 
-    def __init__(self, images: zarr.Array):
+    def __init__(self, images: "zarr.Array"):
         self.images = images
 
     def __getitem__(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 h w"]:
@@ -124,7 +126,7 @@ class _Rows:
 class FromDisk:
     """Pictures in a zarr array that is larger than memory; batches keep their order."""
 
-    def __init__(self, images: zarr.Array):
+    def __init__(self, images: "zarr.Array"):
         self.images = images
 
     def __len__(self) -> int:
@@ -165,7 +167,7 @@ def free_bytes(device: torch.device | str) -> int:
 
 
 def load_where_it_fits(
-    images: np.ndarray | zarr.Array, device: torch.device | str
+    images: "np.ndarray | zarr.Array", device: torch.device | str
 ) -> InMemory | FromDisk:
     """Return pictures [n, h, w, 3] where they fit: on the device, on the host, or left in zarr.
 

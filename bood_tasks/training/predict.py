@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import zarr
 from torch import Tensor
 
 from bood_tasks.jobs.environment import out_of_memory
@@ -13,10 +13,13 @@ from bood_tasks.networks.pixels import to_input
 from bood_tasks.training.augmentation import centre_crop
 from bood_tasks.training.loading import on_device
 
+if TYPE_CHECKING:
+    import zarr
+
 ROWS_READ_AHEAD = 2000
 
 
-def are_tokens(x: np.ndarray | zarr.Array | Tensor) -> bool:
+def are_tokens(x: "np.ndarray | zarr.Array | Tensor") -> bool:
     """Whether rows are tokens [n, l], not pictures of four dimensions."""
     return x.ndim == 2
 
@@ -29,7 +32,7 @@ def as_input(x: Tensor) -> Tensor:
 @torch.inference_mode()
 def predict(
     function: Callable[[Tensor], Tensor],
-    images: np.ndarray | zarr.Array,
+    images: "np.ndarray | zarr.Array",
     *,
     batch_size: int,
     device: str,

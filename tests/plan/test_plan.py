@@ -127,6 +127,7 @@ SAMPLERS = (
 )  # fmt: skip
 BELOW = {
     "embedded-controls": "demo",
+    "cifar10-laptop-bood": "cifar10-laptop",
     "paper-smoke": "smoke",
     "goe-smoke": "smoke",
     "goe-embedded-weights": "goe-embedded",

@@ -1,5 +1,6 @@
 """Class names as one word of the generator's tokenizer each."""
 
+import string
 from collections.abc import Mapping, Sequence
 
 from bood_tasks.networks.words import refusal
@@ -28,6 +29,18 @@ def pick_tokens(tokenizer, words: Mapping[str, str]) -> list[int]:
     if unknown:
         raise ValueError(refusal(unknown, ()))
     return list(tokens)
+
+
+def spelled(name: str) -> str:
+    """Return a class name as one word of lower-case letters, as the small tokenizer takes it.
+
+    Digits become letters, what else is no letter goes.
+
+    >>> spelled("aquarium_fish"), spelled("n01443537")
+    ('aquariumfish', 'nabeedfdh')
+    """
+    digits = str.maketrans(string.digits, string.ascii_lowercase[:10])
+    return "".join(c for c in name.lower().translate(digits) if c in string.ascii_lowercase)
 
 
 def class_words(classes: Sequence[str], aliases: Mapping[str, str]) -> dict[str, str]:
