@@ -24,7 +24,7 @@ from bood_tasks.reporting.tables.layout import TableLayout
 from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
 
-VERSION = 4
+VERSION = 5
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
@@ -177,6 +177,33 @@ def _blocks(table: TableLayout) -> dict:
     return {"table": table, "marks": table.marks(), "blocks": blocks}
 
 
+def read_lines(sets: Iterable[Mapping]) -> list[list[str]]:
+    """Return a line for each data set (its dataset.json): samples by split, classes, what was left
+    out and what was changed on the way."""
+    lines = []
+    for facts in sets:
+        read = facts["read"]
+        classes = []
+        for split, counts in read["classes"].items():
+            least, most = (min(counts.values()), max(counts.values())) if counts else (0, 0)
+            if len(counts) > 1:
+                each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+                classes.append(f"{split}: {len(counts):,} of {each}")
+        out = [f"{count:,} {reason}" for reason, count in read["left_out"].items()]
+        out += [f"{read['unreadable']:,} unreadable"] * bool(read["unreadable"])
+        out += [f"of {n:,} published ({split})" for split, n in read["published"].items()]
+        lines.append(
+            [
+                facts["name"],
+                ", ".join(f"{split} {count:,}" for split, count in facts["counts"].items()),
+                "; ".join(classes),
+                "; ".join(out),
+                "; ".join(f"{count:,} {how}" for how, count in read["converted"].items()),
+            ]
+        )
+    return lines
+
+
 def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
     """Return what each stage took, the sum last; a sum leaves out what is unknown."""
     lines = [
@@ -209,11 +236,12 @@ def render(
     warnings: list[str],
     config: Mapping,
     provenance: list[dict],
+    read: list[list[str]],
 ) -> str:
     """Return the page.
 
-    `summary`, `results`: summary.csv and metrics.csv. `pictures` hold file, title, caption and
-    their PNG bytes as `data`.
+    `summary`, `results`: summary.csv and metrics.csv. `read`: see read_lines. `pictures` hold
+    file, title, caption and their PNG bytes as `data`.
     """
     table = Lookup(summary)
     accuracy = table.first_accuracy()
@@ -228,6 +256,7 @@ def render(
         papers=papers,
         costs=cost_lines(stages) if stages else [],
         notes=list(footnotes(notes).values()),
+        read=read,
         figures=[
             picture
             | {
@@ -279,6 +308,7 @@ def main(argv: list[str] | None = None) -> None:
         warnings=warnings,
         config=job.settings["config"],
         provenance=job.settings["provenance"],
+        read=read_lines(item.json("dataset.json") for item in inputs["datasets"]),
     )
     with job.draft() as draft:
         (draft.folder / "report.html").write_text(page, encoding="utf-8")

@@ -136,9 +136,11 @@ def test_folder_splits_every_picture_once_and_adding_one_moves_no_other(tmp_path
 
 def test_flat_folder_is_all_test(tmp_path):
     settings = folder(tmp_path, names=("red",))
-    splits, _ = make_dataset(settings, tmp_path / "red")
+    splits, _ = make_dataset(settings | {"role": "ood"}, tmp_path / "red")
     assert list(splits) == ["test"]
     assert len(splits["test"].labels) == 40
+    with pytest.raises(ValueError, match="must have a folder of each class to be the ID data set"):
+        make_dataset(settings, tmp_path / "red")
 
 
 def test_unreadable_pictures_are_named_in_one_list(tmp_path):
