@@ -154,9 +154,15 @@ def walk(root: Path, suffixes: tuple[str, ...] | None = None, told: LeftOut | No
 
 
 def folders_in(root: Path) -> list[str]:
-    """Return the names of a folder's own sub-folders, linked ones too, but hidden and tools'."""
+    """Return the names of a folder's own sub-folders, linked ones too, but hidden ones, tools' and
+    links that lead back to where one came from."""
+    above = _above(root)
     return sorted(
-        entry.name for entry in os.scandir(root) if entry.is_dir() and not is_skipped(entry.name)
+        entry.name
+        for entry in os.scandir(root)
+        if entry.is_dir()
+        and not is_skipped(entry.name)
+        and not (entry.is_symlink() and _identity(entry.path) in above)
     )
 
 

@@ -59,7 +59,7 @@ def trees(draw):
 
 
 def build(root: Path, tree) -> dict:
-    """Make a tree; return what a walk must find: names of pictures, and counts of what it leaves."""
+    """Make a tree; return the pictures that a walk must find, and counts of what it leaves."""
     folders, files, links = tree
     elsewhere = root.parent / "elsewhere"
     picture(elsewhere / "far.png")
