@@ -6,7 +6,7 @@ import pytest
 from bood_tasks.config.load import load
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan.datasets import dataset
-from tests.config.test_config import raw  # noqa: F401
+from tests.config.test_config import raw as raw  # a fixture
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def photos(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("used", ["test", "validation", "control"])
-def test_a_set_that_is_not_id_takes_every_picture(raw, photos, used):  # noqa: F811
+def test_a_set_that_is_not_id_takes_every_picture(raw, photos, used):
     raw["datasets"]["photos"] = photos
     raw[used] = [*raw.get(used, []), "photos"]
     settings = dataset(load(raw), "photos").settings
@@ -29,7 +29,7 @@ def test_a_set_that_is_not_id_takes_every_picture(raw, photos, used):  # noqa: F
 
 def test_the_id_set_and_one_whose_validation_pictures_are_corrupted_keep_theirs(
     raw,
-    photos,  # noqa: F811
+    photos,
 ):
     raw["datasets"]["photos"] = photos
     plain = dataset(load(raw | {"id": "photos"}), "photos").settings
@@ -39,7 +39,7 @@ def test_the_id_set_and_one_whose_validation_pictures_are_corrupted_keep_theirs(
     assert dataset(load(raw), "near").inputs["of"].settings == plain
 
 
-def test_the_report_reads_every_set_that_its_figures_rest_on(raw, photos):  # noqa: F811
+def test_the_report_reads_every_set_that_its_figures_rest_on(raw, photos):
     raw["datasets"]["photos"] = photos
     raw["rows"]["oe"] = {"method": "bood", "variant": "photos", "outliers": "photos"}
     report = planning.make(load(raw)).targets["report"]
