@@ -84,9 +84,11 @@ def walk(root: Path, suffixes: tuple[str, ...] | None = None, told: LeftOut | No
     None: every file. What stands in the folder itself goes before what a link leads to, links in
     the order of their names: a folder or file reached twice counts once, and loops end. Hidden
     files and those of tools (`._x.jpg`, `.git`, `__MACOSX`, `Thumbs.db`) are no part of a data set.
-    Everything that is left out is counted, in `told` if there is one.
+    Everything that is left out is counted, in `told` if there is one. What is no folder holds none.
     """
     out, files = LeftOut() if told is None else told, []
+    if not root.is_dir():
+        return Walk(root, files, out)
     seen, taken = _above(root), set()
     below, linked, links = [str(root)], [], []
 

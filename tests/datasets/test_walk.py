@@ -132,6 +132,11 @@ def test_a_walk_gives_each_picture_once_and_counts_the_rest(tmp_path_factory, tr
     shutil.rmtree(root.parent)
 
 
+def test_what_is_no_folder_holds_nothing(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"")
+    assert walk(tmp_path / "x.png").files == walk(tmp_path / "absent").files == []
+
+
 def test_folders_reached_twice_are_told_and_their_own_place_counts(tmp_path):
     classes_of(tmp_path / "s", ("b",), 3)
     (tmp_path / "s/all").symlink_to(tmp_path / "s/b")  # sorts before b
