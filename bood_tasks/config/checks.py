@@ -73,6 +73,12 @@ def _check_datasets(config: Config) -> None:
             raise ValueError(
                 f"datasets.{name}.of must name a data set read from files, got {item.of!r}"
             )
+        if item.kind == "resampled" and item.size >= config.image.size:
+            raise ValueError(
+                f"datasets.{name}.size must be below image.size = {config.image.size}, got "
+                f"{item.size}: nothing would be lost on the way; lower it"
+            )
+        _check_classes(config, name)
     if not has_training(config.datasets[config.id]):
         raise ValueError(
             f"id must name a data set with training data, got {config.id!r}; "
@@ -132,6 +138,22 @@ def _check_learned(config: Config) -> None:
             raise ValueError(
                 f"{setting} must name data sets that nothing is tested on, got {name!r}: {why}"
             )
+
+
+def _check_classes(config: Config, name: str) -> None:
+    """Raise ValueError for classes of which one can be no class of its own."""
+    classes = getattr(config.datasets[name], "classes", None)
+    if classes is None:
+        return
+    if name == config.id and len(classes) < 2:
+        raise ValueError(
+            f"datasets.{name}.classes must name at least two classes for the ID data set, got "
+            f"{len(classes)}; name more"
+        )
+    if len(set(classes.values())) < len(classes):
+        raise ValueError(
+            f"datasets.{name}.classes must give each class a label of its own, got {classes}"
+        )
 
 
 def _check_whole(config: Config) -> None:

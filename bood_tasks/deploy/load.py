@@ -6,6 +6,7 @@ scores of ID validation pictures. Pictures are resized as the ID data set's were
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.outside import content_digest
 from bood_tasks.catalogue.scores import moves
-from bood_tasks.datasets.pictures import Given, Pictures, read_picture, rows_given
+from bood_tasks.datasets.pictures import Given, Pictures, read_told, rows_given
 from bood_tasks.deploy.lineage import Lineage, trace
 from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import load_model
@@ -90,11 +91,20 @@ class TrainedDetector:
         """
         return float(first_threshold(self.reference, tpr))
 
-    def read(self, pictures: Given) -> list[UInt8[np.ndarray, "s s 3"] | str]:
-        """Return each picture as the network takes it, or why it cannot be read."""
-        read = partial(read_picture, rows_given(pictures), **self.image)
+    def read(
+        self, pictures: Given, converted: Counter[str] | None = None
+    ) -> list[UInt8[np.ndarray, "s s 3"] | str]:
+        """Return each picture as the network takes it, or why it cannot be read.
+
+        Files and PIL pictures are turned upright, laid on white and scaled to 8 bits as
+        datasets/pixels.py says; `converted` counts how many were.
+        """
+        read = partial(read_told, rows_given(pictures), **self.image)
         with ThreadPoolExecutor(run_setting("workers")) as pool:
-            return list(pool.map(read, range(len(pictures))))
+            found = list(pool.map(read, range(len(pictures))))
+        if converted is not None:
+            converted.update(note for _, notes in found for note in notes)
+        return [item for item, _ in found]
 
     def judge(self, images: Pictures, *, tpr: float) -> Verdict:
         """Return what the detector says of pictures that `read` returned.

@@ -72,7 +72,11 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
     if name in config.methods:
         own = config.methods[name]
         path = locate(own.module, f"methods.{name}.module")
-        made_from = {"method": name, "content": content(path), "method_settings": own.settings}
+        made_from = {
+            "method": name,
+            "content": content(path, None),
+            "method_settings": own.settings,
+        }
         return made_from, str(path)
     settings = config.detector.model_dump(include=set(entry.keys))
     if entry.section:

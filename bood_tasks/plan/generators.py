@@ -33,7 +33,7 @@ def language_model(config: Config) -> Spec:
     item, inputs = config.language_model, {"vocabulary": vocabulary(config)}
     if item.source == "local":
         path = locate(item.path, "language_model.path")
-        settings = {"source": "local", "content": content(Path(path))}
+        settings = {"source": "local", "content": content(Path(path), None)}
         return Spec("language_model", readable(path.stem), settings, inputs, str(path))
     settings = {"source": "train", **item.train.model_dump()}
     inputs = {"corpus": corpus(config, config.id), **inputs}
@@ -50,7 +50,7 @@ def generator(config: Config) -> Spec:
         return Spec("generator", readable(item.repo), settings | scaled, inputs)
     if item.source == "local":
         path = locate(item.path, "generator.path")
-        settings = {"source": "local", "content": content(path)}
+        settings = {"source": "local", "content": content(path, None)}
         return Spec("generator", "local", settings | scaled, inputs, str(path))
     chosen, usual = item.train.model_dump(), GeneratorTraining().model_dump()
     for name in LATER:  # a training that leaves them alone keeps its identity
@@ -60,7 +60,7 @@ def generator(config: Config) -> Spec:
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
-        source, settings["content"] = str(path), content(path)
+        source, settings["content"] = str(path), content(path, None)
     inputs = {"dataset": dataset(config, config.id)}
     if also := settings.pop("also", []):
         inputs["also"] = tuple(dataset(config, name) for name in also)

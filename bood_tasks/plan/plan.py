@@ -99,6 +99,15 @@ def _absent(config: Config) -> list[str]:
     return messages
 
 
+def read(config: Config) -> list[Spec]:
+    """Return the specs of the data sets that a configuration's figures rest on: ID and OOD ones,
+    those that are outliers, and its texts."""
+    found = set(evaluated(config))
+    found |= {config.kind_of(x) for row in config.rows.values() for x in row.outliers}
+    specs = [dataset(config, name) for name in sorted(found & set(config.datasets))]
+    return specs + (read(config.of_texts()) if config.of_texts() else [])
+
+
 def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
     content.cache_clear()  # files may have changed since this process made another plan
@@ -124,7 +133,8 @@ def make(config: Config) -> Plan:
             "outliers": kinds_of_outliers(config),
             "provenance": provenance,
         },
-        shows | {"pixel_statistics": shows["figures"].inputs["pixels"]},
+        shows
+        | {"pixel_statistics": shows["figures"].inputs["pixels"], "datasets": tuple(read(config))},
     )
     plan.add(report)
     plan.targets = shows | {"report": report}

@@ -163,7 +163,10 @@ def main(argv: list[str] | None = None) -> None:
         for part, values in found.items():
             if not np.isfinite(values).all():
                 bad = (~np.isfinite(values)).sum()
-                raise ValueError(f"score {name} is not finite for {bad} rows of {part}")
+                raise ValueError(
+                    f"score {name} is not finite for {bad} rows of {part}: outputs are too large "
+                    "or the score's fit broke down; lower detector.lr, or leave the score out"
+                )
             draft.save(f"{part}/score", values.astype(np.float32))
             draft.save(f"{part}/index", outputs[f"{part}/index"][:])
             if f"{part}/labels" in outputs:
