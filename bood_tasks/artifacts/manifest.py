@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.spec import digest_of, to_json
 
 FORMAT = 1
@@ -34,14 +34,8 @@ def payload_files(folder: Path) -> list[Path]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace `path` in one step with sorted, indented JSON that is on disk on return."""
-    scratch = path.with_name(path.name + ".tmp")
-    with scratch.open("w", encoding="utf-8") as handle:
-        json.dump(value, handle, indent=1, sort_keys=True)
-        handle.write("\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(scratch, path)
+    """Replace `path` in one step with sorted, indented JSON that is on the disk on return."""
+    disk.write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def read_manifest(manifest: Path) -> dict:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.locks import already_made, hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
 from bood_tasks.artifacts.spec import digest_of, shard_range
@@ -94,8 +95,7 @@ def read_job(argv: list[str] | None = None) -> Job:
     hold(out.parent)
     if finished(out, identity):
         sys.exit(0)
-    note = out.parent / ".progress" / SHORT_OF_MEMORY
-    environment.halvings = int(note.read_text()) if note.is_file() else 0
+    environment.halvings = _halvings(out)
     _OUT[:] = [out]
     job = Job(identity["settings"], inputs, out, identity, arguments.source)
     return replace(job, then=tuple(_shard(job, *text.split("-")) for text in arguments.then))
@@ -119,6 +119,14 @@ def _shard(job: Job, start: str, stop: str) -> Job:
     return replace(job, settings=settings, out=out, identity=identity)
 
 
+def _halvings(out: Path) -> int:
+    """Return how often this artifact's job ran out of memory; a damaged note counts as never."""
+    try:
+        return max(0, int((out.parent / ".progress" / SHORT_OF_MEMORY).read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return 0
+
+
 def _note_memory(error: BaseException) -> None:
     """Tell the next try that the GPU's memory ran out, so that it halves its batches."""
     torch, cause = sys.modules.get("torch"), error
@@ -126,7 +134,7 @@ def _note_memory(error: BaseException) -> None:
         if isinstance(cause, torch.OutOfMemoryError):
             note = _OUT[0].parent / ".progress" / SHORT_OF_MEMORY
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(str(environment.halvings + 1), encoding="utf-8")
+            disk.write_text(note, str(environment.halvings + 1))
             return
         cause = cause.__cause__ or cause.__context__
 

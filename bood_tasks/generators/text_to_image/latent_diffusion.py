@@ -71,9 +71,10 @@ class Descent:
         self.average = {name: weight.detach().clone() for name, weight in trained.items()}
         kept = {f"weight.{name}": weight.detach() for name, weight in trained.items()}
         kept |= {f"average.{name}": value for name, value in self.average.items()}
-        checkpoint, first = self.directory / f"{phase}-checkpoint.safetensors", 0
-        if checkpoint.is_file():
-            first, (log, self.losses) = load_checkpoint(checkpoint, kept, [self.adam])
+        checkpoint = self.directory / f"{phase}-checkpoint.safetensors"
+        first, found = load_checkpoint(checkpoint, kept, [self.adam])
+        if first:
+            log, self.losses = found
             self.log = [tuple(row) for row in log]
         self.report(first, f"{phase} {first}/{count}")
         for step in range(first, count):
