@@ -18,7 +18,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,7 +94,13 @@ class Draft:
     names another identity. `kept` has the SHA-256 of each file that stayed, by its name.
     """
 
-    def __init__(self, manifest: Path | str, identity: Mapping):
+    def __init__(
+        self,
+        manifest: Path | str,
+        identity: Mapping,
+        check: Callable[[], object] = lambda: None,
+    ):
+        self.check = check
         self.manifest = Path(manifest)
         self.folder = self.manifest.parent
         self.progress = self.folder / ".progress"
@@ -267,6 +273,7 @@ class Draft:
         for folder in {parent for name in files for parent in (self.folder / name).parents}:
             if self.folder in (folder, *folder.parents):
                 disk.sync(folder)
+        self.check()
         write_json(self.folder / "run.json", self._run_facts(facts or {}))
         content = {
             "format": FORMAT, "spec": self.identity, "rows": dict(rows or {}), "files": files

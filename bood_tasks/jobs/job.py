@@ -11,6 +11,7 @@ from pathlib import Path
 from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.locks import already_made, hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
+from bood_tasks.artifacts.outside import content_digest
 from bood_tasks.artifacts.spec import digest_of, shard_range
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
@@ -37,8 +38,25 @@ class Job:
     then: tuple["Job", ...] = ()  # further shards to make while everything is loaded
 
     def draft(self) -> Draft:
-        """Return the artifact to write; a context manager."""
-        return Draft(self.out, self.identity)
+        """Return the artifact to write; a context manager. What was read is checked at its end."""
+        return Draft(self.out, self.identity, self.require_planned)
+
+    def require_planned(self) -> None:
+        """Raise ValueError if what lies outside is no longer what the plan has hashed.
+
+        A method of one's own is known by the settings of the detector that it trained.
+        """
+        judge = self.inputs.get("detector")
+        settings = judge.settings if isinstance(judge, Artifact) else self.settings
+        planned = settings.get("content")
+        if not (self.source and planned):
+            return
+        found = content_digest(Path(self.source))
+        if found != planned:
+            raise ValueError(
+                f"{self.source} has changed since the plan was made: its content is {found}, the "
+                f"plan read {planned}; leave it as it is while the workflow runs, and run again"
+            )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,17 +105,18 @@ def read_job(argv: list[str] | None = None) -> Job:
         return artifact
 
     _OPENED.clear()
+    out, identity = arguments.out, arguments.spec
+    hold(out.parent, given)  # before they are opened: gc leaves alone what a job reads
     inputs = {
         role: [opened(item) for item in digests] if isinstance(digests, list) else opened(digests)
         for role, digests in arguments.spec["inputs"].items()
     }
-    out, identity = arguments.out, arguments.spec
-    hold(out.parent)
     if finished(out, identity):
         sys.exit(0)
     environment.halvings = _halvings(out)
     _OUT[:] = [out]
     job = Job(identity["settings"], inputs, out, identity, arguments.source)
+    job.require_planned()
     return replace(job, then=tuple(_shard(job, *text.split("-")) for text in arguments.then))
 
 

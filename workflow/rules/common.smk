@@ -30,7 +30,8 @@ except (ValueError, FileNotFoundError, OSError) as error:
 
 prepare(workflow.basedir, CONFIG.run.model_dump())
 if workflow.is_main_process:
-    clear_stale_locks(Path.cwd())
+    if not {"-n", "--dry-run", "--dryrun"} & set(sys.argv):  # a dry run holds nothing
+        clear_stale_locks(Path.cwd())
     for line in left_out(config, CONFIG):
         print(line, file=sys.stderr)
 
