@@ -100,9 +100,19 @@ def _take_detector(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", type=Path, help="Python file of the method, if it is your own")
 
 
+class Parser(argparse.ArgumentParser):
+    """As argparse's, but an argument that is the name of a file stays one, also behind an @."""
+
+    def _read_args_from_files(self, arg_strings: list[str]) -> list[str]:
+        found: list[str] = []
+        for item in arg_strings:
+            found += [item] if os.path.lexists(item) else super()._read_args_from_files([item])
+        return found
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `bood` and its subcommands."""
-    bood = argparse.ArgumentParser(
+    bood = Parser(
         prog="bood",
         description=__doc__.splitlines()[0],
         fromfile_prefix_chars="@",

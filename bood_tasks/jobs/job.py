@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bood_tasks.artifacts import disk
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.locks import already_made, hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
 from bood_tasks.artifacts.outside import content_digest
@@ -17,6 +18,7 @@ from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.jobs import environment
 
+READ_CODE = ("detector", "outlier_filter", "outputs", "scores")  # whose source is a method's file
 _OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
 _OUT: list[Path] = []
 SHORT_OF_MEMORY = "out_of_memory"  # in .progress: how often this artifact's job ran out of it
@@ -51,7 +53,8 @@ class Job:
         planned = settings.get("content")
         if not (self.source and planned):
             return
-        found = content_digest(Path(self.source))
+        of_code = self.identity["stage"] in READ_CODE
+        found = (code_digest if of_code else content_digest)(Path(self.source))
         if found != planned:
             raise ValueError(
                 f"{self.source} has changed since the plan was made: its content is {found}, the "

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.outside import content_digest, locate
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.catalogue.datasets import CATALOGUE
@@ -14,6 +15,12 @@ from bood_tasks.config.root import Config
 def content(path: Path) -> str:
     """Return content_digest's answer; a plan asks hundreds of times, and each plan anew."""
     return content_digest(path)
+
+
+@cache
+def code(path: Path) -> str:
+    """Return code_digest's answer, likewise."""
+    return code_digest(path)
 
 
 def published_folder(config: Config, name: str) -> Path:

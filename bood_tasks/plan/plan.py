@@ -11,7 +11,7 @@ from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
-from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
+from bood_tasks.plan.datasets import code, content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
 from bood_tasks.plan.reporting import products, shown
@@ -101,6 +101,7 @@ def _absent(config: Config) -> list[str]:
 
 def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
+    code.cache_clear()
     content.cache_clear()  # files may have changed since this process made another plan
     plan, shows = Plan(), products(config)
     for spec in shows.values():
