@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bood_tasks import PROJECT
+from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.locks import try_lock
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.config.root import Config
@@ -98,6 +100,15 @@ def check_rename(folder: Path) -> Finding:
     return fine, "renames replace files" if fine else f"{folder} cannot replace files by renaming"
 
 
+def check_sync(folder: Path) -> Finding:
+    """What is written must be on the disk when asked for: then a power cut loses nothing."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as place:
+        began = time.monotonic()
+        disk.write_text(Path(place, "note"), "there")
+        disk.sync(Path(place))
+    return True, f"a file and its name are on the disk in {time.monotonic() - began:.3f} s"
+
+
 _HOLD = """
 import fcntl, os, sys
 file = os.open(sys.argv[1], os.O_RDWR)
@@ -178,6 +189,7 @@ def doctor(config: Config) -> bool:
         "devices": check_devices,
         "space": lambda: check_space(ROOT),
         "rename": lambda: check_rename(ROOT),
+        "disk": lambda: check_sync(ROOT),
         "locks": lambda: check_locks(ROOT),
         "leases": check_leases,
         "batch system": check_batch_system,

@@ -3,12 +3,16 @@
 from bood_tasks.catalogue.augmentations import resizes_parts, views
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
+from bood_tasks.catalogue.metrics import AVERAGE
 from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
+
+FORMULA = "=+-@\t\r"  # with one of them a spreadsheet's formula begins
+MOST_SHARDS = 100_000  # of one source, each a job or a part of one
 
 
 def check(config: Config) -> None:
@@ -17,6 +21,7 @@ def check(config: Config) -> None:
     _check_datasets(config)
     _check_learned(config)
     _check_whole(config)
+    _check_shards(config)
     for name in config.rows:
         _check_scores(config, name)
         check_row(config, name)
@@ -30,6 +35,17 @@ def _check_names(config: Config) -> None:
     for section in ("datasets", "sources"):
         for name in {*GENERATED, "none"} & set(getattr(config, section)):
             raise ValueError(f"{section}.{name} must have another name: it is an outlier source")
+    if AVERAGE in config.datasets:
+        raise ValueError(
+            f"datasets.{AVERAGE} must have another name: the tables call the average over the test "
+            "sets so"
+        )
+    for name, row in config.rows.items():
+        if row.variant and row.variant[0] in FORMULA:
+            raise ValueError(
+                f"rows.{name}.variant must not begin with one of = + - @ or a tab, got "
+                f"{row.variant!r}: a spreadsheet that opens the tables would run it"
+            )
     known = set(config.datasets)
     for name in set(config.sources) & known:
         raise ValueError(f"sources.{name} must have another name: a data set has it")
@@ -154,6 +170,17 @@ def _check_classes(config: Config, name: str) -> None:
         raise ValueError(
             f"datasets.{name}.classes must give each class a label of its own, got {classes}"
         )
+
+
+def _check_shards(config: Config) -> None:
+    """Raise ValueError for more shards than can be planned."""
+    for section, count in (("images", "per_class"), ("gan_images", "count"), ("texts", "count")):
+        item = getattr(config, section)
+        if getattr(item, count) > MOST_SHARDS * item.shard:
+            raise ValueError(
+                f"{section}.shard must be at least a {MOST_SHARDS:,}th of {section}.{count}, got "
+                f"{item.shard} of {getattr(item, count)}; raise it: every shard is planned"
+            )
 
 
 def _check_whole(config: Config) -> None:

@@ -11,9 +11,8 @@ labels), by which two machines can compare what they used.
 """
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 import PIL.Image
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.artifacts.store import Artifact, Draft, block_file
 from bood_tasks.catalogue.datasets import CATALOGUE, MAX_PIXELS
 from bood_tasks.catalogue.walk import LeftOut
 from bood_tasks.datasets.derived import derive, make_noise
@@ -124,6 +123,7 @@ def block_shape(size: int) -> tuple[int, int]:
 class Writer:
     """Writes one split block by block, and notes in the draft's progress how far it came.
 
+    A block that an earlier try noted and that is damaged is made again, with all after it.
     `unreadable` lists what had to be left out. Beyond `limit` nothing more is written or noted,
     only read, so that the list is complete and the next try reads the mended files. `whole`: the
     pictures are written whole, too.
@@ -143,14 +143,34 @@ class Writer:
             self.arrays["aspect"] = draft.array(
                 f"{name}/aspect", shape[:1], "float32", chunk=self.block
             )
-        self.note = draft.progress / f"{name}.json"
-        self.state = {"read": 0, "kept": [], "hashes": [], "unreadable": [], "converted": []}
-        if self.note.is_file():
-            self.state = json.loads(self.note.read_text(encoding="utf-8"))
+        self.note = f"{name}.json"
+        self.state = draft.noted(self.note) or {
+            "read": [], "kept": [], "hashes": [], "unreadable": [], "converted": []
+        }  # fmt: skip
+        self._forget_after_damage()
         self.written = sum(self.state["kept"])
         self.waiting: list[Mapping[str, np.ndarray]] = []
         self.numbers: list[int] = []
         self.notes: Counter[str] = Counter()  # of what waits
+
+    @property
+    def read(self) -> int:
+        """How many of the rows' pictures were read, of blocks that are written."""
+        return self.state["read"][-1] if self.state["read"] else 0
+
+    def _files(self, number: int) -> Iterator[Path]:
+        """Yield the files of a block, one for each array."""
+        return (block_file(array, number) for array in self.arrays.values())
+
+    def _forget_after_damage(self) -> None:
+        whole = 0
+        for number in range(len(self.state["kept"])):
+            if not all(self.draft.keeps(path) for path in self._files(number)):
+                break
+            whole = number + 1
+        for part in ("read", "kept", "hashes", "converted"):
+            del self.state[part][whole:]
+        self.state["unreadable"] = [x for x in self.state["unreadable"] if x[0] < self.read]
 
     @property
     def unreadable(self) -> list[str]:
@@ -191,8 +211,10 @@ class Writer:
         self.state["hashes"].append(content.hexdigest())
         self.state["kept"].append(len(block))
         self.state["converted"].append(dict(self.notes))
-        self.state["read"] = self.numbers[-1] + 1
-        write_json(self.note, self.state)
+        self.state["read"].append(self.numbers[-1] + 1)
+        for path in self._files(len(self.state["kept"]) - 1):
+            self.draft.keep(path)
+        self.draft.note(self.note, self.state)
         self.waiting, self.numbers, self.notes = [], [], Counter()
 
     def keep(self) -> np.ndarray:
@@ -225,7 +247,7 @@ def write_split(
     """Read the rest of a split with the pool's threads, in order, and hand it to its writer."""
     into = fit_both if "whole" in writer.arrays else fit_picture
     read = partial(read_told, writer.rows, into=into, max_pixels=max_pixels, **writer.image)
-    for start in range(writer.state["read"], len(writer.rows.labels), ROWS_AT_ONCE):
+    for start in range(writer.read, len(writer.rows.labels), ROWS_AT_ONCE):
         numbers = range(start, min(start + ROWS_AT_ONCE, len(writer.rows.labels)))
         for number, (picture, notes) in zip(numbers, pool.map(read, numbers), strict=True):
             writer.add(number, picture, notes)
@@ -276,7 +298,7 @@ def main(argv: list[str] | None = None) -> None:
         unreadable = [reason for writer in writers.values() for reason in writer.unreadable]
         if len(unreadable) > limit:  # the next try reads the mended files
             for writer in writers.values():
-                writer.note.unlink(missing_ok=True)
+                draft.forget(writer.note)
         require_readable(unreadable, settings)
         labels = {name: writer.rows.labels[writer.keep()] for name, writer in writers.items()}
         if "train" in splits:  # what was unreadable must not leave a class without pictures

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bood_tasks.artifacts.outside import content_digest
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.catalogue.scores import moves
 from bood_tasks.datasets.pictures import Given, Pictures, read_told, rows_given
 from bood_tasks.deploy.lineage import Lineage, trace
@@ -158,7 +158,7 @@ def own_method(settings: Mapping, method: Path | str | None) -> str:
             f"the detector's method {name} is a Python file of your own; name it: "
             "--method FILE, or load_detector(..., method=FILE)"
         )
-    if not Path(method).is_file() or content_digest(Path(method)) != settings["content"]:
+    if not Path(method).is_file() or code_digest(Path(method)) != settings["content"]:
         raise ValueError(
             f"the method must be the file that {name} was trained with, got {method}, which is "
             "another; give that one, or train the detector again"

@@ -5,10 +5,12 @@ that an interrupted command keeps what it has computed.
 """
 
 import csv
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -42,14 +44,6 @@ def listed(given: Sequence[Path]) -> tuple[list[Path], LeftOut]:
     return list(dict.fromkeys(found)), told
 
 
-def require_harmless(out: Path, files: Sequence[Path]) -> None:
-    """Raise ValueError if the table would be written over a picture, or through a link."""
-    if out.is_symlink():
-        raise ValueError(f"--out must be no link, got {out}; name the file itself")
-    if out.is_file() and any(out.samefile(file) for file in files):
-        raise ValueError(f"--out must be none of the pictures, got {out}; name another file")
-
-
 def cell(path: Path) -> str:
     r"""Return a path as a table's cell: one that a spreadsheet would run gets `./` in front, bytes
     that are not UTF-8 stand as `\\xe9`.
@@ -59,6 +53,35 @@ def cell(path: Path) -> str:
     """
     text = shown(path)
     return f"./{text}" if text[:1] in FORMULA else text
+
+
+def quoted(text: str) -> str:
+    """Return a text as a spreadsheet shows it instead of running it: `'=1+1` for `=1+1`.
+
+    >>> quoted("=HYPERLINK(1)"), quoted("a=1")
+    ("'=HYPERLINK(1)", 'a=1')
+    """
+    return f"'{text}" if text[:1] in FORMULA and text else text
+
+
+def require_output(out: Path, pictures: Sequence[Path]) -> None:
+    """Raise ValueError for a CSV that would be a picture, a link or what is no file."""
+    if not out.resolve().parent.is_dir():
+        raise FileNotFoundError(f"--out must lie in a folder that is there, got {out}; make it")
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        what = "a link" if out.is_symlink() else "no plain file"
+        raise ValueError(f"--out must be a file of its own, got {out}, which is {what}")
+    same = out.exists() and any(out.samefile(path) for path in pictures)
+    if same or out.suffix.lower() in IMAGE_SUFFIXES:
+        raise ValueError(f"--out must name a CSV that is written, got the picture {out}")
+
+
+def open_output(out: Path) -> TextIO:
+    """Return the CSV to write, never one behind a link."""
+    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    os.ftruncate(descriptor, 0)
+    # names that are no text of UTF-8 are written as they are
+    return open(descriptor, "w", newline="", encoding="utf-8", errors="surrogateescape")
 
 
 def score_pictures(
@@ -72,18 +95,13 @@ def score_pictures(
 ) -> list[str]:
     """Write a CSV of what a detector says of pictures; return what could not be read, and why."""
     files, told = listed(given)
-    require_harmless(out, files)
-    if not out.resolve().parent.is_dir():
-        raise FileNotFoundError(f"--out must lie in a folder that is there, got {out}; make it")
+    require_output(out, files)
     detector = load_detector(artifact, pick_device(), score=score, method=method)
     threshold = str(np.float32(detector.threshold(tpr)))  # as short as float32 allows
     unreadable: list[str] = []
     said: Counter[str] = Counter()
     converted: Counter[str] = Counter()
-    with (
-        out.open("w", newline="", encoding="utf-8") as handle,
-        progress("score", len(files), "pictures") as advance,
-    ):
+    with open_output(out) as handle, progress("score", len(files), "pictures") as advance:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(COLUMNS)
         for start in range(0, len(files), PICTURES_AT_ONCE):
@@ -95,7 +113,7 @@ def score_pictures(
                 found = detector.judge(np.stack([item for _, item in whole]), tpr=tpr)
                 columns = (found.scores, found.decisions, found.classes)
                 for (path, _), value, decision, name in zip(whole, *columns, strict=True):
-                    writer.writerow([cell(path), value, decision, name, threshold])
+                    writer.writerow([cell(path), value, decision, quoted(str(name)), threshold])
                 handle.flush()
                 said.update(found.decisions.tolist())
             advance(len(block))

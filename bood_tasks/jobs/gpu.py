@@ -16,6 +16,7 @@ import json
 import os
 import random
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from bood_tasks.jobs.devices import CUDA, DEVICE, HIP, ROCR, Device, entries, fi
 LEASES = "/tmp/bood-leases"
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
+MOST_OF_A_NOTE = 400  # bytes
 BATCH_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
 
 
@@ -44,12 +46,29 @@ def _open(path: Path) -> int:
     """Open a lock file, made writable for every user, whoever comes first."""
     try:
         # without O_CREAT: Linux refuses that on another user's file in a sticky folder
-        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT, 0o666)
         if os.fstat(descriptor).st_uid == os.getuid():
             os.fchmod(descriptor, 0o666)
-        return descriptor
+    found = os.fstat(descriptor)  # anybody can put a file here, and this one is written
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise ValueError(
+            f"{path} must be a plain file that this workflow has made; remove it, or set "
+            "BOOD_LEASE_DIR to a folder of your own"
+        )
+    return descriptor
+
+
+def _note(path: Path) -> str:
+    """Return what a lock file says of its holder: anybody's text, so a short and printable part."""
+    try:
+        with path.open("rb") as handle:
+            text = handle.read(MOST_OF_A_NOTE).decode(errors="replace")
+    except OSError:
+        return ""
+    return "".join(letter for letter in text if letter.isprintable()).strip()
 
 
 def _lease_now(folder: Path, devices: list[str], count: int) -> dict[str, int]:
@@ -72,7 +91,7 @@ def _holders(folder: Path, devices: list[str]) -> str:
     """Say who holds each device, by the notes in the lock files."""
     notes = ((device, folder / f"{device}.lock") for device in devices)
     return "; ".join(
-        f"{device}: {path.read_text(errors='replace').strip() if path.is_file() else ''}"
+        f"{device}: {_note(path) if path.is_file() and not path.is_symlink() else ''}"
         for device, path in notes
     )
 

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.outside import content_digest, locate
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.catalogue.corpora import TEXT_SUFFIXES
@@ -24,6 +25,12 @@ def labelled(config: Config, name: str) -> bool:
     validation pictures are corrupted. Of all others every picture or text is taken."""
     corrupted = {item.of for item in config.datasets.values() if item.kind == "corrupted"}
     return name == config.id or name in corrupted
+
+
+@cache
+def code(path: Path) -> str:
+    """Return code_digest's answer, likewise."""
+    return code_digest(path)
 
 
 def published_folder(config: Config, name: str) -> Path:

@@ -79,7 +79,7 @@ def lora(config: Config) -> Spec:
             f"generator.lora.path must be a .safetensors file, got {item.path}; other formats are "
             "not read"
         )
-    return Spec("lora", "local", {"source": "local", "content": content(path)}, {}, str(path))
+    return Spec("lora", "local", {"source": "local", "content": content(path, None)}, {}, str(path))
 
 
 def words(config: Config) -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, write_json
-from bood_tasks.artifacts.store import Draft
+from bood_tasks.artifacts.store import Draft, block_file
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.compiling import Pace, priors
 from bood_tasks.jobs.environment import out_of_memory, run_setting
@@ -199,15 +199,25 @@ class Speed:
             run_as(self.pace.way, self.networks)
 
 
-class BlockWriter:
-    """Writes rows to a zarr array in whole blocks, by a thread, and marks each that is written.
+def missing_rows(draft: Draft, array: zarr.Array, block: int) -> list[tuple[int, int]]:
+    """Return the ranges of rows, whole blocks, that no earlier try of this artifact has kept."""
+    count, found = array.shape[0], []
+    for start in range(0, count, block):
+        if not draft.keeps(block_file(array, start // block)):
+            first = found.pop()[0] if found and found[-1][1] == start else start
+            found.append((first, min(start + block, count)))
+    return found
 
-    `done` rows are there from an earlier try. Leaving the context waits for the last block; an
-    error of the disk comes up at the next `put`, and what was marked stays.
+
+class BlockWriter:
+    """Writes rows, from row `done` on, to a zarr array in whole blocks, by a thread.
+
+    `keep` hears of the file of each block that is written. Leaving the context waits for the last
+    block; an error of the disk comes up at the next `put`, and what was kept stays.
     """
 
-    def __init__(self, array: zarr.Array, mark: Path, block: int, done: int):
-        self.array, self.mark, self.block, self.done = array, mark, block, done
+    def __init__(self, array: zarr.Array, keep: Callable[[Path], object], block: int, done: int):
+        self.array, self.keep, self.block, self.done = array, keep, block, done
         self.waiting: list[np.ndarray] = []
         self.pool = ThreadPoolExecutor(1)
         self.futures: deque[Future] = deque()
@@ -253,8 +263,8 @@ class BlockWriter:
         for start in range(0, ready, self.block):
             part = rows[start : min(start + self.block, ready)]
             self.array[self.done : self.done + len(part)] = part
+            self.keep(block_file(self.array, self.done // self.block))
             self.done += len(part)
-            self.mark.write_text(str(self.done))
         self.waiting = [rows[ready:]] if ready < len(rows) else []
 
 
@@ -288,20 +298,23 @@ def write_blocks(
     stage: str,
     unit: str,
 ) -> tuple[float, int]:
-    """Fill an artifact's array with parts(start, stop) from where an earlier try ended.
+    """Fill an artifact's array with parts(start, stop), but for the blocks that were kept.
 
-    A killed job loses `block` rows at most. Returns the rows a second and the row it began at.
+    `parts` may go on beyond `stop`.
+    A killed job loses `block` rows at most. Returns the rows a second and how many were there.
     """
-    count, mark = array.shape[0], draft.progress / "rows"
-    done = int(mark.read_text()) if mark.is_file() else 0
-    began = time.monotonic()
-    with (
-        progress(stage, count, unit, done=done) as advance,
-        BlockWriter(array, mark, block, done) as writer,
-    ):
-        for part in parts(done, count):
-            writer.put(part)
-            advance(len(part))
+    gaps, began = missing_rows(draft, array, block), time.monotonic()
+    count = array.shape[0]
+    done = count - sum(stop - start for start, stop in gaps)
+    with progress(stage, count, unit, done=done) as advance:
+        for start, stop in gaps:
+            with BlockWriter(array, draft.keep, block, start) as writer:
+                for part in parts(start, stop):
+                    writer.put(part := part[: stop - start])
+                    advance(len(part))
+                    start += len(part)
+                    if start == stop:
+                        break
     return (count - done) / max(time.monotonic() - began, 1e-9), done
 
 

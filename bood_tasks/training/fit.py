@@ -6,7 +6,6 @@ step), so a killed run continues from its checkpoint and ends with the weights o
 On a GPU nothing in a step waits for the device: losses are read once every STEPS_PER_POINT.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from bood_tasks.artifacts import disk
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.compiling import Pace, priors
@@ -167,6 +167,7 @@ def fit(
     aspects: Aspects | None = None,
     outliers: Sequence[tuple[InMemory | FromDisk, float]] = (),
     snapshots: Path | None = None,
+    keep: Callable[[Path], object] = lambda path: None,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[list[dict[str, float]], float]:
     """Train `model` in place; return its loss curve and how many pictures a second it saw.
@@ -177,7 +178,8 @@ def fit(
     that are whole pictures, squashed; outliers are square. `outliers`: sources, each with its share
     of the outliers shown (mixing.py has the order). Where the augmentation has two views, each ID
     row of a step stands there twice, each time augmented on its own. In the folder `snapshots` the
-    weights after every epoch are kept, `01.safetensors` and so on. Raises ValueError for a loss
+    weights after every epoch are kept, `01.safetensors` and so on, and `keep` hears of each: a run
+    that goes on from its checkpoint needs those of the epochs before. Raises ValueError for a loss
     that is not finite, and for a batch that the GPU cannot hold: its size is part of the recipe.
     """
     device = next(model.parameters()).device
@@ -191,7 +193,15 @@ def fit(
     )  # fmt: skip
     per_epoch, steps = order.per_epoch, order.per_epoch * recipe.epochs
     steps = min(steps, recipe.steps or steps)
-    first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers)
+
+    def snapshot(epoch: int) -> Path:
+        return snapshots / f"{epoch:02d}.safetensors"
+
+    def lacks(step: int) -> str:
+        epochs = range(1, step // per_epoch + 1) if snapshots else ()
+        return next((f"{snapshot(n)} is not there" for n in epochs if not snapshot(n).exists()), "")
+
+    first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers, lacks=lacks)
     record, copies = _Recorder(stage, curve, recipe.lr), views(recipe.augment)
     pace, dynamic = _pace(stage, model, recipe, device), recipe.mixing == "shuffled"
     step_loss = loss
@@ -254,9 +264,10 @@ def fit(
                 save_checkpoint(checkpoint, model.state_dict(), optimisers, step + 1, curve)
                 cost = time.monotonic() - saved
             if snapshots and (step + 1) % per_epoch == 0:
-                path = snapshots / f"{(step + 1) // per_epoch:02d}.safetensors"
+                path = snapshot((step + 1) // per_epoch)
                 save_weights(model, path.with_suffix(".tmp"))
-                os.replace(path.with_suffix(".tmp"), path)
+                disk.replace(path.with_suffix(".tmp"), path)
+                keep(path)
             advance(1, note)
             if point:
                 lap = time.monotonic()

@@ -254,7 +254,7 @@ def test_a_killed_reader_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypa
         time.sleep(0.02)
     job.send_signal(signal.SIGKILL)
     job.wait()
-    assert json.loads(note.read_text())["read"] == 10_000
+    assert json.loads(note.read_text())["read"] == [10_000]
     monkeypatch.chdir(other)
     dataset.main(command[3:])
     assert Artifact(spec.manifest).files == whole.files

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bood_tasks.artifacts.spec import to_json
+from bood_tasks.jobs.gpu import _note as holder_note
 from bood_tasks.jobs.gpu import prepare
 from tests import fake_artifacts
 from tests.workflow.conftest import hear_interrupts
@@ -247,3 +248,29 @@ def test_a_stage_that_another_process_finished_is_not_run(machine, tmp_path):
     (made.folder / "x").write_text("z")
     made.manifest.unlink()
     assert run(1, command, machine).returncode == 1  # damaged: it is to be made
+
+
+@pytest.mark.parametrize("kind", ["fifo", "hard link", "folder"])
+def test_a_lock_that_somebody_else_has_prepared_is_refused_and_not_written(machine, tmp_path, kind):
+    folder = tmp_path / "leases"
+    folder.mkdir()
+    lock, secret = folder / "u0.lock", tmp_path / "secret"
+    secret.write_text("precious")
+    {
+        "fifo": lambda: os.mkfifo(lock),
+        "hard link": lambda: os.link(secret, lock),
+        "folder": lock.mkdir,
+    }[kind]()
+    done = run(1, ["true"], machine | {"BOOD_FAKE_GPUS": "u0"})
+    assert done.returncode == 1
+    assert "u0.lock" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert secret.read_text() == "precious"
+
+
+def test_a_holders_note_is_short_and_printable(tmp_path):
+    path = tmp_path / "u0.lock"
+    path.write_bytes(b"process 1 of root\x1b]0;x\x07\x1b[2J")
+    with path.open("r+b") as handle:
+        handle.truncate(4 * 10**10)  # sparse
+    assert holder_note(path) == "process 1 of root]0;x[2J"

@@ -2,8 +2,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from bood_tasks.reporting.figures import distributions, figures, gallery, mosaics, style
+from bood_tasks.reporting.figures.album import Album
 from bood_tasks.synthesis.crossing import walk
 from bood_tasks.synthesis.stepping import Stepping
 from tests import fake_artifacts
@@ -312,3 +314,12 @@ def test_detectors_show_every_score_and_many_scores_have_figures_of_their_own():
         *rows("ce", "msp", "energy", "knn", seed=1),
     ]  # fmt: skip
     assert figures.groups(given) == {"": [1, 3, 4, 5], "ce": [0, 1, 2]}
+
+
+def test_names_that_become_one_keep_their_own_files(tmp_path):
+    album = Album(tmp_path)
+    for name in ("contact__", "contact__", "contact_A", "contact_a"):
+        album.add(name, Figure(figsize=(1, 1)), name, "", formats=["png"])
+    files = [item["file"] for item in album.captions]
+    assert files == ["contact__.png", "contact__-2.png", "contact_A.png", "contact_a-2.png"]
+    assert len(list(tmp_path.glob("*.png"))) == 4

@@ -10,6 +10,7 @@ import pytest
 import torch
 import zarr
 
+from bood_tasks.artifacts.store import block_file
 from bood_tasks.jobs import compiling
 from bood_tasks.jobs.compiling import Cost
 from bood_tasks.jobs.job import Job
@@ -90,35 +91,36 @@ def test_cpu_needs_no_probe():
 
 @pytest.mark.parametrize("sizes", [[10], [3, 3, 4], [1] * 10, [7, 3]])
 def test_blocks_are_whole_and_marked_in_order(tmp_path, sizes):
-    target, mark = array(tmp_path, 10, 4), tmp_path / "rows"
+    target, kept = array(tmp_path, 10, 4), []
     start = 0
-    with BlockWriter(target, mark, 4, 0) as writer:
+    with BlockWriter(target, kept.append, 4, 0) as writer:
         for size in sizes:
             writer.put(pictures(range(start, start + size)))
             start += size
     assert target[:, 0, 0, 0].tolist() == list(range(10))
-    assert mark.read_text() == "10"
+    assert kept == [block_file(target, number) for number in range(3)]
+    assert all(path.is_file() for path in kept)
 
 
 def test_an_interrupted_writer_has_marked_whole_blocks_only(tmp_path):
-    target, mark = array(tmp_path, 10, 4), tmp_path / "rows"
+    target, kept = array(tmp_path, 10, 4), []
 
     def die():
-        with BlockWriter(target, mark, 4, 0) as writer:
+        with BlockWriter(target, kept.append, 4, 0) as writer:
             writer.put(pictures(range(6)))
             writer.pool.submit(int).result()  # the thread is done with what came before
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         die()
-    assert mark.read_text() == "4"
-    with BlockWriter(target, mark, 4, 4) as writer:
+    assert kept == [block_file(target, 0)]
+    with BlockWriter(target, kept.append, 4, 4) as writer:
         writer.put(pictures(range(4, 10)))
     assert target[:, 0, 0, 0].tolist() == list(range(10))
 
 
 def test_a_full_disk_comes_up_at_once_and_what_was_marked_stays(tmp_path, monkeypatch):
-    target, mark = array(tmp_path, 40, 4), tmp_path / "rows"
+    target, kept = array(tmp_path, 40, 4), []
     write, puts = zarr.Array.__setitem__, []
 
     def full_after_one_block(self, rows, values):
@@ -127,7 +129,7 @@ def test_a_full_disk_comes_up_at_once_and_what_was_marked_stays(tmp_path, monkey
         write(self, rows, values)
 
     def fill():
-        with BlockWriter(target, mark, 4, 0) as writer:
+        with BlockWriter(target, kept.append, 4, 0) as writer:
             for start in range(0, 40, 4):
                 writer.put(pictures(range(start, start + 4)))
                 puts.append(start)
@@ -137,13 +139,13 @@ def test_a_full_disk_comes_up_at_once_and_what_was_marked_stays(tmp_path, monkey
         fill()
     assert caught.value.errno == errno.ENOSPC
     assert len(puts) <= 2 + generation.BLOCKS_WAITING
-    assert mark.read_text() == "4"
+    assert kept == [block_file(target, 0)]
 
 
 def test_a_slow_disk_does_not_fill_the_memory(tmp_path, monkeypatch):
     gate, held = threading.Event(), []
     monkeypatch.setattr(zarr.Array, "__setitem__", lambda *_: gate.wait(5))
-    with BlockWriter(array(tmp_path, 20, 1), tmp_path / "rows", 1, 0) as writer:
+    with BlockWriter(array(tmp_path, 20, 1), lambda path: None, 1, 0) as writer:
         threading.Timer(0.2, gate.set).start()
         for row in range(20):
             writer.put(pictures([row]))

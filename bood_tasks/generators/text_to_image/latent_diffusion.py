@@ -106,10 +106,11 @@ class Descent:
         self.average = {name: weight.detach().clone() for name, weight in trained.items()}
         kept = {f"weight.{name}": weight.detach() for name, weight in trained.items()}
         kept |= {f"average.{name}": value for name, value in self.average.items()}
-        checkpoint, first = self.directory / f"{phase}-checkpoint.safetensors", 0
+        checkpoint = self.directory / f"{phase}-checkpoint.safetensors"
         total = count if self.seconds is None else None
-        if checkpoint.is_file():
-            first, (log, self.losses, *more) = load_checkpoint(checkpoint, kept, [self.adam])
+        first, found = load_checkpoint(checkpoint, kept, [self.adam])
+        if first:
+            log, self.losses, *more = found
             self.log = [tuple(row) for row in log]
             total, self.before = more or (total, 0.0)
             self.began = self.clock()
