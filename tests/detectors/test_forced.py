@@ -89,8 +89,9 @@ def test_the_implementation_of_an_optimiser_changes_nothing(
 @EACH
 @pytest.mark.parametrize("recipe", [RECIPE, ADAM], ids=["sgd", "adam"])
 def test_a_killed_run_of_such_an_optimiser_ends_with_the_same_weights(
-    module, recipe, implementation, tmp_path, monkeypatch
+    module, recipe, tmp_path, monkeypatch
 ):
+    force("fused", monkeypatch)
     monkeypatch.setattr("tests.detectors.test_methods.RECIPE", recipe)
     for name in ("STEPS_PER_POINT", "STEPS_PER_CHECKPOINT"):
         monkeypatch.setattr(training, name, 1)

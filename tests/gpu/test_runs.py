@@ -43,9 +43,7 @@ def work(request, tmp_path_factory, device, jobs_environment):
         pytest.skip("one small run tries this test on the CPU")
     work = Workdir(tmp_path_factory.mktemp(preset), pictures=False)
     overlay = yaml.safe_load((ROOT / f"workflow/presets/{preset}.yaml").read_text())
-    command = work.command_line(
-        *TARGETS[preset], "--resources", "gpu=1", overlay=overlay, text=None
-    )
+    command = work.command_line(*TARGETS[preset], overlay=overlay, text=None)
     done = subprocess.run(
         command, cwd=work.path, env=jobs_environment, capture_output=True, text=True, check=False
     )

@@ -2,8 +2,19 @@ import os
 import sys
 from pathlib import Path
 
+import torch
+
 from bood_tasks.config.root import Run
-from bood_tasks.jobs.environment import COMPILED, DEFAULTS, inference_batch, prepare, run_setting
+from bood_tasks.jobs.environment import (
+    COMPILED,
+    DEFAULTS,
+    inference_batch,
+    pick_device,
+    prepare,
+    run_setting,
+)
+from bood_tasks.jobs.gpu import prepare as prepare_lease
+from tests.conftest import HIDDEN
 
 
 def test_jobs_find_this_python_this_package_and_idle_threads(monkeypatch):
@@ -15,6 +26,14 @@ def test_jobs_find_this_python_this_package_and_idle_threads(monkeypatch):
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert inference_batch() == 7
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(Path.cwd() / COMPILED / "torch")
+
+
+def test_no_test_of_the_cpu_sees_a_device(monkeypatch):
+    """Whatever the machine has: conftest.py hides it from this process and from its children."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device() == "cpu"
+    given = prepare_lease(1, ["true"], os.environ)
+    assert {name: given[name] for name in HIDDEN} == HIDDEN
 
 
 def test_stage_run_by_hand_finds_the_defaults_of_the_configuration(monkeypatch):
