@@ -138,6 +138,12 @@ def parser() -> argparse.ArgumentParser:
         _take_overlays(commands.add_parser(name, help=text))
 
     command = commands.add_parser(
+        "words", help="list the words that a configuration's generator knows as class anchors"
+    )
+    command.add_argument("like", nargs="*", help="only the words nearest to these")
+    _take_overlays(command)
+
+    command = commands.add_parser(
         "summary", help="print the time of each stage, and the files in results/"
     )
     command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
@@ -212,6 +218,10 @@ def main(argv: list[str] | None = None) -> None:
 
                 by_hand = fetch(with_overlays(arguments.configfile))
                 sys.exit("\n".join(by_hand) if by_hand else 0)
+            case "words":
+                from bood_tasks.cli.words import words
+
+                words(with_overlays(arguments.configfile), arguments.like)
             case "summary":
                 summary(manifests_below(arguments.paths), arguments.results)
             case "config":

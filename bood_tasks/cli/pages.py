@@ -31,6 +31,8 @@ COMMANDS = """# Commands
 
 Every command of `bood`, generated from its parser by `python -m bood_tasks.cli.pages`.
 """
+FASTER = ("fast-dpmsolver", "fast-unipc", "sd-turbo", "lcm", "lcm-lora", "sdxl", "sdxl-turbo")
+ONE_RUN = "bood-cifar100+one-run"  # with each of these on top, one table's run
 PAPER_SCALE = PROJECT / "docs" / "paper-scale.md"
 PLANS = re.compile(r"(<!-- plans -->\n).*?(<!-- /plans -->)", re.DOTALL)
 DEVICE = "h200"
@@ -178,6 +180,7 @@ def _planned(preset: str) -> tuple[str, ...]:
 def paper_scale() -> str:
     """Return docs/paper-scale.md with its table of plans made again."""
     presets = dict.fromkeys(item.preset for item in published_settings())
+    presets |= dict.fromkeys((ONE_RUN, *(f"{ONE_RUN}+{name}" for name in FASTER)))
     headings = ("preset", "jobs", "pictures", "TFLOP", f"{DEVICE} hours", "disk GB", "sums")
     table = _table(headings, map(_planned, presets))
     text, found = PLANS.subn(

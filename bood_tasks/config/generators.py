@@ -188,7 +188,7 @@ class Lora(Section):
         None, description="Name of the repository on the hub that has it; null = none."
     )
     revision: Revision | None = Field(
-        None, description="Commit of that repository, 40 hexadecimal digits."
+        None, description="Commit of that repository, 40 hexadecimal digits; null = none."
     )
     file: str = Field(
         "pytorch_lora_weights.safetensors", description="Name of the file in that repository."

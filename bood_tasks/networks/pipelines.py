@@ -85,16 +85,16 @@ MOST_LAYERS = 1000
 class Pipeline:
     """What one folder is.
 
-    `scheduler`: the class that it stores; `prediction`: what its network predicts, one of
+    `stored`: the class of the scheduler in it; `prediction`: what its network predicts, one of
     PREDICTIONS or FLOW. `anchor`: width of an outlier vector, the token-embedding tables' widths in
     a row. `guidance_embedded`: the network reads the guidance as an input (a distilled LCM) and no
     unconditional pass is made. `zero_snr`: its noise schedule ends at pure noise. `most_steps`:
-    LCM's sampler has no more. `adapted`: a LoRA is fused into it. `denoiser`, `vae`: their
-    configurations.
+    LCM's sampler has no more. `adapted`: a LoRA is fused into it. `denoiser`, `decoder`: the
+    configurations of its network and its VAE.
     """
 
     family: str
-    scheduler: str
+    stored: str
     prediction: str
     anchor: int
     guidance_embedded: bool
@@ -102,12 +102,12 @@ class Pipeline:
     most_steps: int
     adapted: bool
     denoiser: Mapping
-    vae: Mapping
+    decoder: Mapping
 
     @property
     def distilled(self) -> bool:
         """Whether the folder itself says that LCM's sampler may fit it."""
-        return self.guidance_embedded or self.scheduler == LCM or self.adapted
+        return self.guidance_embedded or self.stored == LCM or self.adapted
 
 
 def read_json(path: Path) -> dict:
@@ -169,12 +169,13 @@ def describe(folder: Path, setting: str = "generator.path") -> Pipeline:
     encoders = [configs[part] for part in ("text_encoder", "text_encoder_2") if part in configs]
     widths = [_whole(folder / "text_encoder", each, "hidden_size") for each in encoders]
     denoiser, vae = configs[DENOISER[family]], configs["vae"]
-    _require_fitting(folder, family, widths, encoders, denoiser, vae)
+    _require_latents(folder, DENOISER[family], denoiser, vae)
+    CHECKS[family](folder, family, encoders, denoiser)
     scheduler = configs["scheduler"]
     path = folder / "scheduler" / "scheduler_config.json"
     return Pipeline(
         family=family,
-        scheduler=str(scheduler.get("_class_name")),
+        stored=str(scheduler.get("_class_name")),
         prediction=_prediction(path, scheduler, family),
         anchor=sum(widths),
         guidance_embedded=denoiser.get("time_cond_proj_dim") is not None,
@@ -182,7 +183,7 @@ def describe(folder: Path, setting: str = "generator.path") -> Pipeline:
         most_steps=scheduler.get("original_inference_steps") or 50,
         adapted=(folder / ADAPTED).is_file(),
         denoiser=denoiser,
-        vae=vae,
+        decoder=vae,
     )
 
 
@@ -269,64 +270,56 @@ def _require_equal(folder: Path, left: str, a: object, right: str, b: object) ->
         )
 
 
-def _require_fitting(
-    folder: Path, family: str, widths: list[int], encoders: list, denoiser: Mapping, vae: Mapping
-) -> None:
-    """Raise ValueError if the parts do not fit each other, or are of a kind that is not read."""
-    part = DENOISER[family]
-    place = folder / part
-    for key in ("in_channels", "sample_size"):
-        _whole(place, denoiser, key)
-    for key in ("latent_channels",):
-        _whole(folder / "vae", vae, key)
-    latent = vae["latent_channels"]
-    _require_equal(
-        folder, f"{part}'s in_channels", denoiser["in_channels"], "vae's latent_channels", latent
-    )
-    _require_equal(
-        folder, f"{part}'s out_channels", denoiser.get("out_channels") or latent,
-        "vae's latent_channels", latent,
-    )  # fmt: skip
+def _require_latents(folder: Path, part: str, denoiser: Mapping, vae: Mapping) -> None:
+    """Raise ValueError if a denoiser's latents are not those of the VAE."""
+    _whole(folder / part, denoiser, "sample_size")
+    inputs = _whole(folder / part, denoiser, "in_channels")
+    latent = _whole(folder / "vae", vae, "latent_channels")
+    named = f"{part}'s in_channels", f"{part}'s out_channels", "vae's latent_channels"
+    _require_equal(folder, named[0], inputs, named[2], latent)
+    _require_equal(folder, named[1], denoiser.get("out_channels") or latent, named[2], latent)
     scale = vae.get("scaling_factor", 0.18215)
     if not isinstance(scale, int | float) or scale <= 0:
         raise ValueError(
             f"{folder / 'vae' / CONFIG}: scaling_factor must be above 0, got {scale!r}; "
             "copy the folder again"
         )
-    if family == SD3:
-        pooled = sum(each.get("projection_dim") or 0 for each in encoders)
-        wanted = denoiser.get("pooled_projection_dim")
-        _require_equal(
-            folder, "the text encoders' projections", pooled, "the transformer's", wanted
-        )
-        if sum(widths) > _whole(place, denoiser, "joint_attention_dim"):
-            _require_equal(
-                folder, "the text encoders' widths", sum(widths), "the transformer's",
-                denoiser["joint_attention_dim"],
-            )  # fmt: skip
-        return
-    crossed = denoiser.get("cross_attention_dim")
-    _require_equal(
-        folder, "the text encoders' width", sum(widths), "unet's cross_attention_dim", crossed
-    )
-    added = "text_time" if family == SDXL else None
-    for key, wanted in (
-        ("addition_embed_type", added), ("class_embed_type", None), ("encoder_hid_dim_type", None),
-        ("num_class_embeds", None),
-    ):  # fmt: skip
-        if denoiser.get(key) != wanted:
+
+
+def _require_unet(folder: Path, family: str, encoders: list[Mapping], unet: Mapping) -> None:
+    """Raise ValueError if a UNet does not fit its text encoders, or reads more than they say."""
+    width = sum(each["hidden_size"] for each in encoders)
+    crossed = unet.get("cross_attention_dim")
+    _require_equal(folder, "the text encoders' width", width, "unet's cross_attention_dim", crossed)
+    wanted = dict.fromkeys(("class_embed_type", "encoder_hid_dim_type", "num_class_embeds"))
+    wanted["addition_embed_type"] = "text_time" if family == SDXL else None
+    for key, value in wanted.items():
+        if unet.get(key) != value:
             raise ValueError(
-                f"{place / CONFIG}: {key} must be {wanted} in a {family} pipeline, got "
-                f"{denoiser.get(key)!r}; {READ}"
+                f"{folder / 'unet' / CONFIG}: {key} must be {value} in a {family} pipeline, got "
+                f"{unet.get(key)!r}; {READ}"
             )
     if family == SDXL:
         pooled = _whole(folder / "text_encoder_2", encoders[1], "projection_dim")
-        ids = 6 * _whole(place, denoiser, "addition_time_embed_dim")
+        ids = 6 * _whole(folder / "unet", unet, "addition_time_embed_dim")
         _require_equal(
             folder, "text_encoder_2's projection and six time ids", pooled + ids,
             "unet's projection_class_embeddings_input_dim",
-            denoiser.get("projection_class_embeddings_input_dim"),
+            unet.get("projection_class_embeddings_input_dim"),
         )  # fmt: skip
+
+
+def _require_transformer(folder: Path, _family: str, encoders: list[Mapping], own: Mapping) -> None:
+    """Raise ValueError if a flow model's transformer does not fit its text encoders."""
+    pooled, wanted = sum(each.get("projection_dim") or 0 for each in encoders), "the transformer's"
+    given = own.get("pooled_projection_dim")
+    _require_equal(folder, "the text encoders' projections", pooled, wanted, given)
+    width, most = sum(x["hidden_size"] for x in encoders), own.get("joint_attention_dim")
+    if not isinstance(most, int) or width > most:  # narrower ones are padded with zeros
+        _require_equal(folder, "the text encoders' widths", width, wanted, most)
+
+
+CHECKS = {SD: _require_unet, SDXL: _require_unet, SD3: _require_transformer}
 
 
 def _prediction(path: Path, scheduler: Mapping, family: str) -> str:

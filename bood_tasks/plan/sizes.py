@@ -57,7 +57,7 @@ def _described(generator: Spec) -> tuple[Mapping, Mapping]:
 @cache
 def _configs(folder: Path) -> tuple[Mapping, Mapping]:
     found = describe(folder)
-    return found.denoiser, found.vae
+    return found.denoiser, found.decoder
 
 
 def _total(counts: Iterable[float | None]) -> float | None:

@@ -56,6 +56,22 @@ def test_cifar100_costs_by_hand():
     assert stages["dataset"].items is None  # Places365 has several subsets
 
 
+@pytest.mark.parametrize(
+    ("preset", "passes", "each"),
+    [
+        ("bood-cifar100", 2 * 51, 0.803e12),
+        ("fast-dpmsolver", 2 * 20, 0.803e12),
+        ("fast-unipc", 2 * 20, 0.803e12),
+        ("sd-turbo", 4, 0.804e12),  # OpenCLIP's states are wider
+        ("lcm", 4, 0.803e12),  # whose guidance is an input
+        ("lcm-lora", 4, 0.803e12),
+    ],
+)
+def test_a_sampler_costs_its_passes_of_the_network(preset, passes, each):
+    cost_of = cost.planned(plan_of(preset, **ONLY_BOOD), "h200")["images"]
+    assert cost_of.flops / cost_of.items == pytest.approx(2.51e12 + passes * each, rel=2e-3)
+
+
 def test_imagenet_fine_tunes_from_the_cross_entropy_row():
     plan = plan_of("bood-imagenet100", **ONLY_BOOD)
     detectors = [spec for spec in plan.specs.values() if spec.stage == "detector"]

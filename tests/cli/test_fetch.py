@@ -4,12 +4,15 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.corpora import PUBLISHED
@@ -26,9 +29,11 @@ COMMIT = "a" * 40
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """The addresses of the hub's protocol that a snapshot needs, over the shipped pipeline."""
+    """The addresses of the hub's protocol that a snapshot needs, over the shipped pipeline, or over
+    the `folder` of another."""
 
     asked: ClassVar[list[str]] = []
+    folder: ClassVar[Path] = MODEL
 
     def log_message(self, *_):
         pass
@@ -44,9 +49,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.asked.append(self.path)
-        files = sorted(path for path in MODEL.rglob("*") if path.is_file())
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
         if self.path.startswith("/api/models/some/model/"):
-            sizes = {path.relative_to(MODEL).as_posix(): path.stat().st_size for path in files}
+            sizes = {x.relative_to(self.folder).as_posix(): x.stat().st_size for x in files}
             sizes["unet/pickled.bin"] = 9
             if "/tree/" in self.path:
                 facts = [
@@ -58,7 +63,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
                 facts = {"id": "some/model", "sha": COMMIT, "siblings": siblings}
             self.answer(json.dumps(facts).encode(), Content_Type="application/json")
             return
-        path = MODEL / self.path.partition(f"/resolve/{COMMIT}/")[2]
+        path = self.folder / self.path.partition(f"/resolve/{COMMIT}/")[2]
         if path not in files:
             self.send_error(404)
             return
@@ -71,7 +76,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(_home, monkeypatch, tmp_path):
-    Hub.asked = []
+    Hub.asked, Hub.folder = [], MODEL
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -118,6 +123,37 @@ def test_the_generator_of_a_pinned_commit_is_fetched_once(hub):
     hub.asked.clear()
     assert fetch(from_hub()) == []
     assert hub.asked == []
+
+
+@pytest.mark.long
+def test_a_pipeline_that_is_not_read_is_refused_before_its_weights_come(hub, tmp_path, capfd):
+    hub.folder = shutil.copytree(MODEL, tmp_path / "flux")
+    (hub.folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(ValueError, match="could not be fetched"):
+        fetch(from_hub())
+    assert "a FluxPipeline: its prompts are states of a T5 encoder" in capfd.readouterr().err
+    assert not any("safetensors" in path for path in hub.asked)
+
+
+@pytest.mark.long
+def test_a_lora_of_the_hub_is_fetched_and_fused(hub):
+    made = config(
+        generator={
+            "source": "hub", "repo": "some/model", "revision": COMMIT,
+            "lora": {"repo": "some/model", "revision": COMMIT, "file": "lora.safetensors"},
+        }
+    )  # fmt: skip
+    hub.folder = shutil.copytree(MODEL, Path("model"))
+    weights = load_file(next((MODEL / "unet").glob("*.safetensors")))
+    name = next(name for name, w in weights.items() if name.endswith(".weight") and w.ndim == 2)
+    out, width = weights[name].shape
+    state = {"lora_A": np.ones((1, width), "f4"), "lora_B": np.full((out, 1), 0.5, "f4")}
+    state = {f"unet.{name[:-7]}.{end}.weight": value for end, value in state.items()}
+    save_file(state, hub.folder / "lora.safetensors")
+    assert fetch(made) == []
+    pipeline = Artifact(generators.generator(made).manifest).folder / "pipeline"
+    fused = load_file(next((pipeline / "unet").glob("*.safetensors")))[name]
+    np.testing.assert_allclose(fused - weights[name].astype("f4"), 0.5, atol=2e-3)
 
 
 @pytest.mark.long

@@ -6,7 +6,14 @@ import pytest
 
 from bood_tasks import PROJECT
 from bood_tasks.cli.main import main
-from bood_tasks.cli.pages import PAGES, PAPER_SCALE, commands, configuration
+from bood_tasks.cli.pages import (
+    FASTER,
+    ONE_RUN,
+    PAGES,
+    PAPER_SCALE,
+    commands,
+    configuration,
+)
 from bood_tasks.plan.departures import published_settings
 
 
@@ -48,7 +55,9 @@ def rows_of_plans() -> dict[str, list[str]]:
 
 
 def test_every_preset_of_a_paper_has_its_plan_in_the_docs():
-    assert list(rows_of_plans()) == list(dict.fromkeys(x.preset for x in published_settings()))
+    papers = dict.fromkeys(x.preset for x in published_settings())
+    ones = (ONE_RUN, *(f"{ONE_RUN}+{name}" for name in FASTER))
+    assert list(rows_of_plans()) == [*papers, *ones]
 
 
 @pytest.mark.parametrize("preset", ["dreamood-cifar100", "dreamood-imagenet100"])

@@ -87,7 +87,7 @@ def test_default_values_keep_their_own_rules(raw):
         ("encoder.depth", 19, r"encoder\.depth must be 18, 34 or 50, got 19"),
         ("encoder.flip", 1, r"encoder\.flip must be a valid boolean, got 1"),
         ("images.guidance", 0.5, r"images\.guidance must be greater than or equal to 1, got 0\.5"),
-        ("images.scheduler", "euler", r"images\.scheduler must be 'pndm', .* got 'euler'"),
+        ("images.scheduler", "heun", r"images\.scheduler must be 'pndm', .* got 'heun'"),
         ("images.prompt", "A photo", r"images\.prompt must hold \{class\} exactly once"),
         ("images.prompt", "{class} {class}", r"images\.prompt must hold \{class\} exactly once"),
         ("datasets.digits.kind", "digit", r"datasets\.digits.*'digit'.*'digits'"),

@@ -28,6 +28,8 @@ STACKS = list(dict.fromkeys(line.preset for line in LINES))
 NO_PAPERS = {  # presets without published values
     "cifar10-laptop", "demo", "embedded-controls", "embedded-generator", "goe-embedded",
     "goe-embedded-weights", "goe-smoke", "paper-smoke", "smoke",
+    # on top of a paper's preset, another generator or sampler
+    "fast-dpmsolver", "fast-unipc", "lcm", "lcm-lora", "one-run", "sd-turbo", "sdxl", "sdxl-turbo",
 }  # fmt: skip
 NO_PAPER_SAYS = (
     re.compile(  # where files lie, labels, sizes of jobs, and what pictures are looked at

@@ -248,6 +248,14 @@ def shard(root, generator, then=(), **more):
     return fake_artifacts.run_stage(root, gan_images.main, "gan_images", settings, given, then)
 
 
+def test_pictures_that_are_not_finite_are_refused_with_the_setting(tmp_path, generator):
+    with pytest.raises(
+        ValueError, match=r"50 of 50 are not; set gan_images\.dtype: float32 \(now floa"
+    ):
+        shard(tmp_path, generator, dtype="float16", scale=1e8)
+    assert not list(tmp_path.rglob("gan_images/**/manifest.json"))
+
+
 def test_a_pack_is_made_by_one_job(tmp_path, generator, monkeypatch):
     first = shard(tmp_path / "pack", generator, then=["3-7", "7-9"], start=0, stop=3)
     packed = [Artifact(path) for path in sorted((tmp_path / "pack").rglob("manifest.json"))]

@@ -263,7 +263,7 @@ def test_resolution_and_saved_size_are_pixels(pipe):
 
 
 def test_area_resize_is_the_mean_of_blocks_before_rounding():
-    from bood_tasks.generators.text_to_image.diffusion import to_uint8
+    from bood_tasks.generators.pixels import to_uint8
 
     picture = torch.tensor([[-1.0, 1.0], [-1.0, -1.0]]).expand(1, 3, 2, 2)
     assert to_uint8(picture, 1, "area").flatten().tolist() == [64, 64, 64]  # 255 / 4 = 63.75

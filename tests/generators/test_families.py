@@ -2,6 +2,7 @@
 an edited embedding table, whatever stands beside it in a batch."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 from bood_tasks.generators.text_to_image import interface
 from bood_tasks.networks.pipelines import DENOISER, describe
+from bood_tasks.synthesis import images
 from bood_tasks.synthesis.shards import item_streams, noise_of
+from tests import fake_artifacts
 from tests.generators import tiny_families
 from tests.generators.tiny_families import FIRST, OWN_SAMPLER, PEERS, SECOND
 
@@ -222,6 +225,40 @@ def test_a_family_is_opened_by_what_its_folder_holds(folders):
         assert generator.flops(**each) > 0
 
 
+def shards_of(root, folder, *ranges, **more):
+    """The images of these index ranges, each a shard of its own, by the stages themselves."""
+    generator = fake_artifacts.make(root, "generator", folders={"pipeline": folder})
+    table, tokens = loaded(folder).anchor_table({"a": "coat", "b": "boot"})
+    anchors = fake_artifacts.make(
+        root, "anchors", arrays={"anchors": table},
+        files={"anchors.json": {"classes": ["a", "b"], "token_ids": tokens}},
+    )  # fmt: skip
+    settings = {
+        "seed": 0, "decode": "anchors", "prompt": PROMPT, "scheduler": "lcm", "steps": 3,
+        "guidance": 4.0, "dtype": "float32", "latent_scale": 1.0, "stop_after": None,
+        "resolution": None, "saved_size": None, "kernel": "bilinear",
+    } | more  # fmt: skip
+    given = {"generator": generator, "anchors": anchors}
+    return [
+        fake_artifacts.run_stage(
+            root, images.main, "images", settings | {"start": start, "stop": stop}, given
+        )["images"][:]
+        for start, stop in ranges
+    ]
+
+
+def test_shards_of_a_sampler_that_adds_noise_are_cut_from_one_sequence(folders, tmp_path):
+    whole, first, second = shards_of(tmp_path, folders["lcm"], (0, 3), (0, 1), (1, 3))
+    apart = torch.from_numpy(np.concatenate([first, second]))
+    assert differ(torch.from_numpy(whole), apart).max() <= 1
+    assert differ(torch.from_numpy(whole[0]), torch.from_numpy(whole[2])).max() > 1  # two items
+
+
+def test_a_stage_refuses_a_sampler_that_the_plan_could_not_know_of(folders, tmp_path):
+    with pytest.raises(ValueError, match=r"images\.scheduler must be lcm for this generator"):
+        shards_of(tmp_path, folders["lcm"], (0, 1), scheduler="pndm")
+
+
 # --- outputs and weights that are not finite ---
 
 
@@ -255,3 +292,64 @@ def test_an_overflow_of_float16_names_the_wider_formats(folders):
     generator.pipe.unet.conv_out.bias.data.fill_(6e4).mul_(2)
     with pytest.raises(ValueError, match=r"set images.dtype: bfloat16 or float32"):
         decoded(generator, [0], steps=2, guidance=2.0)
+
+
+# --- folders from somebody else ---
+
+
+def edited(folder, file, **entries):
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def rewritten(folder, part, change):
+    from safetensors.torch import load_file, save_file
+
+    (path,) = (folder / part).glob("*.safetensors")
+    state = load_file(path)
+    change(state)
+    save_file(state, path, {"format": "pt"})
+
+
+CHANGES = {
+    "no heads": lambda f: edited(f, "text_encoder/config.json", num_attention_heads=0),
+    "heads that do not divide": lambda f: edited(f, "text_encoder/config.json",
+                                                 num_attention_heads=7),
+    "an unknown activation": lambda f: edited(f, "text_encoder/config.json", hidden_act="os"),
+    "fewer layers than weights": lambda f: edited(f, "text_encoder/config.json",
+                                                  num_hidden_layers=1),
+    "fewer words than the tokenizer": lambda f: edited(f, "text_encoder/config.json", vocab_size=9),
+    "a prompt without end": lambda f: edited(f, "tokenizer/tokenizer_config.json",
+                                             model_max_length=10**30),
+    "no tokenizer's files": lambda f: [x.unlink() for x in (f / "tokenizer").iterdir()
+                                       if x.name != "tokenizer_config.json"],
+    "a tokenizer that is no JSON": lambda f: (
+        f / "tokenizer/tokenizer_config.json").write_text("{"),
+    "blocks of another kind": lambda f: edited(f, "unet/config.json",
+                                               down_block_types=["X", "Y"]),
+    "no groups": lambda f: edited(f, "unet/config.json", norm_num_groups=0),
+    "an odd activation": lambda f: edited(f, "unet/config.json", act_fn="__import__"),
+    "fewer UNet layers than weights": lambda f: edited(
+        f, "unet/config.json", down_block_types=["DownBlock2D", "DownBlock2D"]),
+    "a VAE of one block": lambda f: edited(f, "vae/config.json", block_out_channels=[8]),
+    "another beta schedule": lambda f: edited(f, "scheduler/scheduler_config.json",
+                                              beta_schedule="x"),
+    "a missing weight": lambda f: rewritten(f, "vae", lambda s: s.pop(min(s))),
+    "a weight too many": lambda f: rewritten(f, "vae",
+                                             lambda s: s.update({"x.weight": torch.ones(2)})),
+    "a weight of another shape": lambda f: rewritten(
+        f, "unet", lambda s: s.update({"conv_in.bias": torch.ones(3)})),
+    "an infinite weight": lambda f: rewritten(
+        f, "text_encoder", lambda s: next(iter(s.values())).fill_(float("inf"))),
+    "an index that leads elsewhere": lambda f: (
+        f / "unet/diffusion_pytorch_model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"conv_in.bias": "../../x.safetensors"}})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_folder_is_refused_by_name(broken, change):
+    folder = broken("sd2")
+    CHANGES[change](folder)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(str(folder))):
+        loaded(folder, "ddim")

@@ -90,6 +90,13 @@ def drawn(model, *, cached=True, temperature=1.0, count=200, length=6, rows=None
     return sample(model, given, temperature=temperature, start=2, never=(0, 2), cached=cached)
 
 
+def test_logits_that_are_not_finite_are_refused_with_the_setting():
+    model = lively()
+    model.bias.data[3] = float("nan")
+    with pytest.raises(ValueError, match=r"logits must be finite.*set texts\.dtype: float32"):
+        drawn(model)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_texts_are_the_same_with_and_without_the_cache(tied):
     model = lively(Shape(11, 2, 8, 2, 16, 0.0, tied))

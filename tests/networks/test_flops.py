@@ -6,20 +6,23 @@ import sys
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bood_tasks import EMBEDDED
 from bood_tasks.networks.build import network
 from bood_tasks.networks.flops import (
+    HUB,
     SD14_UNET,
     SD14_VAE,
+    T5_TOKENS,
     TOKENS,
     classifier_flops,
     evaluations,
     gru_flops,
     image_flops,
+    mmdit_flops,
     unet_flops,
     vae_decoder_flops,
 )
@@ -78,6 +81,35 @@ def test_a_unets_operations_are_those_that_torch_counts(config, side):
         text = torch.empty(1, TOKENS, config["cross_attention_dim"])
         expected = counted(lambda: unet(x, torch.empty(1), text))
     assert unet_flops(config, side=side) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_sdxl_unets_operations_are_those_that_torch_counts():
+    config = HUB["stabilityai/sdxl-turbo"] | {
+        "attention_head_dim": (5, 10, 20), "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
+        "use_linear_projection": True,
+    }  # fmt: skip
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config).eval()
+        added = {"text_embeds": torch.empty(1, 1280), "time_ids": torch.empty(1, 6)}
+        given = torch.empty(1, 4, 64, 64), torch.empty(1), torch.empty(1, TOKENS, 2048)
+        expected = counted(lambda: unet(*given, added_cond_kwargs=added))
+    assert unet_flops(config, side=64) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("dual", [(), (0, 1)])
+def test_a_flow_transformers_operations_are_those_that_torch_counts(dual):
+    config = {
+        "sample_size": 16, "patch_size": 2, "in_channels": 16, "num_layers": 3,
+        "attention_head_dim": 16, "num_attention_heads": 4, "joint_attention_dim": 96,
+        "caption_projection_dim": 64, "pooled_projection_dim": 48, "dual_attention_layers": dual,
+    }  # fmt: skip
+    with torch.device("meta"):
+        model = SD3Transformer2DModel.from_config(config).eval()
+        given = (torch.empty(1, 16, 16, 16), torch.empty(1, TOKENS + T5_TOKENS, 96),
+                 torch.empty(1, 48), torch.empty(1))  # fmt: skip
+        expected = counted(lambda: model(*given))
+    assert mmdit_flops(config, side=16) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(

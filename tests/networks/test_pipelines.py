@@ -1,4 +1,4 @@
-"""Folders in diffusers' layout, read from JSON alone: a family and its facts, or a clear no."""
+"""Folders of diffusers', read from their JSON alone: a family and its facts, or a clear no."""
 
 import json
 import subprocess

@@ -122,6 +122,9 @@ def test_only_the_chosen_perturbation_reads_its_settings(perturb):
         assert (default != changed) == (kind == perturb)
 
 
+SAMPLERS = (
+    "fast-dpmsolver", "fast-unipc", "sd-turbo", "lcm", "lcm-lora", "sdxl", "sdxl-turbo",
+)  # fmt: skip
 BELOW = {
     "embedded-controls": "demo",
     "paper-smoke": "smoke",
@@ -131,6 +134,8 @@ BELOW = {
     "bood-cifar100-as-code": "bood-cifar100",
     "bood-cifar100-as-printed": "bood-cifar100",
     "bood-imagenet100-near": "bood-imagenet100",
+    "one-run": "bood-cifar100",
+    **dict.fromkeys(SAMPLERS, "bood-cifar100"),
 }
 
 
@@ -259,3 +264,12 @@ def test_gallery_compares_with_the_first_dreamood_row_that_makes_other_images():
     assert (sampler["sampler"], sampler["sigma"]) == ("dreamood", 2)
     same = {"ood_features": {"sampler": "dreamood"}, "rows": {"all": {"method": "dreamood"}}}
     assert compared(**same) is None
+
+
+def test_class_words_that_the_generator_does_not_know_are_refused_before_the_first_job():
+    data = {"fashion8": {"classes": {"bag": 8, "dahlia": 3}}}
+    with pytest.raises(ValueError, match=r"1 is none: 'dahlia'.*`bood words`"):
+        planning.make(config(datasets=data))
+    planning.make(config(datasets=data, anchors={"words": {"dahlia": "plainstar"}}))
+    with pytest.raises(ValueError, match=r"dahlia \('pagoda'\)"):
+        planning.make(config(datasets=data, anchors={"words": {"dahlia": "pagoda"}}))

@@ -74,7 +74,7 @@ def inputs(root):
         ),
         "anchors": fake_artifacts.make(
             root, "anchors", arrays={"anchors": np.eye(2, 4, dtype="float32")},
-            files={"anchors.json": {"classes": CLASSES}},
+            files={"anchors.json": {"classes": CLASSES, "words": ["cat", "bag"]}},
         ),
         "ood_images": [shard(root, 0, 2, seed=2), shard(root, 2, 5, seed=3)],
         "id_images": [shard(root, 0, COLUMNS, seed=4)],
@@ -133,6 +133,12 @@ def drawn(tmp_path_factory):
     root = tmp_path_factory.mktemp("figures")
     given = inputs(root)
     return given, fake_artifacts.run_stage(root, gallery.main, "gallery", SETTINGS, given)
+
+
+def test_a_class_is_called_by_the_word_that_drew_it_too(drawn):
+    titles = [item["title"] for item in drawn[1].json("captions.json")["figures"]]
+    assert "Contact sheet: big dog, drawn as bag" in titles
+    assert "Contact sheet: cat" in titles
 
 
 def pixels(path):

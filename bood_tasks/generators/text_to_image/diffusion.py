@@ -23,7 +23,7 @@ from transformers.utils import ModelOutput
 from bood_tasks.generators.text_to_image.loading import (
     load_model,
     load_scheduler,
-    load_tokenizer,
+    load_text,
     named,
 )
 from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
@@ -53,8 +53,7 @@ def load_pipeline(
     require_family(folder, SD)
     with named(folder):
         pipe = StableDiffusionPipeline(
-            tokenizer=load_tokenizer(folder / "tokenizer"),
-            text_encoder=load_model(CLIPTextModel, folder / "text_encoder", kind),
+            **load_text(folder, CLIPTextModel, kind),
             unet=load_model(UNet2DConditionModel, folder / "unet", kind),
             vae=load_model(AutoencoderKL, folder / "vae", kind),
             scheduler=load_scheduler(folder / "scheduler", scheduler),

@@ -36,6 +36,9 @@ STORED = {  # a folder's scheduler: its name in images.scheduler
     "FlowMatchEulerDiscreteScheduler": "flow_euler",
 }
 
+# Of CLIP's files, and of no use here: the picture half, the projection, what is counted anew.
+UNREAD = ("vision_model", "visual_projection", "text_projection", "logit_scale", "position_ids")
+
 
 @contextmanager
 def named(folder: Path) -> Iterator[None]:
@@ -73,11 +76,13 @@ def load_model(model_class: type, folder: Path, kind: torch.dtype) -> torch.nn.M
         **{dtype: kind},
     )
     absent = [*found["missing_keys"], *found["mismatched_keys"]]
-    if absent:
-        raise ValueError(
-            f"{folder} holds weights that do not fit its config.json: {len(absent)} are missing "
-            f"or of another shape, first {absent[0]}; copy the folder again"
-        )
+    beyond = [x for x in found["unexpected_keys"] if not any(part in x for part in UNREAD)]
+    for names, why in ((absent, "missing or of another shape"), (beyond, "of no layer of it")):
+        if names:
+            raise ValueError(
+                f"{folder} holds weights that do not fit its config.json: {len(names)} are {why}, "
+                f"first {sorted(map(str, names))[0]}; copy the folder again"
+            )
     for name, weight in model.state_dict().items():
         if not torch.isfinite(weight).all():
             raise ValueError(
@@ -87,9 +92,24 @@ def load_model(model_class: type, folder: Path, kind: torch.dtype) -> torch.nn.M
     return model.eval().requires_grad_(False)
 
 
-def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """The tokenizer of a folder, with its own padding token."""
-    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+def load_text(
+    folder: Path, model_class: type, kind: torch.dtype, number: str = ""
+) -> dict[str, CLIPTokenizer | torch.nn.Module]:
+    """The tokenizer, with its own padding token, and the text encoder of a pipeline's folder, by
+    their names there; `number`: "" or "_2".
+
+    Raises ValueError if the one has words or a length that the other does not know.
+    """
+    tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{number}", local_files_only=True)
+    encoder = load_model(model_class, folder / f"text_encoder{number}", kind)
+    rows, length = encoder.config.vocab_size, encoder.config.max_position_embeddings
+    if len(tokenizer) != rows or tokenizer.model_max_length > length:
+        raise ValueError(
+            f"{folder / f'tokenizer{number}'} must fit its text encoder, of {rows} words and "
+            f"{length} places, got {len(tokenizer)} and {tokenizer.model_max_length}; copy the "
+            "folder again"
+        )
+    return {f"tokenizer{number}": tokenizer, f"text_encoder{number}": encoder}
 
 
 def _check_weights(folder: Path) -> None:

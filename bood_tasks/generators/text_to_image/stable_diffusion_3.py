@@ -23,7 +23,7 @@ from bood_tasks.generators.text_to_image.diffusion import placed, require_family
 from bood_tasks.generators.text_to_image.loading import (
     load_model,
     load_scheduler,
-    load_tokenizer,
+    load_text,
     named,
 )
 from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
@@ -48,15 +48,12 @@ def load(
     """Return the generator of a folder, with the memory savers that `run` asks for."""
     folder, kind = Path(folder), getattr(torch, dtype)
     require_family(folder, SD3)
-    encoder = CLIPTextModelWithProjection
     with named(folder):
         pipe = StableDiffusion3Pipeline(
-            tokenizer=load_tokenizer(folder / "tokenizer"),
-            tokenizer_2=load_tokenizer(folder / "tokenizer_2"),
-            tokenizer_3=None,
-            text_encoder=load_model(encoder, folder / "text_encoder", kind),
-            text_encoder_2=load_model(encoder, folder / "text_encoder_2", kind),
+            **load_text(folder, CLIPTextModelWithProjection, kind),
+            **load_text(folder, CLIPTextModelWithProjection, kind, "_2"),
             text_encoder_3=None,
+            tokenizer_3=None,
             transformer=load_model(SD3Transformer2DModel, folder / "transformer", kind),
             vae=load_model(AutoencoderKL, folder / "vae", kind),
             scheduler=load_scheduler(folder / "scheduler", scheduler),

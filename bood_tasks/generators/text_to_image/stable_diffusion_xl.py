@@ -21,7 +21,7 @@ from bood_tasks.generators.text_to_image.diffusion import (
 from bood_tasks.generators.text_to_image.loading import (
     load_model,
     load_scheduler,
-    load_tokenizer,
+    load_text,
     named,
 )
 from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
@@ -56,10 +56,8 @@ def load(
     index = read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
     with named(folder):
         pipe = StableDiffusionXLPipeline(
-            tokenizer=load_tokenizer(folder / "tokenizer"),
-            tokenizer_2=load_tokenizer(folder / "tokenizer_2"),
-            text_encoder=load_model(CLIPTextModel, folder / "text_encoder", kind),
-            text_encoder_2=load_model(CLIPTextModelWithProjection, folder / "text_encoder_2", kind),
+            **load_text(folder, CLIPTextModel, kind),
+            **load_text(folder, CLIPTextModelWithProjection, kind, "_2"),
             unet=load_model(UNet2DConditionModel, folder / "unet", kind),
             vae=load_model(AutoencoderKL, folder / "vae", torch.float32 if upcast else kind),
             scheduler=load_scheduler(folder / "scheduler", scheduler),
