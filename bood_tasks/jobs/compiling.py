@@ -30,7 +30,7 @@ SMALL = 50_000_000  # parameters: below, a GPU waits for its host, which graphs 
 # v1.4's UNet and VAE, and had not finished ResNet-34's 87 in training after 40 s, twice.
 SECONDS_A_LAYER = {"inference": 0.12, "training": 0.6}
 SHARES = {  # of a plain step's time
-    "inference": {"whole": 0.8, "blocks": 0.9, "graphs": 0.5},
+    "inference": {"whole": 0.8, "blocks": 0.85, "graphs": 0.5},
     "training": {"whole": 0.75, "blocks": 0.8},
 }
 SECONDS_OF_GRAPHS = 2.0

@@ -28,6 +28,7 @@ COSTS = st.dictionaries(
         (39_200, 0.12, RESNET, "whole"),  # the same at 224 pixels
         (8000, 0.012, RESNET, "plain"),  # would save 24 s of 96 for 18 to 52 s
         (204, 0.25, SD14, "plain"),  # 256 pictures of Stable Diffusion v1.4
+        (1632, 0.25, SD14, "blocks"),  # 2,000
         (79_713, 0.25, SD14, "whole"),  # 100,000
     ],
 )
