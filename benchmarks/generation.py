@@ -22,7 +22,7 @@ from bood_tasks.generators.text_to_image.diffusion import load_pipeline
 from bood_tasks.generators.text_to_image.stable_diffusion import StableDiffusion
 from bood_tasks.networks.flops import SD14_UNET, SD14_VAE
 from bood_tasks.synthesis.images import decode_vectors
-from bood_tasks.synthesis.shards import Batches, fitting_batch, item_noise
+from bood_tasks.synthesis.shards import Batches, fitting_batch, item_streams
 
 SHIPPED = Path(__file__).parents[1] / "bood_tasks/embedded/generator"
 PROMPT = "A high-quality image of the {class}"
@@ -77,17 +77,16 @@ def measure(
     pipe = random_sd14(device) if sd14 else load_pipeline(SHIPPED, scheduler="pndm", device=device)
     settings = {
         "prompt": PROMPT, "steps": steps, "guidance": 7.5, "latent_scale": 1.0, "stop_after": None,
-        "saved_size": saved_size,
+        "resolution": None, "saved_size": saved_size,
         "kernel": "bilinear",
     }  # fmt: skip
     table = pipe.text_encoder.get_input_embeddings().weight.float().cpu()
     generator = StableDiffusion(pipe)
-    shape = generator.noise_shape(None)
 
     def decode_rows(rows: np.ndarray, **more):
-        noise = item_noise(shape, 0, "images", ["x"] * len(rows), rows.tolist())
+        streams = item_streams(0, "images", ["x"] * len(rows), rows.tolist())
         vectors = table[torch.from_numpy(rows % len(table))]
-        return decode_vectors(generator, vectors, noise, settings, **more)
+        return decode_vectors(generator, vectors, streams, settings, **more)
 
     def wait() -> None:
         if device == "cuda":
