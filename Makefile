@@ -85,8 +85,10 @@ tex:
 test-browser: environment chromium
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/browser --browser
 
+# DEVICE=mps on a Mac; DEVICE=cpu tries the tests themselves, at tiny sizes.
+DEVICE ?= cuda
 test-gpu: environment
-	$(BIN)/pytest -q -m gpu -rs
+	$(BIN)/pytest -q tests/gpu -m gpu -rs --gpu-device $(DEVICE)
 
 soak: environment
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak $(SOAK)

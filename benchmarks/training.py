@@ -5,9 +5,10 @@
 
 The peer: a Dataset of PIL pictures with torchvision's RandomCrop, flip, ToTensor and Normalize, a
 DataLoader with workers, float32, SGD, `.item()` at every step. Same network, rows and batch. On a
-GPU ours is bf16 and compiled (so precision is part of the ratio, which is said). --outliers adds
-equally many OOD rows to every batch of ours and times Eq. 7's loss. Epochs are measured (at least
-three of ours on a GPU) and extrapolated to --total-epochs. The last line is JSON.
+GPU ours is bf16 (so precision is part of the ratio, which is said) and compiled where run.compile
+says so (auto: where it pays). --outliers adds equally many OOD rows to every batch of ours and
+times Eq. 7's loss. Epochs are measured (at least three of ours on a GPU) and extrapolated to
+--total-epochs. The last line is JSON.
 """
 
 import argparse
@@ -93,37 +94,48 @@ def peer_epoch_seconds(
     return (time.perf_counter() - start) / max(steps, 1) * len(loader)
 
 
-def our_epoch_seconds(
-    images: np.ndarray, labels: np.ndarray, shape: dict, recipe: Recipe, device: str, ood: bool
-) -> tuple[float, float]:
-    """Return the seconds of one epoch of ours, compiling left out, and those of the first run."""
-    description = {
-        "network": "resnet", **shape, "classes": CLASSES,
-        "method": "energy_regulariser" if ood else "cross_entropy",
-        "settings": EQUATION_7 if ood else {},
-    }  # fmt: skip
-    model = initialised(lambda: build(description), 0).to(device)
+class Ours:
+    """A network of ours, and its trainings as the stages do them."""
 
-    def loss(net, x, y, step):
-        return net.loss(x, y, step)
+    def __init__(self, shape: dict, recipe: Recipe, device: str, *, ood: bool):
+        description = {
+            "network": "resnet", **shape, "classes": CLASSES,
+            "method": "energy_regulariser" if ood else "cross_entropy",
+            "settings": EQUATION_7 if ood else {},
+        }  # fmt: skip
+        self.model = initialised(lambda: build(description), 0).to(device)
+        self.recipe, self.device, self.ood = recipe, device, ood
 
-    def run(rows: int, epochs: int) -> float:
-        held = load_where_it_fits(images[:rows], device)
-        outliers = [(load_where_it_fits(images[:rows][::-1].copy(), device), 1.0)] if ood else []
+    def seconds(self, images: np.ndarray, labels: np.ndarray) -> float:
+        """Return how long the recipe's epochs take; with as many outliers for `ood`."""
+        held, outliers = load_where_it_fits(images, self.device), []
+        if self.ood:
+            outliers = [(load_where_it_fits(images[::-1].copy(), self.device), 1.0)]
+
+        def loss(net, x, y, step):
+            return net.loss(x, y, step)
+
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             fit(
-                model, loss, held, torch.from_numpy(labels[:rows]),
-                replace(recipe, epochs=epochs), stage="detector", seed=0,
-                checkpoint=Path(folder) / "c", outliers=outliers,
-                optimisers=model.optimisers(recipe),
+                self.model, loss, held, torch.from_numpy(labels), self.recipe,
+                stage="detector", seed=0, checkpoint=Path(folder) / "c", outliers=outliers,
+                optimisers=self.model.optimisers(self.recipe),
             )  # fmt: skip
-            if device == "cuda":
+            if self.device == "cuda":
                 torch.cuda.synchronize()
             return time.perf_counter() - start
 
-    first = run(4 * recipe.batch_size, 1)  # compiles
-    return run(len(images), recipe.epochs) / recipe.epochs, first
+
+def our_epoch_seconds(
+    images: np.ndarray, labels: np.ndarray, shape: dict, recipe: Recipe, device: str, ood: bool
+) -> tuple[float, float]:
+    """Return the seconds of one epoch of ours, the first steps left out, and those of these."""
+    few, ours = 4 * recipe.batch_size, Ours(shape, recipe, device, ood=ood)
+    ours.recipe = replace(recipe, epochs=1)
+    first = ours.seconds(images[:few], labels[:few])
+    ours.recipe = recipe
+    return ours.seconds(images, labels) / recipe.epochs, first
 
 
 def measure(

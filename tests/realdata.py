@@ -37,6 +37,17 @@ def _packed(archive: str) -> dict[str, list[bytes]]:
     return found
 
 
+def real_files(archive: str) -> dict[str, bytes]:
+    """Return {name from the archive's top folder: content} of every file of an archive."""
+    found = {}
+    with tarfile.open(realdata() / f"{archive}.tar.xz", "r|xz") as stream:
+        for member in stream:
+            if member.isfile():
+                name = member.name.removeprefix("./").removeprefix(f"{archive}/")
+                found[name] = stream.extractfile(member).read()
+    return found
+
+
 @cache
 def real_pictures(archive: str, folder: str, count: int) -> list[np.ndarray]:
     """Return the first `count` pictures of an archive's folder, uint8 [h, w, 3]."""

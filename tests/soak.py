@@ -1,4 +1,9 @@
-"""Many tiny shards through the real workflow while jobs are killed and files are damaged.
+"""Many tiny shards through the real workflow while jobs are killed, files are damaged, the power is
+cut and the disk is full.
+
+A power cut is simulated: of the unfinished artifacts' files, those that nothing vouches for lose
+their ends or all they hold, as ext4 leaves what was not synced. What is vouched for was synced
+(tests/artifacts/test_unfinished.py has the order of the calls).
 
 `make soak` runs 2,000 shards with faults for half an hour and then to the end; `make test`
 runs 100. Prints shards, faults, losses and seconds a job; exits 1 if anything was lost.
@@ -35,9 +40,19 @@ SMOKE = ROOT / "workflow/presets/smoke.yaml"
 FAULTS = {  # kind: weight
     "job killed": 4, "job terminated": 2, "Snakemake killed": 1,
     "file truncated": 1, "byte flipped": 1, "file deleted": 1,
+    "power cut": 3, "unfinished file damaged": 3, "disk full": 2,
 }  # fmt: skip
 PACK = 25  # shards that one job makes, or loading would take all the time
 ROUNDING = 1  # of 255: a batch of other rows may round otherwise
+
+
+def vouched_for(folder: Path, path: Path) -> bool:
+    """Whether a file of unfinished work was on the disk before something said so."""
+    progress = folder / ".progress"
+    kept = progress / "kept"
+    listed = kept.read_text(errors="replace") if kept.is_file() else ""
+    own = path in (kept, progress / "spec") or path.name.endswith("checkpoint.safetensors")
+    return own or f"  {path.relative_to(folder).as_posix()}\n" in listed
 
 
 @dataclass
@@ -126,6 +141,15 @@ class Soak:
         kind = self.rng.choices(list(FAULTS), FAULTS.values())[0]
         if kind == "Snakemake killed":
             process.kill()
+        elif kind in ("power cut", "unfinished file damaged"):
+            if not self.cut(process, power=kind == "power cut"):
+                return
+        elif kind == "disk full":
+            jobs = self.jobs(process)
+            if not jobs:
+                return
+            with contextlib.suppress(psutil.NoSuchProcess):  # no file may grow beyond 100 bytes
+                self.rng.choice(jobs).rlimit(psutil.RLIMIT_FSIZE, (100, psutil.RLIM_INFINITY))
         elif kind.startswith("job"):
             jobs = self.jobs(process)
             if not jobs:
@@ -148,6 +172,33 @@ class Soak:
             self.damaged.add(manifest)
             self.ever_damaged.add(manifest)
         self.faults[kind] += 1
+
+    def cut(self, process: subprocess.Popen, *, power: bool) -> bool:
+        """Kill all jobs and damage what they have not finished; return whether there was any.
+
+        With `power`, every file that nothing vouches for; without, one file of any kind.
+        """
+        jobs = self.jobs(process)
+        for job in jobs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                job.suspend()
+        unfinished = [
+            path.parent for path in self.folder.glob("artifacts/*/*/*/.progress")
+            if not any(path.with_name(x).exists() for x in ("manifest.json", ".finished.json"))
+        ]  # fmt: skip
+        files = [
+            path for folder in unfinished for path in sorted(folder.rglob("*"))
+            if path.is_file() and not (power and vouched_for(folder, path))
+        ]  # fmt: skip
+        for path in files if power else self.rng.sample(files, min(1, len(files))):
+            content = path.read_bytes()
+            start = self.rng.choice([0, self.rng.randint(0, len(content))])
+            tail = self.rng.choice([b"", bytes(len(content) - start)])
+            path.write_bytes(content[:start] + tail)
+        for job in jobs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                job.kill()
+        return bool(files)
 
     def harm(self, kind: str, manifest: str) -> None:
         """Damage one payload file of an artifact."""

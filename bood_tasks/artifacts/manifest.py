@@ -2,16 +2,21 @@
 
 import hashlib
 import json
-import os
+import math
+import re
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.spec import digest_of, to_json
 
 FORMAT = 1
 MANIFEST_COPY = ".finished.json"  # stays when Snakemake removes the manifest before a job
 NO_PAYLOAD = ("manifest.json", "run.json", MANIFEST_COPY, ".progress")
-SMALL_BYTES = 2**16  # files up to here are hashed whenever an artifact is opened
+SMALL_BYTES = 2**16  # chunks up to here are hashed whenever an artifact is opened
+CHUNK = re.compile(r"data\.zarr/(.+/)?c/\d+(/\d+)*")  # has checksums of its own, read with it
 
 
 class DamagedArtifact(ValueError):
@@ -34,14 +39,8 @@ def payload_files(folder: Path) -> list[Path]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace `path` in one step with sorted, indented JSON that is on disk on return."""
-    scratch = path.with_name(path.name + ".tmp")
-    with scratch.open("w", encoding="utf-8") as handle:
-        json.dump(value, handle, indent=1, sort_keys=True)
-        handle.write("\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(scratch, path)
+    """Replace `path` in one step with sorted, indented JSON that is on the disk on return."""
+    disk.write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def read_manifest(manifest: Path) -> dict:
@@ -50,21 +49,50 @@ def read_manifest(manifest: Path) -> dict:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         found = {key: content[key] for key in ("format", "spec", "rows", "files")}
         digest_of(found["spec"])
-        dict(found["rows"])
+        if not isinstance(found["spec"]["stage"], str) or "settings" not in found["spec"]:
+            raise ValueError("its spec names no stage")
+        if not all(type(count) is int for count in found["rows"].values()):
+            raise ValueError("its rows are no counts")
         for name, item in found["files"].items():
             inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-            if not inside or not isinstance(item["size"], int) or len(item["sha256"]) != 64:
+            sized = type(item["size"]) is int and 0 <= item["size"] < 2**63
+            if not inside or not sized or not re.fullmatch("[0-9a-f]{64}", item["sha256"]):
                 raise ValueError(f"{name!r} is no payload file")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{manifest.parent} holds no manifest.json, so it is no finished artifact; "
             "ask Snakemake for it by name"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedArtifact(f"{manifest} is damaged: {error!r}") from error
     if found["format"] != FORMAT:
         raise DamagedArtifact(f"{manifest} has format {found['format']}, this code reads {FORMAT}")
     return found
+
+
+def read_facts(manifest: Path) -> dict:
+    """Return what run.json says of how an artifact was made; no result depends on it.
+
+    What is not there is left out, and so is what cannot be: a damaged or foreign file, a time or a
+    rate that is no number.
+    """
+    path = manifest.with_name("run.json")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {type(found).__name__}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        print(f"{path} cannot be read and is left out: {error}", file=sys.stderr)
+        return {}
+    numbers = ("seconds", "process_seconds", "tflops", "images_per_second", "peak_memory_mb")
+    return {key: value for key, value in found.items() if key not in numbers or _is_amount(value)}
+
+
+def _is_amount(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= sys.float_info.max and math.isfinite(value)
 
 
 def restore(manifest: Path, identity: Mapping) -> bool:
@@ -78,14 +106,15 @@ def restore(manifest: Path, identity: Mapping) -> bool:
     if damaged_files(manifest.parent, content["files"], rehash=True):
         return False
     write_json(manifest, content)
+    shutil.rmtree(manifest.parent / ".progress", ignore_errors=True)  # killed before it was gone
     return True
 
 
 def damaged_files(folder: Path, files: Mapping[str, Mapping], *, rehash: bool) -> list[str]:
     """Return one line per file that is missing, of another size or of other content.
 
-    The content of small files (a damaged zarr.json would change an array's meaning) is always
-    checked, that of all others if `rehash`; each chunk of an array has a CRC-32C of its own.
+    The content of all files is checked but for large chunks of arrays: each has a CRC-32C of its
+    own, without which it does not read. They are hashed, too, if `rehash`.
     """
     problems = []
     for name, expected in files.items():
@@ -96,6 +125,8 @@ def damaged_files(folder: Path, files: Mapping[str, Mapping], *, rehash: bool) -
             problems.append(
                 f"{name} has {path.stat().st_size} bytes, should have {expected['size']}"
             )
-        elif (rehash or expected["size"] <= SMALL_BYTES) and sha256(path) != expected["sha256"]:
+        elif (rehash or expected["size"] <= SMALL_BYTES or not CHUNK.fullmatch(name)) and sha256(
+            path
+        ) != expected["sha256"]:
             problems.append(f"{name} has other content than its manifest says")
     return problems

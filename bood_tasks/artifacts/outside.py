@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import DIGEST_LENGTH, ROOT
+from bood_tasks.catalogue.datasets import IMAGE_SUFFIXES
+from bood_tasks.catalogue.walk import walk
 
 SHIPPED = "embedded:"
 
@@ -35,7 +37,7 @@ def require_whole_weights(folder: Path, setting: str) -> None:
     Reads headers only, so that truncated weights are found before any job starts. The format: 8
     bytes with the header's length, little-endian; a JSON header with each tensor's offsets; data.
     """
-    for file in sorted(folder.rglob("*.safetensors")):
+    for file in walk(folder, (".safetensors",)).files:
         size = file.stat().st_size
         with file.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
@@ -46,28 +48,30 @@ def require_whole_weights(folder: Path, setting: str) -> None:
             ]
         except (ValueError, KeyError, TypeError, AttributeError):
             ends = []
-        if size != 8 + length + max(ends, default=-1):
+        if not ends or size != 8 + length + max(ends):
             raise ValueError(
                 f"{setting} must hold whole weights, and {file} ({size} bytes) is damaged or "
                 "incomplete; copy this file again"
             )
 
 
-def content_digest(path: Path) -> str:
-    """Return the shortened SHA-256 of a file, or of a folder's names and files.
+def content_digest(path: Path, suffixes: tuple[str, ...] | None = IMAGE_SUFFIXES) -> str:
+    """Return the shortened SHA-256 of a file, or of the names and contents of a folder's files.
 
-    Hashes are cached by path, size and modification time, so that planning stays fast.
+    Of a folder, those that `walk` gives for these suffixes count: what a stage reads, and nothing
+    else (None: every file; generators are read so). Hashes are cached by path, size and
+    modification time, so that planning stays fast.
     """
     cache_path = ROOT / ".digests.json"
     try:
         cache = json.loads(cache_path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         cache = {}
-    files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+    files = sorted(walk(path, suffixes).files) if path.is_dir() else [path]
     total, fresh = hashlib.sha256(), False
     for item in files:
         state = item.stat()
-        key = str(item.resolve())
+        key = ascii(str(item.resolve()))[1:-1]  # names need not be UTF-8
         known = cache.get(key)
         if known is None or known[:2] != [state.st_size, state.st_mtime_ns]:
             with item.open("rb") as handle:
@@ -78,7 +82,7 @@ def content_digest(path: Path) -> str:
                 ]
             cache[key], fresh = known, True
         name = item.relative_to(path).as_posix() if path.is_dir() else ""
-        total.update(f"{name}\0{known[2]}\n".encode())
+        total.update(os.fsencode(f"{name}\0{known[2]}\n"))
     if fresh:
         _keep(cache_path, cache)
     return total.hexdigest()[:DIGEST_LENGTH]

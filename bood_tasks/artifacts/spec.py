@@ -16,21 +16,26 @@ from bood_tasks.catalogue.stages import version_of
 
 ROOT = Path("artifacts")
 DIGEST_LENGTH = 16
+EXACT = 2**53  # from here on a float is no longer one whole number
 
 
 def canonical(value: object) -> object:
     """Return `value` with one spelling per meaning: string keys, lists, 2.0 as 2.
 
-    Raises ValueError for NaN and infinities, TypeError for anything JSON cannot hold.
+    Numbers beyond those that a float tells apart stay floats. Raises ValueError for NaN, infinities
+    and two keys of one spelling, TypeError for anything JSON cannot hold.
     """
     if isinstance(value, Mapping):
-        return {str(key): canonical(item) for key, item in value.items()}
+        found = {str(key): canonical(item) for key, item in value.items()}
+        if len(found) < len(value):
+            raise ValueError(f"names must differ when written, got {list(value)}")
+        return found
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"a setting must be a finite number, got {value}")
-        return int(value) if value.is_integer() else value
+        return int(value) if value.is_integer() and abs(value) < EXACT else value
     if value is None or isinstance(value, str | int | bool):
         return value
     raise TypeError(f"a setting must be plain JSON, got {type(value).__name__}: {value!r}")

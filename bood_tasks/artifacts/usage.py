@@ -1,9 +1,10 @@
 """Bytes and seconds as people write them."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bood_tasks.artifacts.manifest import read_facts, read_manifest
 
 
 @dataclass
@@ -35,17 +36,11 @@ class Run:
     devices: set[str] = field(default_factory=set)
 
 
-def _facts(manifest: Path) -> dict:
-    """Return what an artifact's job recorded of itself; nothing if there is no record."""
-    path = manifest.with_name("run.json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
 def ran(artifacts: Iterable[tuple[str, Path]]) -> Run:
     """Return when and where artifacts, as `measured` takes them, were made."""
     run = Run()
     for _, manifest in artifacts:
-        facts = _facts(manifest)
+        facts = read_facts(manifest)
         if "started" not in facts:
             continue
         begun, took = facts["started"], facts.get("seconds", 0.0)
@@ -68,14 +63,14 @@ def measured(artifacts: Iterable[tuple[str, Path]]) -> dict[str, Cost]:
     for stage, manifest in artifacts:
         if not manifest.is_file():
             continue
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content = read_manifest(manifest)
         size = sum(item["size"] for item in content["files"].values())
-        facts = _facts(manifest)
+        facts = read_facts(manifest)
         cost = stages.setdefault(stage, Cost())
         seconds = facts.get("seconds")
         items = sum(content["rows"].values()) if content["rows"] else 1
-        tflops = facts.get("tflops")
-        flops = tflops and tflops * 1e12 * items / max(facts["images_per_second"], 1e-9)
+        tflops, rate = facts.get("tflops"), facts.get("images_per_second")
+        flops = tflops and rate and tflops * 1e12 * items / max(rate, 1e-9)
         cost.add(items, flops or 0.0, None if seconds is None else seconds / 3600, size)
         cost.notes |= {str(facts["device"])} if "device" in facts else set()
         if facts.get("resumed"):

@@ -12,6 +12,8 @@ from typing import ClassVar
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.published import Published
 
+TEXT_SUFFIXES = (".txt",)  # of the files in a folder of texts, in any case
+
 
 @dataclass(frozen=True)
 class Entry(Published):

@@ -3,16 +3,24 @@
 Standard library only: configuration and plan read it before any data is at hand.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from bood_tasks.catalogue.published import Published
+from bood_tasks.catalogue.walk import holds_any
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+IMAGE_SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif",
+    ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+MAX_PIXELS = 2**27  # of a picture in a file
+SPLIT_NAMES = {  # of folders, in any case
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,7 @@ class Entry(Published):
         """Return the folder below `folder` that holds the files; None if there is none."""
         for root in (folder / name for name in self.roots):
             if self.family == "pictures":
-                found = any(
-                    Path(name).suffix.lower() in IMAGE_SUFFIXES
-                    for _, _, names in os.walk(root, followlinks=True)
-                    for name in names
-                )
+                found = holds_any(root, IMAGE_SUFFIXES)
             else:
                 present = [(root / name).exists() for name in self.files]
                 found = all(present) if self.family == "tree" else any(present)

@@ -6,6 +6,8 @@ that have but one value, whichever side is positive, have the convention "".
 
 from dataclasses import dataclass
 
+AVERAGE = "average"  # the data set that an average over the test sets goes by
+
 
 @dataclass(frozen=True)
 class MetricEntry:

@@ -10,14 +10,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bood_tasks import PROJECT
+from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.locks import try_lock
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.config.root import Config
-from bood_tasks.jobs.gpu import lease_folder, machine_devices
+from bood_tasks.jobs import devices
+from bood_tasks.jobs.gpu import lease_folder
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan.generators import generator
 
@@ -46,20 +49,25 @@ def check_python() -> Finding:
 
 
 def check_devices() -> Finding:
-    """The driver's GPUs against PyTorch's: each must run a kernel of this build."""
+    """What jobs will run on, found as they find it; each device must run a kernel of this build."""
     import torch
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    present = machine_devices(os.environ)
-    if not torch.cuda.is_available():
-        if present and visible != "":
+    found = devices.find(os.environ)
+    listed = len(found.devices)
+    if os.environ.get(devices.DEVICE) == "cpu":
+        return True, f"the CPU will work ({found.said})"
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        if listed:
             return False, (
-                f"nvidia-smi lists {len(present)} GPUs, PyTorch {torch.__version__} (CUDA "
+                f"{found.said} lists {listed} GPUs, PyTorch {torch.__version__} (CUDA "
                 f"{torch.version.cuda}) finds none; the driver is older than this CUDA, or the "
                 "build has none"
             )
-        return True, "no GPU, the CPU will work"
+        return True, f"no GPU, the CPU will work ({found.said})"
     names = []
+    if not torch.cuda.is_available():
+        torch.ones(8, device="mps").sum().item()
+        names.append("Apple MPS (what is computed in float64 runs on the CPU)")
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)
         try:
@@ -68,7 +76,9 @@ def check_devices() -> Finding:
             return False, f"{name} runs no kernel of PyTorch {torch.__version__}: {error}"
         free, total = torch.cuda.mem_get_info(index)
         names.append(f"{name} ({free / 2**30:.0f} of {total / 2**30:.0f} GiB free)")
-    return True, f"{', '.join(names)}; CUDA {torch.version.cuda}, torch {torch.__version__}"
+    toolkit = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+    leases = f"{listed} to lease, found by {found.said}" if listed else f"none leased: {found.said}"
+    return True, f"{', '.join(names)}; {toolkit}, torch {torch.__version__}; {leases}"
 
 
 def check_space(folder: Path) -> Finding:
@@ -88,6 +98,15 @@ def check_rename(folder: Path) -> Finding:
         os.replace(new, old)
         fine = old.read_text() == "new" and not new.exists()
     return fine, "renames replace files" if fine else f"{folder} cannot replace files by renaming"
+
+
+def check_sync(folder: Path) -> Finding:
+    """What is written must be on the disk when asked for: then a power cut loses nothing."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".doctor-") as place:
+        began = time.monotonic()
+        disk.write_text(Path(place, "note"), "there")
+        disk.sync(Path(place))
+    return True, f"a file and its name are on the disk in {time.monotonic() - began:.3f} s"
 
 
 _HOLD = """
@@ -170,6 +189,7 @@ def doctor(config: Config) -> bool:
         "devices": check_devices,
         "space": lambda: check_space(ROOT),
         "rename": lambda: check_rename(ROOT),
+        "disk": lambda: check_sync(ROOT),
         "locks": lambda: check_locks(ROOT),
         "leases": check_leases,
         "batch system": check_batch_system,

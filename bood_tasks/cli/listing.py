@@ -1,21 +1,13 @@
 """The tables that `bood ls` prints, and the summary at the end of a run."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from bood_tasks.artifacts.manifest import DamagedArtifact, read_facts, read_manifest
 from bood_tasks.artifacts.usage import duration, size
 from bood_tasks.cli.upkeep import manifests_below
 
 RESULTS = Path("results")
-
-
-def _run_facts(manifest: Path) -> dict:
-    """Return run.json's content; empty if it is not there, since no result depends on it."""
-    try:
-        return json.loads(manifest.with_name("run.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
 
 
 def print_table(rows: list[tuple[str, ...]], columns: dict[str, str]) -> None:
@@ -37,8 +29,6 @@ def print_table(rows: list[tuple[str, ...]], columns: dict[str, str]) -> None:
 
 def ls(paths: list[Path]) -> None:
     """Print a table of the artifacts in `paths`."""
-    from bood_tasks.artifacts.manifest import DamagedArtifact, read_manifest
-
     rows = []
     for manifest in manifests_below(paths):
         folder = manifest.parent
@@ -49,7 +39,7 @@ def ls(paths: list[Path]) -> None:
             continue
         counts = ", ".join(f"{count} {what}" for what, count in content["rows"].items())
         held = sum(item["size"] for item in content["files"].values())
-        seconds = _run_facts(manifest).get("seconds")
+        seconds = read_facts(manifest).get("seconds")
         rows.append(
             (
                 content["spec"]["stage"],
@@ -67,13 +57,15 @@ def ls(paths: list[Path]) -> None:
 
 def summary(manifests: Iterable[Path], results: Path) -> None:
     """Print the time that each stage took for these artifacts, and the files in `results`."""
-    from bood_tasks.artifacts.manifest import read_manifest
-
     stages: dict[str, list[float]] = {}
     for manifest in manifests:
         if manifest.is_file():
-            stage = read_manifest(manifest)["spec"]["stage"]
-            stages.setdefault(stage, []).append(_run_facts(manifest).get("seconds", 0.0))
+            try:
+                stage = read_manifest(manifest)["spec"]["stage"]
+            except DamagedArtifact as error:
+                print(error)
+                continue
+            stages.setdefault(stage, []).append(read_facts(manifest).get("seconds", 0.0))
     rows = [(stage, str(len(times)), duration(sum(times))) for stage, times in stages.items()]
     print_table(rows, {"stage": "left", "artifacts": "right", "time": "right"})
     if results.is_dir():

@@ -100,9 +100,19 @@ def _take_detector(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", type=Path, help="Python file of the method, if it is your own")
 
 
+class Parser(argparse.ArgumentParser):
+    """As argparse's, but an argument that is the name of a file stays one, also behind an @."""
+
+    def _read_args_from_files(self, arg_strings: list[str]) -> list[str]:
+        found: list[str] = []
+        for item in arg_strings:
+            found += [item] if os.path.lexists(item) else super()._read_args_from_files([item])
+        return found
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `bood` and its subcommands."""
-    bood = argparse.ArgumentParser(
+    bood = Parser(
         prog="bood",
         description=__doc__.splitlines()[0],
         fromfile_prefix_chars="@",
@@ -123,7 +133,15 @@ def parser() -> argparse.ArgumentParser:
     _take_artifacts(command)
 
     command = commands.add_parser("gc", help="list artifacts that no configuration reaches")
-    command.add_argument("--delete", action="store_true", help="remove them, too")
+    command.add_argument("--delete", action="store_true", help="move them to artifacts/.trash, too")
+    command.add_argument(
+        "--now", action="store_true", help="with --delete: remove them and the trash for good"
+    )
+    command.add_argument(
+        "--no-jobs",
+        action="store_true",
+        help="no job runs: remove also where the file system knows no locks",
+    )
     command.add_argument(
         "overlays",
         nargs="*",
@@ -136,6 +154,12 @@ def parser() -> argparse.ArgumentParser:
         ("fetch", "fetch the weights and data of a run, for nodes without a network"),
     ):
         _take_overlays(commands.add_parser(name, help=text))
+
+    command = commands.add_parser(
+        "words", help="list the words that a configuration's generator knows as class anchors"
+    )
+    command.add_argument("like", nargs="*", help="only the words nearest to these")
+    _take_overlays(command)
 
     command = commands.add_parser(
         "summary", help="print the time of each stage, and the files in results/"
@@ -198,10 +222,15 @@ def main(argv: list[str] | None = None) -> None:
                     sys.exit(repair(damaged, files, config, shlex.split(arguments.snakemake)))
                 sys.exit(1 if damaged else 0)
             case "gc":
-                overlays = [[Path(f) for f in item.split("+")] for item in arguments.overlays]
+                overlays = [
+                    [Path(item)] if Path(item).is_file() else [Path(f) for f in item.split("+")]
+                    for item in arguments.overlays
+                ]
                 gc(
                     [with_overlays(o) for o in ([], *overlays)],
                     delete=arguments.delete,
+                    now=arguments.now,
+                    no_jobs=arguments.no_jobs,
                 )
             case "doctor":
                 from bood_tasks.cli.doctor import doctor
@@ -212,6 +241,10 @@ def main(argv: list[str] | None = None) -> None:
 
                 by_hand = fetch(with_overlays(arguments.configfile))
                 sys.exit("\n".join(by_hand) if by_hand else 0)
+            case "words":
+                from bood_tasks.cli.words import words
+
+                words(with_overlays(arguments.configfile), arguments.like)
             case "summary":
                 summary(manifests_below(arguments.paths), arguments.results)
             case "config":

@@ -3,6 +3,7 @@
 from bood_tasks.catalogue.augmentations import resizes_parts, views
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
+from bood_tasks.catalogue.metrics import AVERAGE
 from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
@@ -10,12 +11,17 @@ from bood_tasks.config.explain import closest
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
 
+FORMULA = "=+-@\t\r"  # with one of them a spreadsheet's formula begins
+MOST_SHARDS = 100_000  # of one source, each a job or a part of one
+
 
 def check(config: Config) -> None:
     """Raise ValueError, naming the setting, if the settings do not fit together."""
     _check_names(config)
     _check_datasets(config)
+    _check_learned(config)
     _check_whole(config)
+    _check_shards(config)
     for name in config.rows:
         _check_scores(config, name)
         check_row(config, name)
@@ -29,6 +35,17 @@ def _check_names(config: Config) -> None:
     for section in ("datasets", "sources"):
         for name in {*GENERATED, "none"} & set(getattr(config, section)):
             raise ValueError(f"{section}.{name} must have another name: it is an outlier source")
+    if AVERAGE in config.datasets:
+        raise ValueError(
+            f"datasets.{AVERAGE} must have another name: the tables call the average over the test "
+            "sets so"
+        )
+    for name, row in config.rows.items():
+        if row.variant and row.variant[0] in FORMULA:
+            raise ValueError(
+                f"rows.{name}.variant must not begin with one of = + - @ or a tab, got "
+                f"{row.variant!r}: a spreadsheet that opens the tables would run it"
+            )
     known = set(config.datasets)
     for name in set(config.sources) & known:
         raise ValueError(f"sources.{name} must have another name: a data set has it")
@@ -72,6 +89,12 @@ def _check_datasets(config: Config) -> None:
             raise ValueError(
                 f"datasets.{name}.of must name a data set read from files, got {item.of!r}"
             )
+        if item.kind == "resampled" and item.size >= config.image.size:
+            raise ValueError(
+                f"datasets.{name}.size must be below image.size = {config.image.size}, got "
+                f"{item.size}: nothing would be lost on the way; lower it"
+            )
+        _check_classes(config, name)
     if not has_training(config.datasets[config.id]):
         raise ValueError(
             f"id must name a data set with training data, got {config.id!r}; "
@@ -102,6 +125,62 @@ def _check_datasets(config: Config) -> None:
                     f"{setting} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
                     f"which holds {words[1]}"
                 )
+
+
+def _check_learned(config: Config) -> None:
+    """Raise ValueError for a data set that a generator must not learn beside the ID one.
+
+    Outliers of a generator that knows a test set would show what the test asks for.
+    """
+    if config.generator.source != "train":
+        return
+    tested = {name: "test" for name in config.test}
+    tested |= {name: "validation" for name in config.validation}
+    tested |= {name: "control" for name in config.control}
+    kinds = {item.kind: name for name, item in config.datasets.items() if name in tested}
+    for name in config.generator.train.also:
+        setting = "generator.train.also"
+        if name not in config.datasets:
+            hint = closest(name, config.datasets)
+            raise ValueError(f"{setting} must name data sets, got {name!r}{hint}")
+        kind = config.datasets[name].kind
+        if is_text(config.datasets[name]) or kind not in READ_KINDS:
+            raise ValueError(
+                f"{setting} must name pictures read from files, got {name!r} of kind {kind}"
+            )
+        twin = name if name in tested else kinds.get(kind) if kind in CATALOGUE else None
+        if name == config.id or twin:
+            why = f"{twin} is one of `{tested[twin]}`" if twin else "it is the ID data set"
+            raise ValueError(
+                f"{setting} must name data sets that nothing is tested on, got {name!r}: {why}"
+            )
+
+
+def _check_classes(config: Config, name: str) -> None:
+    """Raise ValueError for classes of which one can be no class of its own."""
+    classes = getattr(config.datasets[name], "classes", None)
+    if classes is None:
+        return
+    if name == config.id and len(classes) < 2:
+        raise ValueError(
+            f"datasets.{name}.classes must name at least two classes for the ID data set, got "
+            f"{len(classes)}; name more"
+        )
+    if len(set(classes.values())) < len(classes):
+        raise ValueError(
+            f"datasets.{name}.classes must give each class a label of its own, got {classes}"
+        )
+
+
+def _check_shards(config: Config) -> None:
+    """Raise ValueError for more shards than can be planned."""
+    for section, count in (("images", "per_class"), ("gan_images", "count"), ("texts", "count")):
+        item = getattr(config, section)
+        if getattr(item, count) > MOST_SHARDS * item.shard:
+            raise ValueError(
+                f"{section}.shard must be at least a {MOST_SHARDS:,}th of {section}.{count}, got "
+                f"{item.shard} of {getattr(item, count)}; raise it: every shard is planned"
+            )
 
 
 def _check_whole(config: Config) -> None:

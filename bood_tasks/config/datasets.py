@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from bood_tasks.catalogue.corpora import PUBLISHED
-from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.datasets import CATALOGUE, MAX_PIXELS
 from bood_tasks.config.fields import Count, Name, Natural, Pair, Section, Share
 
 READ_KINDS = ("npz", "folder", *CATALOGUE)  # pictures from files: what others can be made from
@@ -15,7 +15,7 @@ TEXT_KINDS = ("tsv", "lines", "texts", "random_tokens", *PUBLISHED_TEXTS)
 
 
 class NpzDataset(Section):
-    """Pictures [n, h, w] in an .npz file."""
+    """Pictures [n, h, w] or [n, h, w, 3] in an .npz file."""
 
     kind: Literal["npz"] = Field(description="Pictures of an .npz file.")
     file: str = Field(
@@ -31,7 +31,7 @@ class NpzDataset(Section):
     classes: dict[str, Natural] | None = Field(
         None,
         description="Class name: its label in the file. Pictures with other labels are left "
-        "out; null = all labels.",
+        "out; null = the file's `names`, else all labels.",
     )
     train_per_class: Count | None = Field(
         None, description="Number of training pictures of each class, the first ones; null = all."
@@ -44,19 +44,27 @@ class NpzDataset(Section):
 
 
 class FolderDataset(Section):
-    """A folder of pictures: `class_name/*.png|jpg|webp`, or pictures alone for an OOD set."""
+    """A folder of pictures: `class_name/` for the ID data set, in any folders for all others."""
 
     kind: Literal["folder"] = Field(description="Pictures in a folder of your own.")
     path: str = Field(
-        description="The folder, with one sub-folder per class, or with pictures alone for an "
-        "OOD set."
+        description="The folder: for the ID data set with one sub-folder per class, or with "
+        "train/, val/ and test/ that hold one; of every other set all pictures below are taken."
     )
     validation: Share = Field(
-        0.1, description="Share of each class held out for validation, in (0, 1]."
+        0.1,
+        description="Share of each class of the ID data set held out for validation, in (0, 1].",
     )
-    test: Share = Field(0.2, description="Share of each class held out for testing, in (0, 1].")
+    test: Share = Field(
+        0.2, description="Share of each class of the ID data set held out for testing, in (0, 1]."
+    )
     max_unreadable: Natural = Field(
         0, description="Number of damaged pictures that may be left out before the set is refused."
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=2**28)] = Field(
+        MAX_PIXELS,
+        description="Largest number of pixels of a picture in a file; larger ones are unreadable. "
+        "Seen before decoding, which takes up to 12 bytes of memory a pixel.",
     )
 
 
@@ -81,6 +89,11 @@ class PublishedDataset(Section):
     )
     max_unreadable: Natural = Field(
         0, description="Number of damaged pictures that may be left out before the set is refused."
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=2**28)] = Field(
+        MAX_PIXELS,
+        description="Largest number of pixels of a picture in a file; larger ones are unreadable. "
+        "Seen before decoding, which takes up to 12 bytes of memory a pixel.",
     )
 
 
@@ -271,16 +284,20 @@ class LinesCorpus(Section):
 
 
 class TextsCorpus(Section):
-    """A folder of texts: `class_name/*.txt`, or texts alone for an OOD set."""
+    """A folder of texts: `class_name/` for the ID data set, in any folders for all others."""
 
     kind: Literal["texts"] = Field(description="Texts in a folder of your own.")
     path: str = Field(
-        description="The folder, with one sub-folder per class, or with texts alone for an OOD set."
+        description="The folder: for the ID data set with one sub-folder per class; of every other "
+        "set all .txt files below are taken."
     )
     validation: Share = Field(
-        0.1, description="Share of each class held out for validation, in (0, 1]."
+        0.1,
+        description="Share of each class of the ID data set held out for validation, in (0, 1].",
     )
-    test: Share = Field(0.2, description="Share of each class held out for testing, in (0, 1].")
+    test: Share = Field(
+        0.2, description="Share of each class of the ID data set held out for testing, in (0, 1]."
+    )
 
 
 class PublishedCorpus(Section):

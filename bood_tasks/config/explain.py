@@ -15,6 +15,14 @@ def closest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; known: {names}"
 
 
+def quoting(got: object) -> str:
+    """Return how to write as text what YAML has read as something else."""
+    if isinstance(got, bool):
+        words = "yes, on and true" if got else "no, off and false"
+        return f"; YAML reads {words} so: put the name in quotes"
+    return "; put the name in quotes"
+
+
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the models that a field's annotation names, however deep."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -70,6 +78,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
                 number = repr(float(got))
                 number = number if "." in number else number.replace("e", ".0e")
                 line += f"; YAML reads {got} as text; write {number}"
+            elif kind == "string_type" and not isinstance(got, dict | list | None):
+                line += quoting(got)
             elif isinstance(got, str) and kind.endswith("_type"):
                 line += (
                     "; a nested --config value arrives as text: "

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from bood_tasks.config.fields import (
     Count,
+    Names,
     Natural,
     NonNegative,
     Positive,
@@ -14,6 +15,16 @@ from bood_tasks.config.fields import (
     Share,
     WeightsPath,
 )
+from bood_tasks.networks.small_diffusion import (
+    MOST_HALVINGS,
+    SIDE,
+    UNET_CHANNELS,
+    UNET_GROUPS,
+    VAE_CHANNELS,
+    VAE_GROUPS,
+)
+
+Channels = Annotated[list[Count], Field(min_length=1)]
 
 
 class GanTraining(Section):
@@ -160,8 +171,13 @@ class GeneratorTraining(Section):
         None,
         description="Diffusers folder to fine-tune; null = a small model is trained from scratch.",
     )
+    also: Names = Field(
+        [],
+        description="Data sets whose training pictures are learned beside the ID pictures, each "
+        "under the name of its class; of one without such a split all pictures. No OOD test set.",
+    )
     world_per_word: Natural = Field(
-        200, description="Number of pictures drawn for each word beside the ID pictures."
+        200, description="Number of pictures drawn for each word beside the ID pictures; 0 = none."
     )
     id_share: Share = Field(0.2, description="Share of ID pictures in every batch, in (0, 1].")
     vae_steps: Natural = Field(
@@ -177,7 +193,41 @@ class GeneratorTraining(Section):
         description="Share of captions replaced by the empty one, in [0, 1), for classifier- "
         "free guidance.",
     )
+    vae_channels: Channels = Field(
+        list(VAE_CHANNELS),
+        description="Channels of the VAE from the pixels on, multiples of 8; each further one "
+        "halves the side of the latents.",
+    )
+    unet_channels: Channels = Field(
+        list(UNET_CHANNELS),
+        description="Channels of the U-Net from the latents on, multiples of 16; each further one "
+        "halves the side.",
+    )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999, description="Decay per step of the moving average of the weights, in [0, 1)."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Number format of the passes in training."
+    )
+    minutes: Positive | None = Field(
+        None,
+        description="Minutes that the training may take: `vae_steps` and `unet_steps` are then the "
+        "most, and as many are made as fit, by the rate of the first ones. null = all steps.",
+    )
     seed: Natural = Field(0, description="Seed of the training.")
+
+    @model_validator(mode="after")
+    def _fits_the_norms(self) -> "GeneratorTraining":
+        for name, unit in (("vae_channels", VAE_GROUPS), ("unet_channels", UNET_GROUPS)):
+            if wrong := [width for width in getattr(self, name) if width % unit]:
+                raise ValueError(f"{name} must be multiples of {unit}, got {wrong[0]}")
+        halvings = len(self.vae_channels) + len(self.unet_channels) - 2
+        if halvings > MOST_HALVINGS:
+            raise ValueError(
+                f"vae_channels and unet_channels must halve a side of {SIDE} pixels at most "
+                f"{MOST_HALVINGS} times, got {halvings}, one less than numbers in each list"
+            )
+        return self
 
 
 class Lora(Section):

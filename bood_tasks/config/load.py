@@ -1,6 +1,7 @@
 """Read configuration files, lay them over each other as Snakemake does, and validate the result."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from bood_tasks.config.checks import check
 from bood_tasks.config.datasets import is_text
-from bood_tasks.config.explain import closest, explain, in_section
+from bood_tasks.config.explain import closest, explain, in_section, quoting
 from bood_tasks.config.fields import merged
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import study
@@ -24,6 +25,8 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
+MERGE = "tag:yaml.org,2002:merge"  # `<<`, which others may overrule
+MOST_VALUES = 200_000  # of a configuration; the largest of the presets has a few thousand
 OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
 
 
@@ -114,12 +117,22 @@ def _with_texts(config: Config) -> Config:
     return _validated(merged(shared, settings), "text")
 
 
+def _require_names(value: object, path: str = "") -> None:
+    """Raise ValueError for a key that YAML reads as something else than text."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            raise ValueError(f"{path or 'a setting'} has the name {key!r}{quoting(key)}")
+        _require_names(item, f"{path}.{key}" if path else key)
+
+
 def load(raw: dict[str, Any]) -> Config:
     """Validate a configuration as read from YAML.
 
     Raises ConfigError with one line per problem.
     """
     try:
+        require_bounded(raw)
+        _require_names(raw)
         config = _validated(raw)
         if config.text is not None:
             config.set_texts(_with_texts(config))
@@ -135,17 +148,84 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
+        twice = _written_twice(text)
         try:
             content = json.loads(text)
         except ValueError:
             content = yaml.safe_load(text)
     except UNREADABLE as error:
         raise ValueError(f"{path} is no YAML: {error!r}") from None
+    if twice:
+        raise ValueError(f"{path} {twice}; keep one")
+    try:
+        require_bounded(content)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}")
     if other := [key for key in content if not isinstance(key, str)]:
-        raise ValueError(f"{path} must name its settings by text, got {other[0]!r}")
+        raise ValueError(
+            f"{path} must name its settings by text, got {other[0]!r}{quoting(other[0])}"
+        )
     return content
+
+
+def _written_twice(text: str) -> str:
+    """Say which key a mapping of a YAML (or JSON) text has twice, and where; "" for none.
+
+    YAML itself, and Snakemake with it, takes the last one without a word.
+    """
+    reader = yaml.SafeLoader("")
+    seen, waiting = set(), [yaml.compose(text, Loader=yaml.SafeLoader)]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            continue
+        lines: dict[object, int] = {}
+        for key, value in node.value:
+            waiting.append(value)
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            found, line = reader.construct_object(key), key.start_mark.line + 1
+            if found in lines:
+                return f"has {key.value} twice, in lines {lines[found]} and {line}"
+            lines[found] = line
+    return ""
+
+
+def require_plain(paths: Iterable[str | Path]) -> None:
+    """Raise ValueError for a configuration file that has a key twice or cannot be used."""
+    for path in paths:
+        _read(Path(path))
+
+
+def require_bounded(content: object) -> None:
+    """Raise ValueError for more values than a configuration can mean, anchors counted as written
+    out, and for one that holds itself. Reads each mapping and list once."""
+    sizes: dict[int, int | None] = {}
+
+    def size(value: object) -> int:
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) in sizes:
+            if (known := sizes[id(value)]) is None:
+                raise ValueError("has a value that holds itself; remove the anchor in it")
+            return known
+        sizes[id(value)] = None
+        below = value.values() if isinstance(value, dict) else value
+        total = 1 + sum(map(size, below))
+        sizes[id(value)] = total
+        return total
+
+    if (total := size(content)) > MOST_VALUES:
+        shown = f"{total:,}" if total < 10**15 else f"more than {10**15:,}"
+        raise ValueError(
+            f"must hold at most {MOST_VALUES:,} values, got {shown} (anchors written out)"
+        )
 
 
 def laid_over(base: Path, overlays: list[Path]) -> dict[str, Any]:

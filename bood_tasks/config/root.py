@@ -70,12 +70,25 @@ class Run(Section):
         description="Number of pictures generated at once; auto = what the device's memory allows.",
     )
     compile: Literal["auto"] | bool = Field(
-        "auto", description="Whether generation and training use torch.compile; auto = on GPUs."
+        "auto",
+        description="Whether generation and training use torch.compile; auto = on GPUs, where it "
+        "saves more time than it takes.",
     )
-    attention: Literal["sdpa", "sliced"] = Field(
+    attention: Literal["sdpa", "padded", "flash", "cudnn", "efficient", "sliced"] = Field(
         "sdpa",
-        description="Implementation of attention: sdpa is fast, sliced is slow and needs "
-        "little memory.",
+        description="Implementation of attention: sdpa = the kernel that torch chooses; padded = "
+        "heads filled up to 64 numbers; flash, cudnn or efficient = that kernel where it can; "
+        "sliced is slow and needs little memory.",
+    )
+    fused_projections: bool = Field(
+        False,
+        description="Whether attention computes queries, keys and values by one product; needs "
+        "a little more memory.",
+    )
+    split_guidance: bool = Field(
+        False,
+        description="Whether guidance evaluates the rows with and without the prompt one after "
+        "the other, which needs less memory.",
     )
     vae_slicing: bool = Field(
         False, description="Whether latents are decoded one by one, which needs little memory."

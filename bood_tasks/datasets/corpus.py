@@ -1,7 +1,8 @@
 """Materialise a corpus: texts split by split, one a line, with their class and row.
 
 Leaves: `<split>.txt` in UTF-8, `<split>/labels` (-1: none), `<split>/index`, and corpus.json with
-counts, class names and, for each split, the SHA-256 of its file.
+counts, class names, what was read and left out (`read`, see summary.py) and, for each split, the
+SHA-256 of its file.
 """
 
 import hashlib
@@ -12,12 +13,14 @@ import numpy as np
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.corpora import PUBLISHED
+from bood_tasks.catalogue.walk import LeftOut
 from bood_tasks.datasets.download import download
 from bood_tasks.datasets.read_texts import read_corpus
+from bood_tasks.datasets.summary import report_lines, summarise
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import read_job
 
-VERSION = 1
+VERSION = 2
 
 
 def read_split(artifact: Artifact, split: str) -> list[str]:
@@ -31,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     kind = settings["kind"]
     if kind in PUBLISHED and not PUBLISHED[kind].holds(path) and run_setting("download"):
         download(kind, path)
-    splits, classes = read_corpus(path, settings)
+    told = LeftOut()
+    splits, classes = read_corpus(path, settings, told)
     with job.draft() as draft:
         counts, content = {}, {}
         for split, part in splits.items():
@@ -48,6 +52,10 @@ def main(argv: list[str] | None = None) -> None:
             "classes": classes,
             "counts": counts,
             "content": content,
+            "read": summarise(
+                classes, {split: part.labels for split, part in splits.items()}, told
+            ),
         }
+        print(*report_lines(settings["name"], counts, facts["read"], told), sep="\n", flush=True)
         write_json(draft.folder / "corpus.json", facts)
         draft.finish(rows=counts)

@@ -5,26 +5,35 @@ Enters: files in the layout of their kind (read_*.py), or another data set to ch
 a block is ever in memory and a killed job goes on after its last whole block.
 Leaves: `<split>/images` [n, size, size, 3], `<split>/labels`, `<split>/index`, with `whole` also
 `train/whole` [n, size, size, 3], the pictures squashed, uncut, and `train/aspect`, their width /
-height; and dataset.json with counts, class names, what could not be read, and `content`: for each
-split the SHA-256 over its blocks' SHA-256 (pixels, then labels), by which two machines can compare
-what they used.
+height; and dataset.json with counts, class names, what was read and left out (`read`, see
+summary.py), and `content`: for each split the SHA-256 over its blocks' SHA-256 (pixels, then
+labels), by which two machines can compare what they used.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.artifacts.store import Artifact, Draft
-from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.artifacts.store import Artifact, Draft, block_file
+from bood_tasks.catalogue.datasets import CATALOGUE, MAX_PIXELS
+from bood_tasks.catalogue.walk import LeftOut
 from bood_tasks.datasets.derived import derive, make_noise
 from bood_tasks.datasets.download import download
-from bood_tasks.datasets.pictures import Rows, fit_both, fit_picture, read_picture, some_of
+from bood_tasks.datasets.pictures import (
+    Rows,
+    fit_both,
+    fit_picture,
+    read_told,
+    require_classes,
+    some_of,
+)
 from bood_tasks.datasets.read_arrays import (
     read_digits,
     read_idx,
@@ -35,18 +44,21 @@ from bood_tasks.datasets.read_arrays import (
 )
 from bood_tasks.datasets.read_cifar import read_cifar
 from bood_tasks.datasets.read_folders import read_folder, read_pictures, read_tree
+from bood_tasks.datasets.summary import report_lines, summarise
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
 
-VERSION = 2
+VERSION = 3
 ROWS_AT_ONCE = 256  # handed to the threads together
 BYTES_PER_CHUNK, ROWS_PER_CHUNK = 2**19, 100  # training streams single rows of large pictures
 BYTES_PER_BLOCK, ROWS_PER_BLOCK = 2**28, 10_000
 SHOWN = 20  # unreadable files in a message
 
 
-def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], list[str]]:
+def open_published(
+    folder: Path, settings: Mapping, told: LeftOut | None = None
+) -> tuple[dict[str, Rows], list[str]]:
     """Return a published data set's splits, fetched first if it may be.
 
     Raises FileNotFoundError that says what was expected where.
@@ -65,7 +77,7 @@ def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], li
         case "svhn":
             splits, classes = read_svhn(root, settings)
         case "tree":
-            splits, classes = read_tree(root, settings)
+            splits, classes = read_tree(root, settings, told)
         case "idx":
             splits, classes = read_idx(root / entry.files[0])
         case "npy":
@@ -73,29 +85,33 @@ def open_published(folder: Path, settings: Mapping) -> tuple[dict[str, Rows], li
         case "samples":
             splits, classes = read_samples(root / entry.files[0])
         case "pictures":
-            splits, classes = read_pictures(root)
+            splits, classes = read_pictures(root, f"datasets.{settings['name']}", told)
     return splits | {"test": some_of(splits["test"], settings.get("test_count"))}, classes
 
 
 def open_dataset(
-    settings: Mapping, source: Path | None = None, of: Artifact | None = None
+    settings: Mapping,
+    source: Path | None = None,
+    of: Artifact | None = None,
+    told: LeftOut | None = None,
 ) -> tuple[dict[str, Rows], list[str]]:
-    """Return the unread splits and the class names of the data set that `settings` describes.
+    """Return the unread splits and the class names of the data set that `settings` describes; what
+    is left out is counted in `told`.
 
     Raises ValueError or FileNotFoundError that names the setting, the file and the cure.
     """
     match settings["kind"]:
         case "npz":
-            return read_npz(source, settings)
+            return read_npz(source, settings, told)
         case "folder":
-            return read_folder(source, settings)
+            return read_folder(source, settings, told)
         case "digits":
             return read_digits()
         case "noise":
             return make_noise(settings)
         case "corrupted" | "resampled":
             return derive(settings, of)
-    return open_published(source, settings)
+    return open_published(source, settings, told)
 
 
 def block_shape(size: int) -> tuple[int, int]:
@@ -107,6 +123,7 @@ def block_shape(size: int) -> tuple[int, int]:
 class Writer:
     """Writes one split block by block, and notes in the draft's progress how far it came.
 
+    A block that an earlier try noted and that is damaged is made again, with all after it.
     `unreadable` lists what had to be left out. Beyond `limit` nothing more is written or noted,
     only read, so that the list is complete and the next try reads the mended files. `whole`: the
     pictures are written whole, too.
@@ -126,25 +143,57 @@ class Writer:
             self.arrays["aspect"] = draft.array(
                 f"{name}/aspect", shape[:1], "float32", chunk=self.block
             )
-        self.note = draft.progress / f"{name}.json"
-        self.state = {"read": 0, "kept": [], "hashes": [], "unreadable": []}
-        if self.note.is_file():
-            self.state = json.loads(self.note.read_text(encoding="utf-8"))
+        self.note = f"{name}.json"
+        self.state = draft.noted(self.note) or {
+            "read": [], "kept": [], "hashes": [], "unreadable": [], "converted": []
+        }  # fmt: skip
+        self._forget_after_damage()
         self.written = sum(self.state["kept"])
         self.waiting: list[Mapping[str, np.ndarray]] = []
         self.numbers: list[int] = []
+        self.notes: Counter[str] = Counter()  # of what waits
+
+    @property
+    def read(self) -> int:
+        """How many of the rows' pictures were read, of blocks that are written."""
+        return self.state["read"][-1] if self.state["read"] else 0
+
+    def _files(self, number: int) -> Iterator[Path]:
+        """Yield the files of a block, one for each array."""
+        return (block_file(array, number) for array in self.arrays.values())
+
+    def _forget_after_damage(self) -> None:
+        whole = 0
+        for number in range(len(self.state["kept"])):
+            if not all(self.draft.keeps(path) for path in self._files(number)):
+                break
+            whole = number + 1
+        for part in ("read", "kept", "hashes", "converted"):
+            del self.state[part][whole:]
+        self.state["unreadable"] = [x for x in self.state["unreadable"] if x[0] < self.read]
 
     @property
     def unreadable(self) -> list[str]:
         return [reason for _, reason in self.state["unreadable"]]
 
-    def add(self, number: int, picture: np.ndarray | Mapping[str, np.ndarray] | str) -> None:
-        """Take the next picture, or the reason why there is none."""
+    @property
+    def converted(self) -> Counter[str]:
+        """How many of the pictures that are written were changed, and how."""
+        return sum(map(Counter, self.state["converted"]), Counter())
+
+    def add(
+        self,
+        number: int,
+        picture: np.ndarray | Mapping[str, np.ndarray] | str,
+        notes: Iterable[str] = (),
+    ) -> None:
+        """Take the next picture, or the reason why there is none; and what was done to it."""
         if isinstance(picture, str):
             self.state["unreadable"].append([number, picture])
         elif len(self.unreadable) <= self.limit:
             self.waiting.append({"images": picture} if isinstance(picture, np.ndarray) else picture)
             self.numbers.append(number)
+            self.notes.update(notes)
             if len(self.waiting) == self.block:
                 self.flush()
 
@@ -161,9 +210,18 @@ class Writer:
         content.update(self.rows.labels[self.numbers].tobytes())
         self.state["hashes"].append(content.hexdigest())
         self.state["kept"].append(len(block))
-        self.state["read"] = self.numbers[-1] + 1
-        write_json(self.note, self.state)
-        self.waiting, self.numbers = [], []
+        self.state["converted"].append(dict(self.notes))
+        self.state["read"].append(self.numbers[-1] + 1)
+        for path in self._files(len(self.state["kept"]) - 1):
+            self.draft.keep(path)
+        self.draft.note(self.note, self.state)
+        self.waiting, self.numbers, self.notes = [], [], Counter()
+
+    def keep(self) -> np.ndarray:
+        """Return which rows are not unreadable [n]."""
+        keep = np.ones(len(self.rows.labels), bool)
+        keep[[number for number, _ in self.state["unreadable"]]] = False
+        return keep
 
     def finish(self) -> dict:
         """Write the last rows, labels and indices; return the split's facts."""
@@ -173,8 +231,7 @@ class Writer:
         if self.written < len(self.rows.labels):
             for array in self.arrays.values():
                 array.resize((self.written, *array.shape[1:]))
-        keep = np.ones(len(self.rows.labels), bool)
-        keep[[number for number, _ in self.state["unreadable"]]] = False
+        keep = self.keep()
         for part in ("labels", "index"):
             self.draft.save(f"{self.name}/{part}", getattr(self.rows, part)[keep])
         content = hashlib.sha256("".join(self.state["hashes"]).encode()).hexdigest()
@@ -182,15 +239,18 @@ class Writer:
 
 
 def write_split(
-    writer: Writer, pool: Executor, advance: Callable[[int], object] = lambda count: None
+    writer: Writer,
+    pool: Executor,
+    advance: Callable[[int], object] = lambda count: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Read the rest of a split with the pool's threads, in order, and hand it to its writer."""
     into = fit_both if "whole" in writer.arrays else fit_picture
-    read = partial(read_picture, writer.rows, into=into, **writer.image)
-    for start in range(writer.state["read"], len(writer.rows.labels), ROWS_AT_ONCE):
+    read = partial(read_told, writer.rows, into=into, max_pixels=max_pixels, **writer.image)
+    for start in range(writer.read, len(writer.rows.labels), ROWS_AT_ONCE):
         numbers = range(start, min(start + ROWS_AT_ONCE, len(writer.rows.labels)))
-        for number, picture in zip(numbers, pool.map(read, numbers), strict=True):
-            writer.add(number, picture)
+        for number, (picture, notes) in zip(numbers, pool.map(read, numbers), strict=True):
+            writer.add(number, picture, notes)
         advance(len(numbers))
 
 
@@ -211,7 +271,14 @@ def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     settings = job.settings
     source = Path(job.source) if job.source else None
-    splits, classes = open_dataset(settings, source, job.inputs.get("of"))
+    told, max_pixels = LeftOut(), settings.get("max_pixels", MAX_PIXELS)
+    # Pillow refuses twice its own limit. This process reads nothing but this data set.
+    PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS or 0, max_pixels)
+    splits, classes = open_dataset(settings, source, job.inputs.get("of"), told)
+    if "train" in splits:
+        require_classes(
+            settings["name"], classes, {name: rows.labels for name, rows in splits.items()}
+        )
     total = sum(len(rows.labels) for rows in splits.values())
     with (
         job.draft() as draft,
@@ -227,15 +294,30 @@ def main(argv: list[str] | None = None) -> None:
             for name, rows in splits.items()
         }  # fmt: skip
         for writer in writers.values():
-            write_split(writer, pool, advance)
+            write_split(writer, pool, advance, max_pixels)
         unreadable = [reason for writer in writers.values() for reason in writer.unreadable]
         if len(unreadable) > limit:  # the next try reads the mended files
             for writer in writers.values():
-                writer.note.unlink(missing_ok=True)
+                draft.forget(writer.note)
         require_readable(unreadable, settings)
+        labels = {name: writer.rows.labels[writer.keep()] for name, writer in writers.items()}
+        if "train" in splits:  # what was unreadable must not leave a class without pictures
+            had = {name: rows.labels for name, rows in splits.items()}
+            require_classes(settings["name"], classes, labels, had)
         facts = {name: writer.finish() for name, writer in writers.items()}
         counts = {name: fact["count"] for name, fact in facts.items()}
         entry = CATALOGUE.get(settings["kind"])
+        cut = settings.get("test_count") or settings.get("train_per_class")
+        summary = summarise(
+            classes,
+            labels,
+            told,
+            unreadable=len(unreadable),
+            converted=sum((writer.converted for writer in writers.values()), Counter()),
+            published={"test": entry.counts.get("test")} if entry and not cut else None,
+        )
+        print(*report_lines(settings["name"], counts, summary, told), sep="\n")
+        print(*(f"  unreadable: {line}" for line in unreadable[:SHOWN]), sep="\n", flush=True)
         write_json(
             draft.folder / "dataset.json",
             {
@@ -247,6 +329,7 @@ def main(argv: list[str] | None = None) -> None:
                 "counts": counts,
                 "content": {name: fact["content"] for name, fact in facts.items()},
                 "unreadable": len(unreadable),
+                "read": summary,
                 **settings["image"],
             },
         )

@@ -31,12 +31,16 @@ def make_noise(settings: Mapping) -> tuple[dict[str, Rows], list[str]]:
 
 
 def _jigsaw(image: np.ndarray, _other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle a 4 x 4 grid of tiles."""
-    tile = image.shape[0] // 4
-    order = rng.permutation(16)
-    whole = image[: 4 * tile, : 4 * tile].reshape(4, tile, 4, tile, 3).swapaxes(1, 2)
-    mixed = whole.reshape(16, tile, tile, 3)[order].reshape(4, 4, tile, tile, 3)
-    return mixed.swapaxes(1, 2).reshape(4 * tile, 4 * tile, 3)
+    """Shuffle a 4 x 4 grid of tiles; fewer where there are no four pixels, and the pixels that
+    the grid leaves over stay."""
+    grid = min(4, len(image))
+    tile, order = len(image) // grid, rng.permutation(grid**2)
+    inner = slice(grid * tile)
+    whole = image[inner, inner].reshape(grid, tile, grid, tile, 3).swapaxes(1, 2)
+    mixed = whole.reshape(grid**2, tile, tile, 3)[order].reshape(grid, grid, tile, tile, 3)
+    found = image.copy()
+    found[inner, inner] = mixed.swapaxes(1, 2).reshape(grid * tile, grid * tile, 3)
+    return found
 
 
 def _phase(image: np.ndarray, _other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -61,8 +65,14 @@ def corrupt(images: Pictures, labels: Labels) -> tuple[Pictures, Labels]:
     """Return one corrupted copy of each image, the corruptions in turn; labels name them.
 
     `mixed` and `cut` join an image with one of another class, so they lie near the ID data;
-    the others keep its statistics and lose its shape or its place.
+    the others keep its statistics and lose its shape or its place. Every copy has the size of its
+    image. Raises ValueError for images of a single class.
     """
+    if len(set(labels.tolist())) < 2:
+        raise ValueError(
+            "corrupted pictures must come from at least two classes, got the pictures of "
+            f"{len(set(labels.tolist()))}; give the data set's validation split another class"
+        )
     done, kinds = [], []
     for row, image in enumerate(images):
         rng = seeds.generator(0, "dataset", "corrupted", row)

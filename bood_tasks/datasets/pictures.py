@@ -1,15 +1,26 @@
 """Pictures on their way from a file to the classifier's resolution, read one by one when asked."""
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import PIL.Image
 from jaxtyping import Int64, UInt8
 
+from bood_tasks.catalogue.datasets import MAX_PIXELS
+from bood_tasks.catalogue.walk import shown
+from bood_tasks.datasets.foreign import FILES_OWN, reason
+from bood_tasks.datasets.pixels import to_rgb
 from bood_tasks.jobs import seeds
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "PPM")  # start no program
+MAX_BYTES = 2**30  # of a file: as many pixels of four channels of 16 bits, not compressed
+LARGE_PIXELS = 2**24  # pictures from here on are decoded one after the other
+MOST_RESIZED = 4  # times as long as the output a picture may be made before it is cut
 KERNELS = {
     "bilinear": PIL.Image.Resampling.BILINEAR,
     "bicubic": PIL.Image.Resampling.BICUBIC,
@@ -26,13 +37,15 @@ class Rows:
     """The pictures of one split, unread.
 
     `read(i)` opens the i-th (uint8 [h, w], [h, w, 3] or a PIL picture), `name(i)` says where it
-    comes from; `labels` index the class names, `index` counts in the source.
+    comes from; `labels` index the class names, `index` counts in the source. `published`: pixels
+    are taken as published, not as pictures of one's own, see pixels.py.
     """
 
     read: Callable[[int], np.ndarray | PIL.Image.Image]
     name: Callable[[int], str]
     labels: Labels
     index: Labels
+    published: bool = True
 
     def pick(self, rows: Int64[np.ndarray, " m"]) -> "Rows":
         """Return some of the rows, in the order given."""
@@ -41,6 +54,7 @@ class Rows:
             lambda i: self.name(int(rows[i])),
             self.labels[rows],
             self.index[rows],
+            self.published,
         )
 
 
@@ -52,6 +66,48 @@ def rows_of(images: np.ndarray, labels: np.ndarray, origin: str) -> Rows:
         np.asarray(labels, np.int64),
         np.arange(len(images), dtype=np.int64),
     )
+
+
+def plain_labels(labels: np.ndarray, count: int, what: str) -> Labels:
+    """Return labels as whole numbers [n]; [n, 1] and one-hot rows are taken as what they mean.
+
+    Raises ValueError for anything else.
+    """
+    cure = "give one whole number a row"
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold numbers, got {labels.dtype}; {cure}")
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
+            raise ValueError(
+                f"{what} must have one label a row, got {list(labels.shape)}, whose rows are not "
+                f"one-hot; {cure}"
+            )
+        labels = labels.argmax(1)
+    if labels.ndim != 1 or len(labels) != count:
+        raise ValueError(
+            f"{what} must have one label a row, got {list(labels.shape)} for {count:,} pictures; "
+            f"{cure}"
+        )
+    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.rint(labels))).all():
+        raise ValueError(f"{what} must hold whole numbers, got fractions or NaN; {cure}")
+    return labels.astype(np.int64)
+
+
+def open_picture(file: str | os.PathLike) -> PIL.Image.Image:
+    """Return a picture file, opened and not yet decoded.
+
+    By what it holds, whatever its name, one of FORMATS: others, some of which start programs, are
+    refused. Raises ValueError for what is no file (a FIFO would wait for ever), OSError and what
+    Pillow raises.
+    """
+    state = os.stat(file)
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError("it is no plain file")
+    if state.st_size > MAX_BYTES:
+        raise ValueError(f"it has {state.st_size:,} bytes, more than {MAX_BYTES:,}")
+    return PIL.Image.open(file, formats=FORMATS)
 
 
 def rows_given(pictures: Given) -> Rows:
@@ -70,18 +126,43 @@ def rows_given(pictures: Given) -> Rows:
                 f"picture {i} must be a PIL picture, a path or uint8 [h, w, 3], got {what}"
             )
 
+    alone = Lock()
+
     def read(i: int) -> np.ndarray | PIL.Image.Image:
         item = pictures[i]
         if isinstance(item, PIL.Image.Image):
-            return item.copy()  # the reader closes what it gets
-        return item if isinstance(item, np.ndarray) else PIL.Image.open(item)
+            with alone:  # two threads must not decode one picture, nor may it be closed
+                return to_rgb(item)[0]
+        return item if isinstance(item, np.ndarray) else open_picture(item)
 
     def name(i: int) -> str:
         item = pictures[i]
-        return str(item) if isinstance(item, str | os.PathLike) else f"picture {i}"
+        return shown(item) if isinstance(item, str | os.PathLike) else f"picture {i}"
 
     none = np.zeros(len(pictures), np.int64)
-    return Rows(read, name, none, np.arange(len(pictures), dtype=np.int64))
+    return Rows(read, name, none, np.arange(len(pictures), dtype=np.int64), published=False)
+
+
+def require_classes(
+    name: str,
+    classes: Sequence[str],
+    labels: Mapping[str, Sequence[int] | np.ndarray],
+    had: Mapping[str, Sequence[int] | np.ndarray] | None = None,
+) -> None:
+    """Raise ValueError unless ID data have two classes, each in the training split and in every
+    other one that held it (`had`: labels before some were left out)."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"datasets.{name} must have at least two classes to be the ID data set, got "
+            f"{len(classes)}: {', '.join(classes)}; give each class a folder or a label of its own"
+        )
+    for split, found in labels.items():
+        needed = np.arange(len(classes)) if split == "train" else (had or {}).get(split, ())
+        if absent := [classes[k] for k in np.setdiff1d(needed, found).astype(int)]:
+            raise ValueError(
+                f"datasets.{name} must have samples of every class in its {split} split, got none "
+                f"of {', '.join(absent[:20])} that can be read; add some, or leave the class out"
+            )
 
 
 def hold_out(
@@ -96,7 +177,7 @@ def hold_out(
     train, validation = [], []
     for label, name in enumerate(classes):
         found = np.flatnonzero(rows.labels == label)
-        kept = found[: len(found) - held][:limit]
+        kept = found[: max(0, len(found) - held)][:limit]
         if not len(kept):
             raise ValueError(
                 f"datasets.{settings['name']} must have training pictures of every class, got "
@@ -127,16 +208,25 @@ def fit_picture(
 
     `pad`: pixels kept, black border; a larger picture is first shrunk to fit. `resize`: the
     short side is scaled to `size` and the centre cut out. `squash`: both sides are scaled to
-    `size`. Scaling is antialiased.
+    `size`. Scaling is antialiased. What is made on the way has at most MOST_RESIZED times the
+    output's pixels: a picture more oblong than that is cut before it is scaled.
     """
-    picture = picture.convert("RGB")
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
     if fit == "squash":
         return np.asarray(picture.resize((size, size), KERNELS[kernel]))
     extreme = max if fit == "pad" else min
     scale = size / extreme(picture.size)
     if scale < 1 or fit == "resize":
         shape = [max(1, round(side * scale)) for side in picture.size]
-        picture = picture.resize(shape, KERNELS[kernel])
+        box, kept = [0.0, 0.0, *map(float, picture.size)], shape.copy()
+        for axis in range(2):
+            if shape[axis] > MOST_RESIZED * size:  # scale the centre that is kept alone
+                ratio, start = picture.size[axis] / shape[axis], (shape[axis] - size) // 2
+                box[axis], box[axis + 2] = start * ratio, (start + size) * ratio
+                kept[axis] = size
+        whole = kept == shape
+        picture = picture.resize(kept, KERNELS[kernel], box=None if whole else tuple(box))
     canvas = PIL.Image.new("RGB", (size, size))
     canvas.paste(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
     return np.asarray(canvas)
@@ -150,15 +240,42 @@ def fit_both(picture: PIL.Image.Image, **image) -> dict[str, np.ndarray]:
     return {"images": fit_picture(picture, **image), "whole": whole, "aspect": aspect}
 
 
-def read_picture(
-    rows: Rows, i: int, *, into: Callable = fit_picture, **image
-) -> UInt8[np.ndarray, "h w 3"] | dict[str, np.ndarray] | str:  # fmt: skip
-    """Return what `into` makes of the i-th picture, or why it cannot be read."""
+Made = UInt8[np.ndarray, "h w 3"] | dict[str, np.ndarray]
+_one_large = Lock()
+
+
+def read_told(
+    rows: Rows, i: int, *, into: Callable = fit_picture, max_pixels: int = MAX_PIXELS, **image
+) -> tuple[Made | str, tuple[str, ...]]:
+    """Return what `into` makes of the i-th picture, or why it cannot be read; and what was done to
+    its pixels on the way, see pixels.py.
+
+    Decoders raise anything: this is where it is named, with the picture's format. Raises OSError
+    where the machine is at fault.
+    """
+    kind = "picture"
     try:
         picture = rows.read(i)
         if isinstance(picture, np.ndarray):
-            picture = PIL.Image.fromarray(picture)
-        with picture:
-            return into(picture, **image)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        return f"{rows.name(i)}: {error}"
+            flat, notes = PIL.Image.fromarray(picture).convert("RGB"), ()
+        else:
+            with picture:
+                kind = picture.format or kind
+                pixels = picture.width * picture.height
+                if pixels > max_pixels:
+                    raise ValueError(f"it has {pixels:,} pixels, more than {max_pixels:,}")
+                with _one_large if pixels >= LARGE_PIXELS else nullcontext():
+                    flat, notes = (
+                        (picture.convert("RGB"), ()) if rows.published else to_rgb(picture)
+                    )
+                    return into(flat, **image), notes
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in FILES_OWN:
+            raise
+        return f"{rows.name(i)}: no {kind} that can be read: {reason(error)}", ()
+    return into(flat, **image), notes
+
+
+def read_picture(rows: Rows, i: int, **how) -> Made | str:
+    """Return what read_told does, but what was done to the pixels."""
+    return read_told(rows, i, **how)[0]

@@ -4,19 +4,26 @@ White space in a text is collapsed: a line a text. Splits of a corpus without sp
 by a hash of the text, so equal texts share one and the order of a file changes nothing.
 """
 
-import csv
 import gzip
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from bood_tasks.catalogue.corpora import PUBLISHED
+from bood_tasks.catalogue.corpora import PUBLISHED, TEXT_SUFFIXES
+from bood_tasks.catalogue.walk import LeftOut, folders_in, shown, walk
+from bood_tasks.datasets.foreign import decoding
+from bood_tasks.datasets.pictures import require_classes
+from bood_tasks.datasets.read_folders import LOOSE, OOD, SHOWN, classes_in
 from bood_tasks.datasets.stop_words import STOP_WORDS
 
 UNLABELLED = -1
+MARKS = {  # byte-order marks; that of UTF-32 begins with UTF-16's
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 
 
 @dataclass
@@ -33,18 +40,50 @@ class Texts:
         self.index.append(row)
 
 
+def _encoding_of(content: bytes) -> str:
+    """Return what bytes that are no UTF-8 most likely are, as `iconv` calls it."""
+    for mark, name in MARKS.items():
+        if content.startswith(mark):
+            return name
+    for first, name in ((1, "utf-16le"), (0, "utf-16be")):  # western text: every other byte is 0
+        if len(content) > 3 and content[first:2000:2].count(0) > len(content[:2000]) / 4:
+            return name
+    windows = any(0x80 <= byte < 0xA0 for byte in content)  # quotes and dashes there, else nothing
+    return "cp1252" if windows else "latin1"
+
+
 def read_utf8(path: Path) -> str:
-    """Return a text file's content, also of a .gz; ValueError names the byte that is not UTF-8."""
+    """Return a text file's content, also of a .gz; a byte-order mark in front is no part of it.
+
+    Raises ValueError that names the byte that is not UTF-8, what the file seems to be, and the
+    command that mends it.
+    """
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rb") as handle:
+    with decoding(path, "a whole text file"), opened(path, "rb") as handle:
         content = handle.read()
+    wide = content.startswith(tuple(MARKS)) or (b"\0" in content[:100])
     try:
-        return content.decode("utf-8")
+        if wide and _encoding_of(content).startswith("utf"):
+            raise UnicodeDecodeError("utf-8", content, 0, 1, "it is wide")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path} must be UTF-8, and byte {error.start} ({content[error.start]:#04x}) is not; "
-            "save it as UTF-8, as by `iconv -f latin1 -t utf-8`"
+            f"{shown(path)} must be UTF-8, and byte {error.start} ({content[error.start]:#04x}) is "
+            f"not; save it as UTF-8, as by `iconv -f {_encoding_of(content)} -t utf-8`"
         ) from None
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Return the lines of a file, which \n and \r\n end, and nothing else does: a text may hold
+    U+2028, U+0085 or a form feed.
+
+    >>> split_lines("one\u2028still one\r\ntwo\n")
+    ['one\u2028still one', 'two']
+    """
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
 
 
 def _collapsed(text: str, without: frozenset[str] = frozenset()) -> str:
@@ -65,75 +104,117 @@ def split_of(text: str, validation: float, test: float) -> str:
     return "validation" if place < test + validation else "train"
 
 
-def read_tsv(path: Path, settings: Mapping) -> tuple[dict[str, Texts], list[str]]:
-    """Return the splits and class names of a column of texts.
+def _columns(path: Path, setting: str, wanted: list[str]) -> list[list[str | None]]:
+    """Return the wanted cells of each row of a table; None for one that a row has not.
+
+    Cells end at tabs, rows at line ends; quotes are text. Empty lines are no rows.
+    """
+    lines = split_lines(read_utf8(path))
+    heads = lines[0].split("\t") if lines else []
+    absent = [column for column in wanted if column not in heads]
+    if absent:
+        raise ValueError(
+            f"{setting} must name columns of {shown(path)}, got {absent[0]!r}; it has "
+            f"{', '.join(heads) or 'none'}"
+        )
+    places = [heads.index(column) for column in wanted]
+    rows = (line.split("\t") for line in lines[1:] if line)
+    return [[row[place] if place < len(row) else None for place in places] for row in rows]
+
+
+def read_tsv(
+    path: Path, settings: Mapping, told: LeftOut | None = None
+) -> tuple[dict[str, Texts], list[str]]:
+    """Return the splits and class names of a column of texts; all for testing in the role `ood`.
 
     A text that stands under several labels is left out: one set's texts are not another's.
     """
-    name = settings["name"]
-    rows = csv.DictReader(
-        read_utf8(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE
-    )  # fmt: skip
-    columns = [settings["text"], *filter(None, [settings["label"]])]
-    absent = [column for column in columns if column not in (rows.fieldnames or ())]
-    if absent:
-        raise ValueError(
-            f"datasets.{name} must name columns of {path}, got {absent[0]!r}; it has "
-            f"{', '.join(rows.fieldnames or ['none'])}"
-        )
-    classes, other = settings["classes"], settings["other"]
-    labels: dict[str, set] = {}
-    read = []
-    for number, row in enumerate(rows):
-        text = _collapsed(row[settings["text"]] or "")
-        label = row[settings["label"]] if settings["label"] else None
+    setting, told = f"datasets.{settings['name']}", LeftOut() if told is None else told
+    read, labels = [], {}
+    wanted = [settings["text"], *filter(None, [settings["label"]])]
+    for number, (text, *rest) in enumerate(_columns(path, setting, wanted)):
+        text, label = _collapsed(text or ""), (rest or [None])[0]
         labels.setdefault(text, set()).add(label)
         read.append((number, text, label))
+    classes, other = settings["classes"], settings["other"]
     known = {value: number for number, value in enumerate((classes or {}).values())}
     unknown = (set(known) | set(other or ())) - {label for _, _, label in read}
     if unknown:
         raise ValueError(
-            f"datasets.{name} must name labels that {path} has, got {', '.join(sorted(unknown))}"
+            f"{setting} must name labels that {path} has, got {', '.join(sorted(unknown))}"
         )
     splits: dict[str, Texts] = {}
     seen = set()
     for number, text, label in read:
-        wanted = label in known if classes else other is None or label in other
-        long_enough = len(text.split()) >= settings["min_words"]
-        if not wanted or not long_enough or len(labels[text]) > 1 or text in seen:
-            continue
-        seen.add(text)
-        split = split_of(text, settings["validation"], settings["test"])
-        part = splits.setdefault(split, Texts())
-        part.add(text, known.get(label, UNLABELLED), number)
+        taken = label in known if classes else other is None or label in other
+        if not taken:
+            told.add("with another label", str(label))
+        elif len(text.split()) < settings["min_words"]:
+            told.add(f"with fewer words than min_words = {settings['min_words']}", text[:40])
+        elif len(labels[text]) > 1:
+            told.add("under several labels", text[:40])
+        elif text in seen:
+            told.add("that stand there twice", text[:40])
+        else:
+            seen.add(text)
+            part = splits.setdefault(_split(text, settings), Texts())
+            part.add(text, known.get(label, UNLABELLED), number)
     return splits, list(classes or ())
 
 
-def read_lines(path: Path) -> tuple[dict[str, Texts], list[str]]:
+def _split(text: str, settings: Mapping) -> str:
+    """Return the split of a text: by its hash, or `test` for a set of the role `ood`."""
+    if settings.get("role") == OOD:
+        return "test"
+    return split_of(text, settings["validation"], settings["test"])
+
+
+def read_lines(path: Path, told: LeftOut | None = None) -> tuple[dict[str, Texts], list[str]]:
     """Return the lines that are not empty, all for testing."""
     found = Texts()
-    for number, line in enumerate(read_utf8(path).splitlines()):
+    for number, line in enumerate(split_lines(read_utf8(path))):
         if text := _collapsed(line):
             found.add(text, UNLABELLED, number)
+        elif told is not None:
+            told.add("empty lines", f"line {number + 1}")
     return {"test": found}, []
 
 
-def read_text_folder(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], list[str]]:
-    """Return the texts of `class/*.txt`, in shares, or of a flat folder, all for testing."""
-    classes = sorted(item.name for item in folder.iterdir() if item.is_dir())
-    files = sorted(folder.glob("*/*.txt" if classes else "*.txt"))
+def read_text_folder(
+    folder: Path, settings: Mapping, told: LeftOut | None = None
+) -> tuple[dict[str, Texts], list[str]]:
+    """Return the texts below a folder: one class a sub-folder, in shares; or, in the role `ood`
+    and for a folder without any, all for testing.
+
+    Raises ValueError that names the files that cannot be read.
+    """
+    setting, told = f"datasets.{settings['name']}.path", LeftOut() if told is None else told
+    flat = settings.get("role") == OOD or not folders_in(folder)
+    classes = {} if flat else classes_in(folder, setting)
+    order, names = list(classes), {place: name for name, place in classes.items()}
     splits: dict[str, Texts] = {}
-    for number, file in enumerate(files):
-        text = _collapsed(read_utf8(file))
+    bad, number = [], 0
+    for file in walk(folder, TEXT_SUFFIXES, told).files:
+        parts = file.relative_to(folder).parts
+        if classes and len(parts) == 1:
+            told.add(LOOSE, str(file))
+            continue
+        try:
+            text = _collapsed(read_utf8(file))
+        except ValueError as error:
+            bad.append(str(error))
+            continue
         if not text:
-            raise ValueError(f"{file} must hold a text, and is empty; fill or remove it")
-        if classes:
-            split = split_of(text, settings["validation"], settings["test"])
-            label = classes.index(file.parent.name)
-        else:
-            split, label = "test", UNLABELLED
+            bad.append(f"{shown(file)} must hold a text, and is empty; fill or remove it")
+            continue
+        label = order.index(names[parts[0]]) if classes else UNLABELLED
+        split = _split(text, settings) if classes else "test"
         splits.setdefault(split, Texts()).add(text, label, number)
-    return splits, classes
+        number += 1
+    if bad:
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        raise ValueError(f"{setting}: {len(bad)} unreadable: {'; '.join(bad[:SHOWN])}{more}")
+    return splits, order
 
 
 def _labelled(
@@ -149,7 +230,9 @@ def _labelled(
         yield number, text, classes[name]
 
 
-def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], list[str]]:
+def read_published(
+    folder: Path, settings: Mapping, told: LeftOut | None = None
+) -> tuple[dict[str, Texts], list[str]]:
     """Return a published corpus in its own splits; training texts give the validation split.
 
     Raises FileNotFoundError that says what was expected where.
@@ -159,15 +242,17 @@ def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], l
     absent = [name for name in entry.files.values() if not (folder / name).is_file()]
     if absent:
         raise FileNotFoundError(entry.missing(settings["name"], folder))
-    lines = {split: read_utf8(folder / name).splitlines() for split, name in entry.files.items()}
+    lines = {split: split_lines(read_utf8(folder / name)) for split, name in entry.files.items()}
     without = STOP_WORDS if settings["stop_words"] == "removed" else frozenset()
     if not entry.labelled:
         found = Texts()
         for number, line in enumerate(line for part in lines.values() for line in part):
-            if line.strip().startswith("= "):  # WikiText's headings
-                continue
-            if text := _collapsed(line, without):
+            heading = line.strip().startswith("= ")  # WikiText's
+            text = "" if heading else _collapsed(line, without)
+            if text:
                 found.add(text, UNLABELLED, number)
+            elif told is not None:
+                told.add("headings" if heading else "empty lines", line.strip()[:40])
         return {"test": found}, []
     classes = sorted(
         {line.split(maxsplit=1)[0] for part in lines.values() for line in part if line}
@@ -181,21 +266,25 @@ def read_published(folder: Path, settings: Mapping) -> tuple[dict[str, Texts], l
     return splits, classes
 
 
-def read_corpus(path: Path, settings: Mapping) -> tuple[dict[str, Texts], list[str]]:
-    """Return the splits and class names of the corpus that `settings` describes.
+def read_corpus(
+    path: Path, settings: Mapping, told: LeftOut | None = None
+) -> tuple[dict[str, Texts], list[str]]:
+    """Return the splits and class names of the corpus that `settings` describes; what is left out
+    is counted in `told`.
 
     Raises ValueError for a corpus, a split or a class without texts.
     """
     match settings["kind"]:
         case "tsv":
-            splits, classes = read_tsv(path, settings)
+            splits, classes = read_tsv(path, settings, told)
         case "lines":
-            splits, classes = read_lines(path)
+            splits, classes = read_lines(path, told)
         case "texts":
-            splits, classes = read_text_folder(path, settings)
+            splits, classes = read_text_folder(path, settings, told)
         case _:
-            splits, classes = read_published(path, settings)
-    name, wanted = settings["name"], ["train", "validation", "test"] if classes else ["test"]
+            splits, classes = read_published(path, settings, told)
+    name, labelled = settings["name"], bool(classes) and settings.get("role") != OOD
+    wanted = ["train", "validation", "test"] if labelled else ["test"]
     if settings["kind"] in PUBLISHED and not settings["validation"]:
         wanted = [split for split in wanted if split != "validation"]
     for split in wanted:
@@ -205,11 +294,6 @@ def read_corpus(path: Path, settings: Mapping) -> tuple[dict[str, Texts], list[s
                 f"datasets.{name} must hold texts in its {split} split, and {path} gives none; add "
                 "texts or change the shares"
             )
-    empty = np.flatnonzero(np.bincount(splits["train"].labels, minlength=len(classes)) == 0) \
-        if classes else []  # fmt: skip
-    if len(empty):
-        raise ValueError(
-            f"datasets.{name}: the class {classes[empty[0]]} must have training texts, and {path} "
-            "gives none; add texts or leave the class out"
-        )
+    if labelled:
+        require_classes(name, classes, {split: splits[split].labels for split in wanted})
     return {split: splits[split] for split in wanted}, classes

@@ -13,13 +13,15 @@ from jaxtyping import Int32, Int64
 from tokenizers import Tokenizer
 
 from bood_tasks.artifacts.manifest import write_json
+from bood_tasks.catalogue.walk import LeftOut
 from bood_tasks.datasets.corpus import read_split
+from bood_tasks.datasets.summary import summarise
 from bood_tasks.datasets.vocabulary import SPECIAL, read_tokenizer
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.networks.padding import PAD
 
-VERSION = 1
+VERSION = 2
 
 
 def cut(
@@ -50,23 +52,27 @@ def noise(
 
 def _of_corpus(job: Job, tokenizer: Tokenizer) -> tuple[dict[str, dict], dict]:
     corpus, settings = job.inputs["corpus"], job.settings
-    facts, splits = corpus.json("corpus.json"), {}
+    least = settings["min_words"]
+    facts, splits, told = corpus.json("corpus.json"), {}, LeftOut()
+    told.counts.update(facts["read"]["left_out"])
     for split in facts["counts"]:
-        rows, kept, lengths = cut(
-            tokenizer, read_split(corpus, split),
-            words=settings["words"], min_words=settings["min_words"],
-        )  # fmt: skip
+        texts = read_split(corpus, split)
+        rows, kept, lengths = cut(tokenizer, texts, words=settings["words"], min_words=least)
+        if short := len(texts) - len(kept):
+            told.add(f"with fewer words than tokens.min_words = {least}", split, short)
         if not len(rows):
             raise ValueError(
                 f"datasets.{settings['name']}: no text of its {split} split has tokens.min_words = "
-                f"{settings['min_words']} words; lower it"
+                f"{least} words; lower it"
             )
         splits[split] = {
             "tokens": rows, "length": lengths,
             "labels": corpus[f"{split}/labels"][:][kept],
             "index": corpus[f"{split}/index"][:][kept],
         }  # fmt: skip
-    return splits, {key: facts[key] for key in ("kind", "title", "classes")}
+    labels = {split: arrays["labels"] for split, arrays in splits.items()}
+    read = facts["read"] | summarise(facts["classes"], labels, told)
+    return splits, {key: facts[key] for key in ("kind", "title", "classes")} | {"read": read}
 
 
 def _of_noise(settings: Mapping, vocabulary: int) -> tuple[dict[str, dict], dict]:
@@ -75,7 +81,9 @@ def _of_noise(settings: Mapping, vocabulary: int) -> tuple[dict[str, dict], dict
         "tokens": noise(count, words, vocabulary, settings["seed"], settings["commonest"]),
         "length": np.full(count, words), "labels": np.full(count, -1), "index": np.arange(count),
     }  # fmt: skip
-    return {"test": split}, {"kind": settings["kind"], "title": settings["name"], "classes": []}
+    return {"test": split}, {"kind": settings["kind"], "title": settings["name"], "classes": []} | {
+        "read": summarise([], {"test": split["labels"]}, LeftOut())
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

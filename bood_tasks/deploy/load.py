@@ -6,6 +6,7 @@ scores of ID validation pictures. Pictures are resized as the ID data set's were
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bood_tasks.artifacts.outside import content_digest
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.catalogue.scores import moves
-from bood_tasks.datasets.pictures import Given, Pictures, read_picture, rows_given
+from bood_tasks.datasets.pictures import Given, Pictures, read_told, rows_given
 from bood_tasks.deploy.lineage import Lineage, trace
 from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import load_model
 from bood_tasks.jobs.environment import inference_batch, run_setting
+from bood_tasks.networks.float64 import float64_device
 from bood_tasks.scoring.posthoc.base import State
 from bood_tasks.scoring.roc import LEVEL, first_threshold
 from bood_tasks.scoring.scores import of_outputs, of_pictures
@@ -89,11 +91,20 @@ class TrainedDetector:
         """
         return float(first_threshold(self.reference, tpr))
 
-    def read(self, pictures: Given) -> list[UInt8[np.ndarray, "s s 3"] | str]:
-        """Return each picture as the network takes it, or why it cannot be read."""
-        read = partial(read_picture, rows_given(pictures), **self.image)
+    def read(
+        self, pictures: Given, converted: Counter[str] | None = None
+    ) -> list[UInt8[np.ndarray, "s s 3"] | str]:
+        """Return each picture as the network takes it, or why it cannot be read.
+
+        Files and PIL pictures are turned upright, laid on white and scaled to 8 bits as
+        datasets/pixels.py says; `converted` counts how many were.
+        """
+        read = partial(read_told, rows_given(pictures), **self.image)
         with ThreadPoolExecutor(run_setting("workers")) as pool:
-            return list(pool.map(read, range(len(pictures))))
+            found = list(pool.map(read, range(len(pictures))))
+        if converted is not None:
+            converted.update(note for _, notes in found for note in notes)
+        return [item for item, _ in found]
 
     def judge(self, images: Pictures, *, tpr: float) -> Verdict:
         """Return what the detector says of pictures that `read` returned.
@@ -104,7 +115,7 @@ class TrainedDetector:
 
         def side_by_side(x: Tensor) -> Tensor:
             score, logits = self.network(x)
-            return torch.cat([score[:, None], logits], 1)
+            return torch.cat([score[:, None].to(logits.device), logits], 1)
 
         table = predict(
             side_by_side, images, batch_size=inference_batch(), device=self.device, crop=self.crop
@@ -147,7 +158,7 @@ def own_method(settings: Mapping, method: Path | str | None) -> str:
             f"the detector's method {name} is a Python file of your own; name it: "
             "--method FILE, or load_detector(..., method=FILE)"
         )
-    if not Path(method).is_file() or content_digest(Path(method)) != settings["content"]:
+    if not Path(method).is_file() or code_digest(Path(method)) != settings["content"]:
         raise ValueError(
             f"the method must be the file that {name} was trained with, got {method}, which is "
             "another; give that one, or train the detector again"
@@ -172,7 +183,8 @@ def load_detector(
     lineage = trace(path, score)
     source = own_method(lineage.detector.settings, method)
     scores = lineage.scores
-    state = load_file(scores.folder / STATE, device) if STATE in scores.files else {}
+    exact = float64_device(device)
+    state = load_file(scores.folder / STATE, exact) if STATE in scores.files else {}
     network = ScoredNetwork(
         load_model(lineage.detector, device, source),
         scores.settings,

@@ -5,7 +5,7 @@ were generated, or data sets, each source with its share. Leaves: model.safetens
 curve.csv, the validation accuracy and, with `snapshots`, the weights after every epoch in epochs/.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,7 @@ def train_detector(
     aspects: Aspects | None = None,
     start: Mapping[str, Tensor] | None = None,
     snapshots: Path | None = None,
+    keep: Callable[[Path], object] = lambda path: None,
     source: str = "",
 ) -> tuple[Method, list, float]:
     """Return the trained detector, its loss curve (the terms of its method's loss) and the
@@ -72,6 +73,7 @@ def train_detector(
         aspects=aspects,
         outliers=[(load_where_it_fits(rows, device), share) for rows, share in outliers],
         snapshots=snapshots,
+        keep=keep,
         optimisers=model.optimisers(recipe),
     )
     return model, curve, rate
@@ -120,6 +122,7 @@ def main(argv: list[str] | None = None) -> None:
             aspects=aspects,
             start=_start(job, description),
             snapshots=snapshots,
+            keep=draft.keep,
             source=job.source,
         )
         save_weights(model, draft.folder / "model.safetensors")

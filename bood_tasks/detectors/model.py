@@ -1,7 +1,9 @@
 """A trained detector's network: built from its settings, read from its file."""
 
 import importlib.util
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -22,7 +24,12 @@ def method_class(module: str, source: str = "") -> type[Method]:
     if source:
         found = importlib.util.spec_from_file_location(module, source)
         loaded = importlib.util.module_from_spec(found)
-        found.loader.exec_module(loaded)
+        folder = str(Path(source).absolute().parent)
+        sys.path.insert(0, folder)  # what it imports beside it
+        try:
+            found.loader.exec_module(loaded)
+        finally:
+            sys.path.remove(folder)
     else:
         loaded = importlib.import_module(f"bood_tasks.detectors.methods.{module}")
     method = getattr(loaded, "METHOD", None)

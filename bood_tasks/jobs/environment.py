@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from bood_tasks.artifacts.locks import STARTED
+from bood_tasks.artifacts.spec import ROOT
+from bood_tasks.jobs.devices import CUDA, DEVICE
 
 RUN = "BOOD_RUN"
+COMPILED = ROOT / ".compiled"  # no stage has a dot: gc, verify and ls leave it alone
+OUT_OF_MEMORY = (
+    "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)  # fmt: skip
 DEFAULTS = {  # of a stage run by hand: the same as config.Run's
     "inference_batch": 250,
     "image_batch": "auto",
     "compile": "auto",
     "attention": "sdpa",
+    "fused_projections": False,
+    "split_guidance": False,
     "vae_slicing": False,
     "pack": 1,
     "workers": 4,
@@ -38,6 +47,12 @@ def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # What MPS has no kernel for runs on the CPU, and torch warns of it.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    # What one job has compiled, the next finds: torch's own place is emptied with the machine.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.cwd() / COMPILED / "torch"))
+    os.environ.setdefault("TORCHINDUCTOR_FX_GRAPH_CACHE", "1")
+    os.environ.setdefault("TORCHINDUCTOR_AUTOGRAD_CACHE", "1")
     os.environ[RUN] = json.dumps(dict(run))
     os.environ.setdefault(STARTED, str(time.time()))  # cluster jobs keep that of the first process
 
@@ -65,14 +80,34 @@ def inference_batch() -> int:
     return halved(run_setting("inference_batch"))
 
 
-def compiles(device_type: str) -> bool:
-    """Return whether networks are compiled on a device: run.compile, `auto` meaning on GPUs."""
-    wanted = run_setting("compile")
-    return wanted is True or (wanted == "auto" and device_type == "cuda")
-
-
 def pick_device() -> str:
-    """Return torch's device: the leased GPU if there is one, else the CPU."""
+    """Return torch's device: the leased one if there is one, else the CPU.
+
+    "cuda" is ROCm's as well. A job that was leased a device which torch cannot use says so.
+    """
+    leased = os.environ.get(DEVICE)
+    if leased == "cpu":
+        return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if leased != "cuda" and torch.backends.mps.is_available():
+        return "mps"
+    if leased:
+        print(
+            f"device: the CPU works, though {os.environ.get(CUDA) or leased} is leased: torch "
+            f"{torch.__version__} (CUDA {torch.version.cuda}) cannot use it; `bood doctor` tells",
+            file=sys.stderr,
+        )
+    return "cpu"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device's memory ran out. The libraries below torch and MPS say so in words."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in OUT_OF_MEMORY
+    )

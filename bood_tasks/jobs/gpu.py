@@ -1,12 +1,13 @@
-"""Run a command with N GPUs of its own: `python -m bood_tasks.jobs.gpu N -- CMD...`.
+"""Run a command with N devices of its own: `python -m bood_tasks.jobs.gpu N -- CMD...`.
 
 Snakemake counts GPUs but hands none out. Here one `flock` per device is the lease: the command
 inherits the locked file, so the lease ends when its last process does, however it dies.
 
-The devices are those in CUDA_VISIBLE_DEVICES (indices count as nvidia-smi's do), else all of
-the machine's. N = 0, or a machine without one, runs the command on the CPU. A batch system that
-gave exactly N is left alone. BOOD_LEASE_DIR moves the lock files, where a machine's jobs do not
-share /tmp; BOOD_FAKE_GPUS (comma-separated names) stands in for nvidia-smi in tests.
+The devices are those that the user made visible (CUDA_VISIBLE_DEVICES, or ROCm's variables), else
+all of the machine's; devices.py finds them. N = 0 runs the command on the CPU, and so does a
+machine without any, with nothing hidden. A batch system that gave exactly N is left alone. One
+line on stderr says what the command runs on. BOOD_LEASE_DIR moves the lock files, where a machine's
+jobs do not share /tmp; BOOD_FAKE_GPUS (comma-separated names) stands in for nvidia-smi in tests.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import os
 import random
 import shlex
-import subprocess
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -23,55 +24,18 @@ from pathlib import Path
 
 from bood_tasks.artifacts.locks import try_lock
 from bood_tasks.artifacts.manifest import MANIFEST_COPY
+from bood_tasks.jobs.devices import CUDA, DEVICE, HIP, ROCR, Device, entries, find
 
+LEASES = "/tmp/bood-leases"
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
+MOST_OF_A_NOTE = 400  # bytes
 BATCH_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "COBALT_JOBID")
-
-
-def machine_devices(environment: Mapping[str, str]) -> list[str]:
-    """Return the UUIDs of the machine's GPUs, none where there is no driver."""
-    fake = environment.get("BOOD_FAKE_GPUS")
-    if fake is not None:
-        return [name for name in fake.split(",") if name]
-    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        return []
-    if answer.returncode != 0:
-        reason = (answer.stdout + answer.stderr).strip()
-        print(f"gpu: nvidia-smi lists no device, so the CPU works: {reason}", file=sys.stderr)
-        return []
-    return answer.stdout.split()
-
-
-def allowed_devices(devices: list[str], visible: str | None) -> list[str]:
-    """Return those of `devices` that CUDA_VISIBLE_DEVICES names by index, UUID or its start."""
-    if visible is None:
-        return devices
-    chosen = []
-    for entry in filter(None, (part.strip() for part in visible.split(","))):
-        if entry == "-1":
-            break  # CUDA sees nothing from the first invalid entry on; -1 is the usual one
-        if entry.startswith("MIG-"):  # a slice of a GPU, which nvidia-smi's list leaves out
-            found = [entry]
-        elif entry.isdigit():
-            found = devices[int(entry) : int(entry) + 1]
-        else:
-            found = [device for device in devices if device.startswith(entry)]
-        if len(found) != 1:
-            raise ValueError(
-                f"CUDA_VISIBLE_DEVICES must name GPUs of this machine, got {entry!r}; "
-                f"it has {', '.join(devices) or 'none'}"
-            )
-        chosen += found
-    return list(dict.fromkeys(chosen))
 
 
 def lease_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder of lock files that all users of this machine share."""
-    folder = Path(environment.get("BOOD_LEASE_DIR") or "/tmp/bood-leases")
+    folder = Path(environment.get("BOOD_LEASE_DIR") or LEASES)
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o1777)
@@ -82,12 +46,29 @@ def _open(path: Path) -> int:
     """Open a lock file, made writable for every user, whoever comes first."""
     try:
         # without O_CREAT: Linux refuses that on another user's file in a sticky folder
-        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT, 0o666)
         if os.fstat(descriptor).st_uid == os.getuid():
             os.fchmod(descriptor, 0o666)
-        return descriptor
+    found = os.fstat(descriptor)  # anybody can put a file here, and this one is written
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise ValueError(
+            f"{path} must be a plain file that this workflow has made; remove it, or set "
+            "BOOD_LEASE_DIR to a folder of your own"
+        )
+    return descriptor
+
+
+def _note(path: Path) -> str:
+    """Return what a lock file says of its holder: anybody's text, so a short and printable part."""
+    try:
+        with path.open("rb") as handle:
+            text = handle.read(MOST_OF_A_NOTE).decode(errors="replace")
+    except OSError:
+        return ""
+    return "".join(letter for letter in text if letter.isprintable()).strip()
 
 
 def _lease_now(folder: Path, devices: list[str], count: int) -> dict[str, int]:
@@ -110,7 +91,7 @@ def _holders(folder: Path, devices: list[str]) -> str:
     """Say who holds each device, by the notes in the lock files."""
     notes = ((device, folder / f"{device}.lock") for device in devices)
     return "; ".join(
-        f"{device}: {path.read_text(errors='replace').strip() if path.is_file() else ''}"
+        f"{device}: {_note(path) if path.is_file() and not path.is_symlink() else ''}"
         for device, path in notes
     )
 
@@ -147,31 +128,42 @@ def _user() -> str:
 
 
 def prepare(count: int, command: list[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Lease `count` GPUs and return the environment to run `command` in.
+    """Lease `count` devices and return the environment to run `command` in.
 
-    Raises ValueError if there are GPUs, but fewer than `count`.
+    Raises ValueError if there are devices, but fewer than `count`.
     """
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    entries = [entry for entry in (visible or "").split(",") if entry.strip()]
+    if not count:
+        return {**environment, CUDA: "", HIP: "-1", DEVICE: "cpu"}
+    given = [entries(environment.get(name)) for name in (CUDA, HIP, ROCR)]
     batch = any(environment.get(name) for name in BATCH_JOB_VARIABLES)
-    if count and batch and len(entries) == count:
+    if batch and any(len(named) == count for named in given):
         return dict(environment)
-    devices = machine_devices(environment) if count else []
-    if devices:
-        devices = allowed_devices(devices, visible)
-    if not devices:
-        return {**environment, "CUDA_VISIBLE_DEVICES": ""}
-    if count > len(devices):
+    found = find(environment, Path(environment.get("BOOD_LEASE_DIR") or LEASES))
+    if not found.devices:
+        what = "the CPU works" if found.sure else "nothing is leased, the command looks for itself"
+        print(f"gpu: {what}: {found.said}", file=sys.stderr)
+        return dict(environment)
+    if count > len(found.devices):
         raise ValueError(
-            f"gpu must be at most the {len(devices)} devices this job may use, got {count}; "
+            f"gpu must be at most the {len(found.devices)} devices this job may use, got {count}; "
             "lower the rule's gpu resource or widen CUDA_VISIBLE_DEVICES"
         )
     note = f"process {os.getpid()} of {_user()}, {shlex.join(command)[:200]}"
-    held = lease(lease_folder(environment), devices, count, note)
+    by_key = {_file_name(device): device for device in found.devices}
+    held = lease(lease_folder(environment), list(by_key), count, note)
     for descriptor in held.values():
         os.set_inheritable(descriptor, True)
+    leased = [by_key[key] for key in held]
+    names = ", ".join(f"{device.name} ({device.key})" for device in leased)
+    print(f"gpu: {names} works, found by {found.said}", file=sys.stderr)
     # torch takes UUIDs; an index would mean another device inside another visible set
-    return {**environment, "CUDA_VISIBLE_DEVICES": ",".join(held)}
+    handed = {found.variable: ",".join(device.value for device in leased)}
+    return {**environment, **(handed if found.variable else {}), DEVICE: found.kind}
+
+
+def _file_name(device: Device) -> str:
+    """Return the name of a device's lock file; older names of MIG slices hold slashes."""
+    return device.key.replace("/", "_")
 
 
 def finished_meanwhile(command: list[str]) -> bool:

@@ -8,13 +8,17 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bood_tasks.artifacts import disk
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.locks import already_made, hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
+from bood_tasks.artifacts.outside import content_digest
 from bood_tasks.artifacts.spec import digest_of, shard_range
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.jobs import environment
 
+READ_CODE = ("detector", "outlier_filter", "outputs", "scores")  # whose source is a method's file
 _OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
 _OUT: list[Path] = []
 SHORT_OF_MEMORY = "out_of_memory"  # in .progress: how often this artifact's job ran out of it
@@ -36,8 +40,26 @@ class Job:
     then: tuple["Job", ...] = ()  # further shards to make while everything is loaded
 
     def draft(self) -> Draft:
-        """Return the artifact to write; a context manager."""
-        return Draft(self.out, self.identity)
+        """Return the artifact to write; a context manager. What was read is checked at its end."""
+        return Draft(self.out, self.identity, self.require_planned)
+
+    def require_planned(self) -> None:
+        """Raise ValueError if what lies outside is no longer what the plan has hashed.
+
+        A method of one's own is known by the settings of the detector that it trained.
+        """
+        judge = self.inputs.get("detector")
+        settings = judge.settings if isinstance(judge, Artifact) else self.settings
+        planned = settings.get("content")
+        if not (self.source and planned):
+            return
+        of_code = self.identity["stage"] in READ_CODE
+        found = (code_digest if of_code else content_digest)(Path(self.source))
+        if found != planned:
+            raise ValueError(
+                f"{self.source} has changed since the plan was made: its content is {found}, the "
+                f"plan read {planned}; leave it as it is while the workflow runs, and run again"
+            )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,18 +108,18 @@ def read_job(argv: list[str] | None = None) -> Job:
         return artifact
 
     _OPENED.clear()
+    out, identity = arguments.out, arguments.spec
+    hold(out.parent, given)  # before they are opened: gc leaves alone what a job reads
     inputs = {
         role: [opened(item) for item in digests] if isinstance(digests, list) else opened(digests)
         for role, digests in arguments.spec["inputs"].items()
     }
-    out, identity = arguments.out, arguments.spec
-    hold(out.parent)
     if finished(out, identity):
         sys.exit(0)
-    note = out.parent / ".progress" / SHORT_OF_MEMORY
-    environment.halvings = int(note.read_text()) if note.is_file() else 0
+    environment.halvings = _halvings(out)
     _OUT[:] = [out]
     job = Job(identity["settings"], inputs, out, identity, arguments.source)
+    job.require_planned()
     return replace(job, then=tuple(_shard(job, *text.split("-")) for text in arguments.then))
 
 
@@ -119,14 +141,22 @@ def _shard(job: Job, start: str, stop: str) -> Job:
     return replace(job, settings=settings, out=out, identity=identity)
 
 
+def _halvings(out: Path) -> int:
+    """Return how often this artifact's job ran out of memory; a damaged note counts as never."""
+    try:
+        return max(0, int((out.parent / ".progress" / SHORT_OF_MEMORY).read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return 0
+
+
 def _note_memory(error: BaseException) -> None:
     """Tell the next try that the GPU's memory ran out, so that it halves its batches."""
-    torch, cause = sys.modules.get("torch"), error
-    while torch is not None and cause is not None and _OUT:
-        if isinstance(cause, torch.OutOfMemoryError):
+    cause = error
+    while cause is not None and _OUT:
+        if environment.out_of_memory(cause):
             note = _OUT[0].parent / ".progress" / SHORT_OF_MEMORY
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(str(environment.halvings + 1), encoding="utf-8")
+            disk.write_text(note, str(environment.halvings + 1))
             return
         cause = cause.__cause__ or cause.__context__
 

@@ -53,9 +53,13 @@ class GRUClassifier(nn.Module):
         return state.expand(-1, len(x), -1)
 
     def stages(self, x: Int64[Tensor, "b l"]) -> list[Float[Tensor, "b p"]]:
-        """Return the penultimate features of texts, padded behind their words."""
+        """Return the penultimate features of texts, padded behind their words.
+
+        The one question that a training step asks of the device is the texts' lengths, here.
+        """
         lengths, order = (x != PAD).sum(1).clamp(min=1).sort(descending=True, stable=True)
-        parts = list(stretches(lengths.tolist()))
+        known = lengths.tolist()
+        parts = list(stretches(known))
         words = [x[order[:running], start:end] for start, end, running in parts]
         # One look-up for all: each would have a gradient of the size of the vocabulary.
         read = self.embedding(torch.cat([part.flatten() for part in words]))
@@ -65,8 +69,9 @@ class GRUClassifier(nn.Module):
             if state is not None:
                 state = state[:, :running].contiguous()
             states, state = self.gru(vectors.view(*part.shape, -1), state)
-            done = (lengths[:running] <= end).nonzero()[:, 0]
-            ended.append(states[done, lengths[done] - 1 - start])
+            first = sum(length > end for length in known)  # from there on texts end here
+            done = torch.arange(first, running, device=x.device)
+            ended.append(states[done, lengths[first:running] - 1 - start])
         return [torch.cat(ended[::-1])[order.argsort()]]
 
     def forward(self, x: Int64[Tensor, "b l"]) -> Float[Tensor, "b o"]:

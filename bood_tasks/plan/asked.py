@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from bood_tasks.artifacts.spec import Spec
+from bood_tasks.catalogue.metrics import AVERAGE
 from bood_tasks.catalogue.printed import published_key, read_published
 from bood_tasks.catalogue.products import CURVES
 from bood_tasks.config.root import Config
@@ -56,7 +57,7 @@ def _printed() -> dict[str, Printed]:
         ]
         own = names["id_dataset"][cells[0]["id_dataset"]]
         found[f"table{number}"] = Printed(
-            own, tuple(name for name in sets if name != "average"), tuple(dict.fromkeys(labels))
+            own, tuple(name for name in sets if name != AVERAGE), tuple(dict.fromkeys(labels))
         )
     return found
 

@@ -3,17 +3,34 @@
 from functools import cache
 from pathlib import Path
 
+from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.outside import content_digest, locate
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.corpora import TEXT_SUFFIXES
+from bood_tasks.catalogue.datasets import CATALOGUE, IMAGE_SUFFIXES
 from bood_tasks.config.datasets import PUBLISHED_TEXTS, is_text
 from bood_tasks.config.root import Config
 
+OOD = "ood"  # the role of a data set of which every picture or text is taken
+
 
 @cache
-def content(path: Path) -> str:
+def content(path: Path, suffixes: tuple[str, ...] | None) -> str:
     """Return content_digest's answer; a plan asks hundreds of times, and each plan anew."""
-    return content_digest(path)
+    return content_digest(path, suffixes)
+
+
+def labelled(config: Config, name: str) -> bool:
+    """Whether a data set's classes and splits count: the ID data set's, and those of a set whose
+    validation pictures are corrupted. Of all others every picture or text is taken."""
+    corrupted = {item.of for item in config.datasets.values() if item.kind == "corrupted"}
+    return name == config.id or name in corrupted
+
+
+@cache
+def code(path: Path) -> str:
+    """Return code_digest's answer, likewise."""
+    return code_digest(path)
 
 
 def published_folder(config: Config, name: str) -> Path:
@@ -45,7 +62,11 @@ def dataset(config: Config, name: str) -> Spec:
     outside = {"npz": "file", "folder": "path"}.get(item.kind)
     if outside:
         path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
-        source, settings["content"] = str(path), content(path)
+        source, settings["content"] = str(path), content(path, IMAGE_SUFFIXES)
+        if item.kind == "folder" and not labelled(config, name):
+            settings["role"] = OOD
+            for share in ("validation", "test"):
+                del settings[share]
     if "of" in settings:
         inputs["of"] = dataset(config, settings.pop("of"))
     return Spec("dataset", readable(name), settings, inputs, source)
@@ -60,7 +81,11 @@ def corpus(config: Config, name: str) -> Spec:
         return Spec("corpus", readable(name), settings, source=str(published_folder(config, name)))
     outside = "path" if item.kind == "texts" else "file"
     path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
-    settings["content"] = content(path)
+    settings["content"] = content(path, TEXT_SUFFIXES)
+    if (item.kind == "texts" or getattr(item, "classes", None)) and not labelled(config, name):
+        settings["role"] = OOD
+        for share in ("validation", "test"):
+            del settings[share]
     return Spec("corpus", readable(name), settings, source=str(path))
 
 

@@ -7,7 +7,7 @@ from bood_tasks.catalogue.stages import method_version
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.networks.shapes import SHAPES, SHAPING
-from bood_tasks.plan.datasets import content, dataset
+from bood_tasks.plan.datasets import code, dataset
 from bood_tasks.plan.synthesis import gan_images, images, texts
 from bood_tasks.plan.weights import weights
 
@@ -72,7 +72,7 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
     if name in config.methods:
         own = config.methods[name]
         path = locate(own.module, f"methods.{name}.module")
-        made_from = {"method": name, "content": content(path), "method_settings": own.settings}
+        made_from = {"method": name, "content": code(path), "method_settings": own.settings}
         return made_from, str(path)
     settings = config.detector.model_dump(include=set(entry.keys))
     if entry.section:

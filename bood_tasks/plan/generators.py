@@ -6,9 +6,12 @@ from pathlib import Path
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
+from bood_tasks.config.generators import GeneratorTraining
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import content, corpus, dataset, vocabulary
 from bood_tasks.plan.weights import weights
+
+LATER = ("also", "vae_channels", "unet_channels", "ema", "precision", "minutes")
 
 
 def gan_generator(config: Config) -> Spec:
@@ -30,7 +33,7 @@ def language_model(config: Config) -> Spec:
     item, inputs = config.language_model, {"vocabulary": vocabulary(config)}
     if item.source == "local":
         path = locate(item.path, "language_model.path")
-        settings = {"source": "local", "content": content(Path(path))}
+        settings = {"source": "local", "content": content(Path(path), None)}
         return Spec("language_model", readable(path.stem), settings, inputs, str(path))
     settings = {"source": "train", **item.train.model_dump()}
     inputs = {"corpus": corpus(config, config.id), **inputs}
@@ -47,14 +50,20 @@ def generator(config: Config) -> Spec:
         return Spec("generator", readable(item.repo), settings | scaled, inputs)
     if item.source == "local":
         path = locate(item.path, "generator.path")
-        settings = {"source": "local", "content": content(path)}
+        settings = {"source": "local", "content": content(path, None)}
         return Spec("generator", "local", settings | scaled, inputs, str(path))
-    settings = {"source": "train", "words": words(config), **item.train.model_dump()}
+    chosen, usual = item.train.model_dump(), GeneratorTraining().model_dump()
+    for name in LATER:  # a training that leaves them alone keeps its identity
+        if chosen[name] == usual[name]:
+            del chosen[name]
+    settings = {"source": "train", "words": words(config), **chosen}
     source, start = "", settings.pop("init_from")
     if start:
         path = locate(start, "generator.train.init_from")
-        source, settings["content"] = str(path), content(path)
+        source, settings["content"] = str(path), content(path, None)
     inputs = {"dataset": dataset(config, config.id)}
+    if also := settings.pop("also", []):
+        inputs["also"] = tuple(dataset(config, name) for name in also)
     return Spec("generator", "trained", settings, inputs, source)
 
 
@@ -70,7 +79,7 @@ def lora(config: Config) -> Spec:
             f"generator.lora.path must be a .safetensors file, got {item.path}; other formats are "
             "not read"
         )
-    return Spec("lora", "local", {"source": "local", "content": content(path)}, {}, str(path))
+    return Spec("lora", "local", {"source": "local", "content": content(path, None)}, {}, str(path))
 
 
 def words(config: Config) -> dict[str, str]:

@@ -11,7 +11,7 @@ from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
-from bood_tasks.plan.datasets import content, corpus, dataset, published_folder
+from bood_tasks.plan.datasets import code, content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
 from bood_tasks.plan.pipelines import check_pipelines
@@ -27,6 +27,7 @@ class Plan:
     specs: dict[str, Spec] = field(default_factory=dict)
     targets: dict[str, Spec] = field(default_factory=dict)
     shards: dict[str, list[Spec]] = field(default_factory=dict)  # of the same images or texts
+    places: dict[str, tuple[list[Spec], int]] = field(default_factory=dict)  # each shard's in those
 
     def add(self, spec: Spec) -> Spec:
         """Register a spec with all it is made from; return the one known by its digest."""
@@ -41,16 +42,18 @@ def following(plan: Plan, shard: Spec, count: int) -> list[str]:
     """Return the index ranges, START-STOP, of the `count` shards of the same thing after one."""
     if not (STAGES[shard.stage].packs and count):
         return []
-    if not plan.shards:
+    if not plan.places:
         for spec in plan.specs.values():
             if STAGES[spec.stage].packs:
                 plan.shards.setdefault(_without_range(spec), []).append(spec)
-    ranges = sorted(
-        (spec.settings["start"], spec.settings["stop"])
-        for spec in plan.shards[_without_range(shard)]
-    )
-    place = ranges.index((shard.settings["start"], shard.settings["stop"]))
-    return [f"{start}-{stop}" for start, stop in ranges[place + 1 : place + 1 + count]]
+        for shards in plan.shards.values():
+            shards.sort(key=lambda spec: (spec.settings["start"], spec.settings["stop"]))
+            plan.places.update({spec.digest: (shards, n) for n, spec in enumerate(shards, 1)})
+    shards, after = plan.places[shard.digest]
+    return [
+        f"{spec.settings['start']}-{spec.settings['stop']}"
+        for spec in shards[after : after + count]
+    ]
 
 
 def _without_range(shard: Spec) -> str:
@@ -83,6 +86,8 @@ def _no_weights(config: Config) -> Iterator[str]:
 def _absent(config: Config) -> list[str]:
     used = set(evaluated(config))
     used |= {config.kind_of(name) for row in config.rows.values() for name in row.outliers}
+    if config.generator.source == "train":
+        used |= {*config.generator.train.also}
     used |= {getattr(config.datasets[name], "of", name) for name in used & set(config.datasets)}
     messages = []
     for name in sorted(used & set(config.datasets)):
@@ -97,8 +102,18 @@ def _absent(config: Config) -> list[str]:
     return messages
 
 
+def read(config: Config) -> list[Spec]:
+    """Return the specs of the data sets that a configuration's figures rest on: ID and OOD ones,
+    those that are outliers, and its texts."""
+    found = set(evaluated(config))
+    found |= {config.kind_of(x) for row in config.rows.values() for x in row.outliers}
+    specs = [dataset(config, name) for name in sorted(found & set(config.datasets))]
+    return specs + (read(config.of_texts()) if config.of_texts() else [])
+
+
 def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
+    code.cache_clear()
     content.cache_clear()  # files may have changed since this process made another plan
     plan, shows = Plan(), products(config)
     for spec in shows.values():
@@ -122,7 +137,8 @@ def make(config: Config) -> Plan:
             "outliers": kinds_of_outliers(config),
             "provenance": provenance,
         },
-        shows | {"pixel_statistics": shows["figures"].inputs["pixels"]},
+        shows
+        | {"pixel_statistics": shows["figures"].inputs["pixels"], "datasets": tuple(read(config))},
     )
     plan.add(report)
     plan.targets = shows | {"report": report}

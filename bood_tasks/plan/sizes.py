@@ -23,8 +23,11 @@ from bood_tasks.networks.flops import (
     evaluations,
     image_flops,
     picture_side,
+    unet_flops,
+    vae_decoder_flops,
 )
 from bood_tasks.networks.pipelines import describe
+from bood_tasks.networks.small_diffusion import UNET_CHANNELS, VAE_CHANNELS, unet_shape, vae_shape
 from bood_tasks.plan.pipelines import pipeline_folder
 
 BACKWARD = 3  # a training step's operations, in forward passes
@@ -58,6 +61,24 @@ def _described(generator: Spec) -> tuple[Mapping, Mapping]:
 def _configs(folder: Path) -> tuple[Mapping, Mapping]:
     found = describe(folder)
     return found.denoiser, found.decoder
+
+
+def networks_of(generator: Spec) -> tuple[Mapping, Mapping]:
+    """Return the shapes of a generator's UNet and VAE: its folder's, or those trained here."""
+    settings = generator.settings
+    if settings["source"] != "train" or generator.source:
+        return _described(generator)
+    vae = settings.get("vae_channels", VAE_CHANNELS)
+    return unet_shape(settings.get("unet_channels", UNET_CHANNELS), vae), vae_shape(vae)
+
+
+def _training(generator: Spec) -> float:
+    """Return the operations of training a generator; its encoder counts as its decoder does."""
+    settings, (unet, vae) = generator.settings, networks_of(generator)
+    side, batch = unet["sample_size"], settings["batch_size"]
+    denoiser = settings["unet_steps"] * batch * unet_flops(unet, side=side)
+    autoencoder = settings["vae_steps"] * (batch // 2) * 2 * vae_decoder_flops(vae, side=side)
+    return BACKWARD * (denoiser + autoencoder)
 
 
 def _total(counts: Iterable[float | None]) -> float | None:
@@ -188,6 +209,8 @@ class Sizes:
             case "encoder" | "detector":
                 each = self.forward(spec, spec.inputs["dataset"])
                 return _times(BACKWARD, items, each)
+            case "generator" if settings["source"] == "train":
+                return _training(spec)
             case "features":
                 return _times(items, self.forward(spec.inputs["encoder"], _id_data(spec)))
             case "outputs" | "epochs":
@@ -210,7 +233,7 @@ class Sizes:
                 rows = self.splits(_id_data(spec))["train"]
                 return _times(2, drawn, rows, ANCHOR_SIZE)
             case "images" | "trajectory" | "strips":
-                unet, vae = _described(spec.inputs["generator"])
+                unet, vae = networks_of(spec.inputs["generator"])
                 each = image_flops(
                     unet,
                     vae,
@@ -240,7 +263,7 @@ class Sizes:
                     3 * (settings["saved_size"] or _drawn_side(spec.inputs["gan_generator"])) ** 2
                 )
             case "images" | "trajectory" | "strips":
-                unet, vae = _described(spec.inputs["generator"])
+                unet, vae = networks_of(spec.inputs["generator"])
                 side = settings["saved_size"] or picture_side(unet, vae, settings["resolution"])
                 each = 3 * side**2
             case _:

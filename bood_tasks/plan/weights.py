@@ -17,7 +17,7 @@ def weights(config: Config, value: str, setting: str) -> tuple[dict, Path]:
     """
     if not value.startswith(RELEASED):
         path = locate(value, setting)
-        return {"content": content(path)}, path
+        return {"content": content(path, None)}, path
     name = value.removeprefix(RELEASED)
     files = {file: checksum for file, (_, checksum) in WEIGHTS[name].files.items()}
     return {"released": name, "files": files}, WEIGHTS[name].path_in(folder(config, name))

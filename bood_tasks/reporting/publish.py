@@ -1,15 +1,17 @@
 """Copy a product into results/, replacing what was there, and record which artifact it is.
 
 The record `.published/<kind>-<digest>.json` stands if and only if results/ holds that artifact's
-files: records are withdrawn before the first file changes and written after the last one.
+files: records are withdrawn before the first file changes and written after the last one is on the
+disk. One process at a time changes results/.
 """
 
 import argparse
 import json
-import os
 import shutil
 from pathlib import Path
 
+from bood_tasks.artifacts import disk
+from bood_tasks.artifacts.locks import alone_in
 from bood_tasks.artifacts.manifest import damaged_files, payload_files, write_json
 from bood_tasks.artifacts.outside import require_writable
 from bood_tasks.artifacts.store import Artifact
@@ -18,13 +20,13 @@ from bood_tasks.jobs.job import run
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Copy in one step, so that nobody reads half a file."""
+    """Copy in one step, so that nobody reads half a file; it is on the disk on return."""
     if target.is_dir():
         raise ValueError(f"{target} must be a file, got a folder; move it away")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.tmp")
     shutil.copyfile(source, scratch)
-    os.replace(scratch, target)
+    disk.replace(scratch, target)
 
 
 def _recorded(record: Path) -> set[str]:
@@ -51,7 +53,13 @@ def publish(artifact: Artifact, record: Path, *, kind: str) -> list[Path]:
     results, folder = record.parent.parent, Path(PRODUCTS[kind].folder)
     require_writable(record.parent)
     require_writable(results / folder)
+    with alone_in(record.parent):
+        return _exchange(artifact, record, results, kind)
 
+
+def _exchange(artifact: Artifact, record: Path, results: Path, kind: str) -> list[Path]:
+    """Replace the files of one kind by an artifact's payload; nobody else does so meanwhile."""
+    folder = Path(PRODUCTS[kind].folder)
     payload = {
         (folder / path.relative_to(artifact.folder)).as_posix(): path
         for path in payload_files(artifact.folder)

@@ -223,6 +223,33 @@ def _blocks(table: TableLayout) -> dict:
     return {"table": table, "marks": table.marks(), "blocks": blocks}
 
 
+def read_lines(sets: Iterable[Mapping]) -> list[list[str]]:
+    """Return a line for each data set (its dataset.json): samples by split, classes, what was left
+    out and what was changed on the way."""
+    lines = []
+    for facts in sets:
+        read = facts["read"]
+        classes = []
+        for split, counts in read["classes"].items():
+            least, most = (min(counts.values()), max(counts.values())) if counts else (0, 0)
+            if len(counts) > 1:
+                each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+                classes.append(f"{split}: {len(counts):,} of {each}")
+        out = [f"{count:,} {reason}" for reason, count in read["left_out"].items()]
+        out += [f"{read['unreadable']:,} unreadable"] * bool(read["unreadable"])
+        out += [f"of {n:,} published ({split})" for split, n in read["published"].items()]
+        lines.append(
+            [
+                facts["name"],
+                ", ".join(f"{split} {count:,}" for split, count in facts["counts"].items()),
+                "; ".join(classes),
+                "; ".join(out),
+                "; ".join(f"{count:,} {how}" for how, count in read["converted"].items()),
+            ]
+        )
+    return lines
+
+
 def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
     """Return what each stage took, the sum last; a sum leaves out what is unknown."""
     lines = [
@@ -257,11 +284,12 @@ def render(
     config: Mapping,
     outliers: Mapping[str, str],
     provenance: list[dict],
+    read: list[list[str]],
 ) -> str:
     """Return the page.
 
-    `summary`, `results`: summary.csv and metrics.csv. `pictures` hold file, title, caption and
-    their PNG bytes as `data`. `outliers`: see findings.sentences.
+    `summary`, `results`: summary.csv and metrics.csv. `read`: see read_lines. `pictures` hold
+    file, title, caption and their PNG bytes as `data`. `outliers`: see findings.sentences.
     """
     table = Lookup(summary)
     accuracy = table.first_accuracy()
@@ -293,6 +321,7 @@ def render(
         papers=papers,
         costs=cost_lines(stages) if stages else [],
         notes=list(footnotes(notes).values()),
+        read=read,
         figures=[
             picture
             | {
@@ -344,6 +373,7 @@ def main(argv: list[str] | None = None) -> None:
         config=job.settings["config"],
         outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],
+        read=read_lines(item.json("dataset.json") for item in inputs["datasets"]),
     )
     with job.draft() as draft:
         (draft.folder / "report.html").write_text(page, encoding="utf-8")

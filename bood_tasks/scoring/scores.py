@@ -5,6 +5,7 @@ Every metric is computed from these. `score.json` has what was chosen, `state.sa
 was fitted: on the training split or on validation sets, never on test sets.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from bood_tasks.detectors.method import Method
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks.float64 import float64_device
 from bood_tasks.scoring.posthoc.base import Outputs, State
 from bood_tasks.scoring.posthoc.mahalanobis import nearness
 from bood_tasks.scoring.posthoc.odin import (
@@ -146,20 +148,25 @@ def by_gradient(job: Job, device: str, state: State) -> tuple[Found, dict]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, outputs, name = pick_device(), job.inputs["outputs"], job.settings["score"]
-    chosen: dict = {}
+    exact, chosen = float64_device(device), {}
+    if exact != device:
+        print(f"scores: fitted and read on the CPU, {device} has no float64", file=sys.stderr)
     with job.draft() as draft:
-        state = fit(job, device)
+        state = fit(job, exact)
         if "datasets" in job.inputs:
             found, chosen = by_gradient(job, device, state)
         else:
             found = {
-                part: of_outputs(name, read_outputs(outputs, part, device), state).cpu().numpy()
+                part: of_outputs(name, read_outputs(outputs, part, exact), state).cpu().numpy()
                 for part in outputs.rows
             }
         for part, values in found.items():
             if not np.isfinite(values).all():
                 bad = (~np.isfinite(values)).sum()
-                raise ValueError(f"score {name} is not finite for {bad} rows of {part}")
+                raise ValueError(
+                    f"score {name} is not finite for {bad} rows of {part}: outputs are too large "
+                    "or the score's fit broke down; lower detector.lr, or leave the score out"
+                )
             draft.save(f"{part}/score", values.astype(np.float32))
             draft.save(f"{part}/index", outputs[f"{part}/index"][:])
             if f"{part}/labels" in outputs:

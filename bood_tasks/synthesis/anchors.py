@@ -1,13 +1,15 @@
 """Class anchors: one row of the text encoder's token-embedding table for each class.
 
-No prompt, no positions, no transformer (method: section 1). A class name of several tokens
-gives the first one's row, as DreamOOD's published one-word aliases do.
+No prompt, no positions, no transformer (method: section 1). A class name must be one token, or have
+an alias that is.
 """
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.generators.text_to_image.interface import open_generator
 from bood_tasks.generators.text_to_image.words import class_words
 from bood_tasks.jobs.job import read_job
+from bood_tasks.networks.pipelines import FOLDER
+from bood_tasks.networks.words import known_words, refusal, unknown_words
 
 VERSION = 1
 
@@ -22,6 +24,9 @@ def main(argv: list[str] | None = None) -> None:
             f"{len(classes)}: {', '.join(classes)}; give each class a folder of its own"
         )
     words = class_words(classes, job.settings["words"])
+    known = known_words(job.inputs["generator"].folder / FOLDER)
+    if known and (unknown := unknown_words(words, known)):
+        raise ValueError(refusal(unknown, known))
     anchors, tokens = open_generator(job.inputs["generator"], "cpu").anchor_table(words)
     with job.draft() as draft:
         draft.save("anchors", anchors)

@@ -10,6 +10,7 @@ import torch
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks.float64 import float64
 from bood_tasks.synthesis.cosine import require_directions
 from bood_tasks.synthesis.pruning import nearest_steps
 from bood_tasks.synthesis.stepping import Stepping, count_steps
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         draft.save("exact", exact.cpu().numpy())
         facts = {
             "exact": int(exact.sum()),
-            "mean_steps": round(steps.double().mean().item(), 3),
+            "mean_steps": round(float64(steps).mean().item(), 3),
             "wrong_from_the_start": int((crossed & (steps == 0)).sum()),
             "never_crossed": int((~crossed).sum()),
         }

@@ -19,14 +19,16 @@ from bood_tasks.generators.biggan.biggan_deep import DeepGenerator
 from bood_tasks.generators.biggan.gan_generator import load_generator
 from bood_tasks.generators.biggan.layouts import FILE
 from bood_tasks.generators.pixels import to_uint8
-from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
+from bood_tasks.jobs.environment import halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.synthesis.shards import (
     Batches,
+    Speed,
     describe_outliers,
     each_shard,
     fitting_batch,
     item_noise,
+    rows_after,
     write_pictures,
 )
 
@@ -51,9 +53,9 @@ def main(argv: list[str] | None = None) -> None:
     if job.settings["statistics"] == "standing":
         stand(generator, standing_batches(generator, scale, job.settings["seed"], device))
     generator = generator.to(dtype)
-    if compiles(device):
-        generator.forward = torch.compile(generator.forward, dynamic=False)
-    each_shard(job, partial(write_shard, generator=generator, device=device))
+    speed = Speed("gan_images", [generator], each=1, of="")
+    each_shard(job, partial(write_shard, generator=generator, device=device, speed=speed))
+    speed.pace.close()
 
 
 def standing_batches(
@@ -77,7 +79,7 @@ def standing_batches(
         yield (scale * z).to(device), torch.from_numpy(items % shape.classes).to(device)
 
 
-def write_shard(job: Job, generator: Generator | DeepGenerator, device: str) -> None:
+def write_shard(job: Job, generator: Generator | DeepGenerator, device: str, speed: Speed) -> None:
     """Draw one shard into its artifact."""
     settings, shape = job.settings, generator.shape
     scale, dtype = (
@@ -106,7 +108,9 @@ def write_shard(job: Job, generator: Generator | DeepGenerator, device: str) -> 
             largest=max(1, LARGEST_BATCH * 32**2 // shape.resolution**2),
         )
     # Padded: on some processors a convolution's rounding depends on its batch.
-    batches = Batches(draw, halved(size), pad=True)
+    batches = Batches(draw, halved(size), pad=True, speed=speed)
+    speed.later = rows_after(job)
+    speed.begin(rows=count, size=batches.size)
     side = settings["saved_size"] or shape.resolution
     with job.draft() as draft:
         facts = write_pictures(

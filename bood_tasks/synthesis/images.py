@@ -15,15 +15,18 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from bood_tasks.generators.text_to_image.interface import TextToImage, open_generator
-from bood_tasks.jobs.environment import compiles, halved, pick_device, run_setting
+from bood_tasks.jobs.environment import halved, pick_device, run_setting
 from bood_tasks.jobs.job import Job, read_job
+from bood_tasks.networks.flops import evaluations
 from bood_tasks.synthesis.shards import (
     Batches,
+    Speed,
     describe_outliers,
     each_shard,
     fitting_batch,
     item_streams,
     noise_of,
+    rows_after,
     write_pictures,
 )
 
@@ -105,12 +108,24 @@ def main(argv: list[str] | None = None) -> None:
             f"every vector to decode must be finite, and {(~np.isfinite(vectors)).any(1).sum()} "
             "are not; run `bood verify --repair`, or make the outlier vectors anew"
         )
-    if compiles(device):
-        generator.compile()
+    speed = Speed(
+        "images",
+        generator.networks,
+        each=evaluations(settings["scheduler"], settings["steps"]),
+        of=[settings[key] for key in ("resolution", "guidance")],
+    )
     each_shard(
         job,
-        partial(write_shard, generator=generator, vectors=vectors, labels=labels, classes=classes),
+        partial(
+            write_shard,
+            generator=generator,
+            vectors=vectors,
+            labels=labels,
+            classes=classes,
+            speed=speed,
+        ),
     )
+    speed.pace.close()
 
 
 def write_shard(
@@ -120,6 +135,7 @@ def write_shard(
     vectors: Float[np.ndarray, "m d"],
     labels: Int64[np.ndarray, " m"],
     classes: list[str],
+    speed: Speed,
 ) -> None:
     """Decode one shard of the vectors, each of the class `labels` says, into its artifact."""
     settings, device = job.settings, generator.device.type
@@ -141,7 +157,9 @@ def write_shard(
         size = fitting_batch(
             lambda n: decode_rows(np.arange(n) % count, steps=2), torch.device(device)
         )
-    batches = Batches(decode_rows, halved(size), pad=compiles(device))
+    batches = Batches(decode_rows, halved(size), pad=False, speed=speed)
+    speed.later = rows_after(job) * len(classes)
+    speed.begin(rows=count, size=batches.size)
     with job.draft() as draft:
         facts = write_pictures(
             draft, batches, count=count, side=side, block=ROWS_PER_BLOCK, stage="images"

@@ -11,14 +11,24 @@ import numpy as np
 import torch
 import zarr
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, write_json
-from bood_tasks.artifacts.store import Draft
+from bood_tasks.artifacts.store import Draft, block_file
 from bood_tasks.jobs import seeds
+from bood_tasks.jobs.compiling import Pace, priors
+from bood_tasks.jobs.environment import out_of_memory, run_setting
 from bood_tasks.jobs.job import Job
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks.compiled import (
+    described,
+    distinct,
+    layers,
+    parameters,
+    repeated_blocks,
+    run_as,
+)
 
 BATCH_ON_CPU, LARGEST_BATCH = 50, 64  # beyond, neither gets faster
 PROBES = (2, 4)  # images of two small batches whose memory tells that of one more
@@ -94,44 +104,120 @@ class Batches:
 
     `decode(rows)` returns the pictures or texts of those rows, on any device. With `pad` every
     batch has the full size (a compiled network knows one shape): the last row is made again and
-    dropped.
+    dropped. `speed` may change how the networks run, once, after a batch; every batch has the full
+    size from then on.
     """
 
-    def __init__(self, decode: Callable[[np.ndarray], Rows], size: int, *, pad: bool):
-        self.decode, self.size, self.pad, self.halvings = decode, size, pad, 0
+    def __init__(
+        self,
+        decode: Callable[[np.ndarray], Rows],
+        size: int,
+        *,
+        pad: bool,
+        speed: "Speed | None" = None,
+    ):
+        self.decode, self.size, self.halvings = decode, size, 0
+        self.always_padded, self.speed = pad, speed
+
+    @property
+    def pad(self) -> bool:
+        return self.always_padded or (self.speed is not None and self.speed.fixed)
 
     def __call__(self, start: int, stop: int) -> Iterator[Rows]:
         """Yield the rows in order. Raises ValueError if not even one fits."""
         while start < stop:
             wanted = min(self.size, stop - start)
             numbers = np.arange(start, start + wanted)
+            began = time.perf_counter()
             if self.pad:
                 numbers = np.minimum(np.arange(start, start + self.size), stop - 1)
             try:
                 made = self.decode(numbers)[:wanted]
-            except torch.cuda.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 if self.size == 1:
                     raise ValueError(
                         "run.image_batch: not even one image fits into the GPU's memory; set "
                         "run.attention: sliced and run.vae_slicing: true, images.dtype: float16, "
                         "a smaller images.resolution, or free the GPU"
                     ) from error
+                made = None
+            if made is None:  # outside: the error's frames hold the memory that is wanted
                 self.size, self.halvings = self.size // 2, self.halvings + 1
                 torch.cuda.empty_cache()
                 continue
-            yield made
             start += wanted
+            if self.speed is not None:
+                self.speed.passed(began, rows=stop - start, size=self.size)
+            yield made
+
+
+class Speed:
+    """How a job's networks run: plainly at first, then as the time of the first batches says.
+
+    A batch is `each` evaluations. `later`: rows of the shards that follow in the job.
+    """
+
+    def __init__(self, label: str, networks: Sequence[nn.Module], *, each: int, of: object):
+        self.networks, self.each, self.later = networks, each, 0
+        self.device = next(networks[0].parameters()).device
+        blocks = [block for network in networks for block in repeated_blocks(network)]
+        costs = priors(
+            "inference",
+            layers=layers(networks),
+            in_blocks=layers(distinct(blocks)),
+            parameters=parameters(networks),
+        )
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        self.pace = Pace(
+            label, self.device.type, costs, described(networks), of, run_setting("image_batch"),
+            name, torch.__version__,
+        )  # fmt: skip
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the networks run for one shape of batches."""
+        return self.pace.way != "plain"
+
+    def _left(self, rows: int, size: int) -> int:
+        return self.each * -(-(rows + self.later) // size)
+
+    def begin(self, *, rows: int, size: int) -> None:
+        """Change at once where the costs are known from an earlier job, or run.compile says so."""
+        if not self.pace.decided and self.pace.begin(self._left(rows, size)):
+            run_as(self.pace.way, self.networks)
+
+    def passed(self, began: float, *, rows: int, size: int) -> None:
+        """Take a batch's time; `rows` are left in the shard."""
+        if not self.pace.timing:
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        seconds = time.perf_counter() - began
+        if self.pace.lap(self.each, seconds, left=self._left(rows, size)):
+            run_as(self.pace.way, self.networks)
+
+
+def missing_rows(draft: Draft, array: zarr.Array, block: int) -> list[tuple[int, int]]:
+    """Return the ranges of rows, whole blocks, that no earlier try of this artifact has kept."""
+    count, found = array.shape[0], []
+    for start in range(0, count, block):
+        if not draft.keeps(block_file(array, start // block)):
+            first = found.pop()[0] if found and found[-1][1] == start else start
+            found.append((first, min(start + block, count)))
+    return found
 
 
 class BlockWriter:
-    """Writes rows to a zarr array in whole blocks, by a thread, and marks each that is written.
+    """Writes rows, from row `done` on, to a zarr array in whole blocks, by a thread.
 
-    `done` rows are there from an earlier try. Leaving the context waits for the last block; an
-    error of the disk comes up at the next `put`, and what was marked stays.
+    `keep` hears of the file of each block that is written. Leaving the context waits for the last
+    block; an error of the disk comes up at the next `put`, and what was kept stays.
     """
 
-    def __init__(self, array: zarr.Array, mark: Path, block: int, done: int):
-        self.array, self.mark, self.block, self.done = array, mark, block, done
+    def __init__(self, array: zarr.Array, keep: Callable[[Path], object], block: int, done: int):
+        self.array, self.keep, self.block, self.done = array, keep, block, done
         self.waiting: list[np.ndarray] = []
         self.pool = ThreadPoolExecutor(1)
         self.futures: deque[Future] = deque()
@@ -156,6 +242,8 @@ class BlockWriter:
             rows = host.copy_(rows, non_blocking=True)
             ready = torch.cuda.Event()
             ready.record()
+        else:
+            rows = rows.cpu()
         self.futures.append(self.pool.submit(self._add, rows, ready))
         while self.futures and (len(self.futures) > BLOCKS_WAITING or self.futures[0].done()):
             self.futures.popleft().result()
@@ -175,8 +263,8 @@ class BlockWriter:
         for start in range(0, ready, self.block):
             part = rows[start : min(start + self.block, ready)]
             self.array[self.done : self.done + len(part)] = part
+            self.keep(block_file(self.array, self.done // self.block))
             self.done += len(part)
-            self.mark.write_text(str(self.done))
         self.waiting = [rows[ready:]] if ready < len(rows) else []
 
 
@@ -196,6 +284,11 @@ def each_shard(job: Job, make: Callable[[Job], None]) -> None:
                 make(further)
 
 
+def rows_after(job: Job) -> int:
+    """Return how many items of each class, or at all, the shards after a job's own have."""
+    return sum(item.settings["stop"] - item.settings["start"] for item in job.then)
+
+
 def write_blocks(
     draft: Draft,
     array: zarr.Array,
@@ -205,20 +298,23 @@ def write_blocks(
     stage: str,
     unit: str,
 ) -> tuple[float, int]:
-    """Fill an artifact's array with parts(start, stop) from where an earlier try ended.
+    """Fill an artifact's array with parts(start, stop), but for the blocks that were kept.
 
-    A killed job loses `block` rows at most. Returns the rows a second and the row it began at.
+    `parts` may go on beyond `stop`.
+    A killed job loses `block` rows at most. Returns the rows a second and how many were there.
     """
-    count, mark = array.shape[0], draft.progress / "rows"
-    done = int(mark.read_text()) if mark.is_file() else 0
-    began = time.monotonic()
-    with (
-        progress(stage, count, unit, done=done) as advance,
-        BlockWriter(array, mark, block, done) as writer,
-    ):
-        for part in parts(done, count):
-            writer.put(part)
-            advance(len(part))
+    gaps, began = missing_rows(draft, array, block), time.monotonic()
+    count = array.shape[0]
+    done = count - sum(stop - start for start, stop in gaps)
+    with progress(stage, count, unit, done=done) as advance:
+        for start, stop in gaps:
+            with BlockWriter(array, draft.keep, block, start) as writer:
+                for part in parts(start, stop):
+                    writer.put(part := part[: stop - start])
+                    advance(len(part))
+                    start += len(part)
+                    if start == stop:
+                        break
     return (count - done) / max(time.monotonic() - began, 1e-9), done
 
 

@@ -13,7 +13,7 @@ from bood_tasks.synthesis.cosine import CosineClassifier, require_directions
 
 FeatureSpace = Literal["unit", "raw"]
 # Rows stepped together: on a CPU few enough for the cache, on a GPU enough to fill it.
-ROWS_AT_ONCE = {"cpu": 256, "cuda": 65536}
+ROWS_AT_ONCE, ROWS_ON_CPU = 65536, 256
 KEPT_BYTES = 16 * 2**20
 
 
@@ -42,6 +42,11 @@ class Stepping:
         return cls(**{field.name: settings[field.name] for field in fields(cls)})
 
 
+def rows_at_once(device: torch.device) -> int:
+    """Return how many rows are stepped together on a device."""
+    return ROWS_ON_CPU if device.type == "cpu" else ROWS_AT_ONCE
+
+
 def in_space(features: Float[Tensor, "n d"], feature_space: FeatureSpace) -> Float[Tensor, "n d"]:
     """Return the features where the steps are taken: unit length, or as the encoder made them."""
     return F.normalize(features, dim=1) if feature_space == "unit" else features
@@ -52,7 +57,7 @@ def initial_margin(
 ) -> Float[Tensor, " n"]:
     """Return cos_y - max of the other cosines."""
     parts = []
-    size = ROWS_AT_ONCE[features.device.type]
+    size = rows_at_once(features.device)
     for start in range(0, len(features), size):
         part = slice(start, start + size)
         cosines = classifier.products(F.normalize(features[part], dim=1))
@@ -109,7 +114,7 @@ def step_rows(
     beyond the inputs stays bounded.
     """
     total, device, max_steps = len(features), features.device, stepping.max_steps
-    size = min(total, ROWS_AT_ONCE[device.type])
+    size = min(total, rows_at_once(device))
     steps = torch.empty(total, dtype=torch.int32, device=device)
     crossed = torch.empty(total, dtype=torch.bool, device=device)
     exact = torch.ones(total, dtype=torch.bool, device=device)

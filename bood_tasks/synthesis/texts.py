@@ -24,7 +24,7 @@ from bood_tasks.networks.padding import PAD
 from bood_tasks.synthesis.shards import Batches, describe_outliers, each_shard, write_blocks
 
 VERSION = 1
-BATCH = {"cpu": 500, "cuda": 4000}
+BATCH, BATCH_ON_CPU = 4000, 500
 ROWS_PER_BLOCK = 4000  # a multiple of both
 
 
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
             model=model,
             tokenizer=tokenizer,
             vocabulary=described["vocabulary"],
-            size=halved(BATCH[device]),
+            size=halved(BATCH_ON_CPU if device == "cpu" else BATCH),
         ),
     )
 

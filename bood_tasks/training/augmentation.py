@@ -37,16 +37,23 @@ def centre_crop(images: Pixels, crop: int | None) -> Cropped:
     return images[:, :, top : top + crop, left : left + crop]
 
 
-def shift(images: Pixels, crop: int | None, padding: int, rng: torch.Generator) -> Cropped:
-    """Return crop x crop windows at random places of the pictures within a zero border."""
+def shift(
+    images: Pixels, crop: int | None, padding: int, rng: torch.Generator, *, flip: bool = False
+) -> Cropped:
+    """Return crop x crop windows at random places of the pictures within a zero border, half of
+    them mirrored if `flip`: in one pass, as shift and then mirror."""
     count, height = len(images), images.shape[2]
     device, size = images.device, crop or height
     room = height + 2 * padding - size
     if not room:
-        return images
-    offset = to_device(torch.randint(0, room + 1, (2, count), generator=rng), device)
-    window = torch.arange(size, device=device)
-    rows, columns = offset[0, :, None] + window, offset[1, :, None] + window
+        return mirror(images, rng) if flip else images
+    offset = torch.randint(0, room + 1, (2, count), generator=rng)
+    window = torch.arange(size)
+    places = offset[:, :, None] + window
+    if flip:
+        mirrored = torch.rand(count, generator=rng) < 0.5
+        places[1] = torch.where(mirrored[:, None], places[1].flip(1), places[1])
+    rows, columns = to_device(places, device)
     which = torch.arange(count, device=device)[:, None, None, None]
     channel = torch.arange(3, device=device)[:, None, None]
     padded = F.pad(images, (padding, padding, padding, padding))
@@ -96,8 +103,12 @@ def cut_out(images: Pixels, boxes: Boxes, crop: int) -> Cropped:
     # affine_grid: x' = width x + centre
     theta = to_device(torch.cat([sizes.T.diag_embed(), centres.T[:, :, None]], 2), images.device)
     grid = F.affine_grid(theta, [len(images), 3, crop, crop], align_corners=False)
+    padding = "border"
+    if images.device.type == "mps":  # which knows zeros alone; no place beyond the last pixel's
+        edge = 1 - 1 / torch.tensor([images.shape[3], images.shape[2]], device=images.device)
+        grid, padding = grid.clamp(-edge, edge), "zeros"
     parts = F.grid_sample(
-        images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        images.float(), grid, mode="bilinear", padding_mode=padding, align_corners=False
     )
     return parts.round_().to(torch.uint8)
 

@@ -6,7 +6,6 @@ step), so a killed run continues from its checkpoint and ends with the weights o
 On a GPU nothing in a step waits for the device: losses are read once every STEPS_PER_POINT.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,10 +17,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from bood_tasks.artifacts import disk
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.environment import compiles
+from bood_tasks.jobs.compiling import Pace, priors
+from bood_tasks.jobs.environment import out_of_memory
 from bood_tasks.jobs.progress import progress
+from bood_tasks.networks import compiled
 from bood_tasks.networks.weights import save_weights
 from bood_tasks.training.augmentation import (
     CONTRASTIVE_AREA,
@@ -70,7 +72,7 @@ def augment(
         case "none":
             images = centre_crop(images, recipe.crop)
         case "shift":
-            images = shift(images, recipe.crop, recipe.crop_padding, rng)
+            return shift(images, recipe.crop, recipe.crop_padding, rng, flip=recipe.flip)
     return mirror(images, rng) if recipe.flip else images
 
 
@@ -99,14 +101,34 @@ def _stream(*stream: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seeds.stream(*stream))
 
 
-def compiled(function: Callable, device: torch.device | str, *, dynamic: bool = False) -> Callable:
-    """Return the function, compiled if run.compile says so (`auto`: on GPUs).
+def _pace(stage: str, model: nn.Module, recipe: Recipe, device: torch.device) -> Pace:
+    """Return what decides how this training's steps run.
+
+    A loss that its method keeps from the compiler can be compiled in its blocks alone.
+    """
+    kept_out = getattr(getattr(model, "loss", None), "_torchdynamo_disable", False)
+    blocks = compiled.repeated_blocks(model)
+    costs = priors(
+        "training",
+        layers=0 if kept_out else compiled.layers([model]),
+        in_blocks=compiled.layers(compiled.distinct(blocks)),
+        parameters=compiled.parameters([model]),
+    )
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    what = [compiled.described([model]), type(model), recipe.batch_size, recipe.precision]
+    what += [recipe.crop, recipe.mixing, recipe.augment]
+    return Pace(stage, device.type, costs, *what, name, torch.__version__)
+
+
+def _faster(way: str, loss: Loss, model: nn.Module, *, dynamic: bool) -> Loss:
+    """Return the loss, made faster in that way.
 
     Not `dynamic`: an epoch has at most two batch sizes.
     """
-    if compiles(torch.device(device).type):
-        return torch.compile(function, dynamic=dynamic)
-    return function
+    if way == "whole":
+        return compiled.compile_function(loss, dynamic=dynamic)
+    compiled.compile_blocks(model)
+    return loss
 
 
 class _Recorder:
@@ -123,7 +145,7 @@ class _Recorder:
         """Append a point of means; raise ValueError if a loss is not finite."""
         names = list(self.recent[0])
         rows = [torch.stack([terms[name].float() for name in names]) for terms in self.recent]
-        values = torch.stack(rows).double().cpu().numpy()
+        values = torch.stack(rows).cpu().double().numpy()
         losses = values[:, names.index("loss")].tolist()
         require_finite(losses, step - len(losses), {f"{self.stage}.lr": self.lr})
         means = {name: float(np.mean(values[:, k])) for k, name in enumerate(names)}
@@ -145,6 +167,7 @@ def fit(
     aspects: Aspects | None = None,
     outliers: Sequence[tuple[InMemory | FromDisk, float]] = (),
     snapshots: Path | None = None,
+    keep: Callable[[Path], object] = lambda path: None,
     optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[list[dict[str, float]], float]:
     """Train `model` in place; return its loss curve and how many pictures a second it saw.
@@ -155,7 +178,8 @@ def fit(
     that are whole pictures, squashed; outliers are square. `outliers`: sources, each with its share
     of the outliers shown (mixing.py has the order). Where the augmentation has two views, each ID
     row of a step stands there twice, each time augmented on its own. In the folder `snapshots` the
-    weights after every epoch are kept, `01.safetensors` and so on. Raises ValueError for a loss
+    weights after every epoch are kept, `01.safetensors` and so on, and `keep` hears of each: a run
+    that goes on from its checkpoint needs those of the epochs before. Raises ValueError for a loss
     that is not finite, and for a batch that the GPU cannot hold: its size is part of the recipe.
     """
     device = next(model.parameters()).device
@@ -169,9 +193,20 @@ def fit(
     )  # fmt: skip
     per_epoch, steps = order.per_epoch, order.per_epoch * recipe.epochs
     steps = min(steps, recipe.steps or steps)
-    first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers)
+
+    def snapshot(epoch: int) -> Path:
+        return snapshots / f"{epoch:02d}.safetensors"
+
+    def lacks(step: int) -> str:
+        epochs = range(1, step // per_epoch + 1) if snapshots else ()
+        return next((f"{snapshot(n)} is not there" for n in epochs if not snapshot(n).exists()), "")
+
+    first, curve = load_checkpoint(checkpoint, model.state_dict(), optimisers, lacks=lacks)
     record, copies = _Recorder(stage, curve, recipe.lr), views(recipe.augment)
-    step_loss = compiled(loss, device, dynamic=recipe.mixing == "shuffled")
+    pace, dynamic = _pace(stage, model, recipe, device), recipe.mixing == "shuffled"
+    step_loss = loss
+    if pace.begin(steps - first):
+        step_loss = _faster(pace.way, loss, model, dynamic=dynamic)
     labels = labels.to(device)
     sources = [images, *(rows for rows, _ in outliers)]
 
@@ -180,6 +215,7 @@ def fit(
 
     batches = [item.batches(rows_of(number), device) for number, item in enumerate(sources)]
     seen, began, saved, cost = 0, time.monotonic(), time.monotonic(), 0.0
+    lap = began
     model.train()
     with progress(stage, steps, "steps", done=first) as advance:
         for step, (rows, *_) in enumerate(order.steps(first, steps), first):
@@ -201,7 +237,9 @@ def fit(
                 for optimiser in optimisers:
                     optimiser.zero_grad()
                 terms["loss"].backward()
-            except torch.cuda.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 raise ValueError(
                     f"{stage}.batch_size must fit into the GPU's memory, got {recipe.batch_size} "
                     f"({len(x)} pictures a step); lower it, or take a GPU with more memory"
@@ -215,7 +253,10 @@ def fit(
             if point:
                 epoch = (step + 1) / per_epoch
                 lr = scheduled_lr(step, steps, recipe.lr, recipe.schedule)
-                note = record.read(step + 1, epoch, lr)
+                taken = len(record.recent)
+                note = record.read(step + 1, epoch, lr)  # waits for the device
+                if pace.lap(taken, time.monotonic() - lap, left=steps - step - 1):
+                    step_loss = _faster(pace.way, loss, model, dynamic=dynamic)
             due = point and (step + 1) % STEPS_PER_CHECKPOINT == 0 and step + 1 < steps
             due = due and time.monotonic() - saved >= cost / CHECKPOINT_SHARE
             if due:
@@ -223,9 +264,14 @@ def fit(
                 save_checkpoint(checkpoint, model.state_dict(), optimisers, step + 1, curve)
                 cost = time.monotonic() - saved
             if snapshots and (step + 1) % per_epoch == 0:
-                path = snapshots / f"{(step + 1) // per_epoch:02d}.safetensors"
+                path = snapshot((step + 1) // per_epoch)
                 save_weights(model, path.with_suffix(".tmp"))
-                os.replace(path.with_suffix(".tmp"), path)
+                disk.replace(path.with_suffix(".tmp"), path)
+                keep(path)
             advance(1, note)
+            if point:
+                lap = time.monotonic()
+    pace.close()
+    compiled.uncompile(model)
     model.eval()
     return curve, seen / max(time.monotonic() - began, 1e-9)

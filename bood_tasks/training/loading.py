@@ -6,14 +6,16 @@ processes read each batch ahead of time. The rows of a batch are the same in eve
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import psutil
 import torch
 import torch.nn.functional as F
-import zarr
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -23,8 +25,13 @@ from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.padding import PAD
 from bood_tasks.training.augmentation import Aspects, Pixels, to_device
 
+if TYPE_CHECKING:
+    import zarr
+
 SHARE_OF_MEMORY = 0.5  # of what is free; the rest is for weights and activations
 ROWS_AT_ONCE = 2000
+BATCHES_AHEAD = 3
+T, U = TypeVar("T"), TypeVar("U")
 
 
 def to_pixels(images: np.ndarray, device: torch.device | str) -> Pixels:
@@ -33,8 +40,7 @@ def to_pixels(images: np.ndarray, device: torch.device | str) -> Pixels:
 
 
 def in_one(parts: Sequence[Tensor]) -> Tensor:
-    """Return texts [n, l], padded behind, as one batch, as wide as the longest needs."""
-    parts = [rows[:, : int((rows != PAD).sum(1).max()) if len(rows) else 0] for rows in parts]
+    """Return texts [n, l] of several sources, padded behind, as one batch."""
     width = max(rows.shape[1] for rows in parts)
     return torch.cat([F.pad(rows, (0, width - rows.shape[1]), value=PAD) for rows in parts])
 
@@ -44,13 +50,13 @@ def on_device(rows: np.ndarray, device: torch.device | str) -> Tensor:
     return to_device(torch.from_numpy(rows), device) if rows.ndim == 2 else to_pixels(rows, device)
 
 
-def samples_of(artifact: Artifact, split: str = "") -> zarr.Array:
+def samples_of(artifact: Artifact, split: str = "") -> "zarr.Array":
     """Return a split's pictures or tokens, or those of an artifact that has no splits."""
     prefix = f"{split}/" if split else ""
     return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
 
 
-def training_rows(data: Artifact, augment: str) -> tuple[zarr.Array, Aspects | None]:
+def training_rows(data: Artifact, augment: str) -> "tuple[zarr.Array, Aspects | None]":
     """Return the pictures, or tokens [n, l], that an augmentation takes its crops of.
 
     Where the augmentation resizes parts and the data set has its training pictures whole: these,
@@ -61,26 +67,51 @@ def training_rows(data: Artifact, augment: str) -> tuple[zarr.Array, Aspects | N
     return samples_of(data, "train"), None
 
 
+def ahead(make: Callable[[T], U], orders: Iterable[T]) -> Iterator[U]:
+    """Yield make(order) of each order; a thread makes the next BATCHES_AHEAD meanwhile."""
+    coming: deque[Future[U]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for order in orders:
+            coming.append(thread.submit(make, order))
+            if len(coming) > BATCHES_AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
 class InMemory:
     """Pictures, or tokens [n, l], in memory, the device's or the host's."""
 
     def __init__(self, images: Pixels | Tensor):
         self.images = images
+        # Of each text, on the host: how wide a batch must be is not asked of the device.
+        self.lengths = (images != PAD).sum(1).cpu().numpy() if images.ndim == 2 else None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batches(self, orders: Iterable[np.ndarray], device: torch.device) -> Iterator[Pixels]:
-        """Yield the pictures of each order's rows, on the device."""
+        """Yield the pictures of each order's rows, on the device; texts as wide as the longest."""
+        if self.images.device.type == "cpu" != torch.device(device).type:
+            for images in ahead(self._gathered, orders):
+                yield images.to(device, non_blocking=True)
+            return
         for rows in orders:
             index = to_device(torch.from_numpy(rows), self.images.device)
-            yield to_device(self.images[index], device)
+            width = None if self.lengths is None else int(self.lengths[rows].max(initial=0))
+            images = self.images if width is None else self.images[:, :width]
+            yield to_device(images[index], device)
+
+    def _gathered(self, rows: np.ndarray) -> Pixels:
+        """Return rows of the host's pictures where a GPU reads them without the host."""
+        images = self.images[torch.from_numpy(rows)]
+        return images.pin_memory() if torch.cuda.is_available() else images
 
 
 class _Rows:
     """Reads one batch: the rows of a zarr array, in the order asked for."""
 
-    def __init__(self, images: zarr.Array):
+    def __init__(self, images: "zarr.Array"):
         self.images = images
 
     def __getitem__(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 h w"]:
@@ -95,7 +126,7 @@ class _Rows:
 class FromDisk:
     """Pictures in a zarr array that is larger than memory; batches keep their order."""
 
-    def __init__(self, images: zarr.Array):
+    def __init__(self, images: "zarr.Array"):
         self.images = images
 
     def __len__(self) -> int:
@@ -114,7 +145,7 @@ class FromDisk:
             pin_memory=torch.device(device).type == "cuda",
         )
         for images in loader:
-            yield images.to(device, non_blocking=True)
+            yield to_device(images, device)
 
 
 def _left_in_cgroup() -> float:
@@ -136,7 +167,7 @@ def free_bytes(device: torch.device | str) -> int:
 
 
 def load_where_it_fits(
-    images: np.ndarray | zarr.Array, device: torch.device | str
+    images: "np.ndarray | zarr.Array", device: torch.device | str
 ) -> InMemory | FromDisk:
     """Return pictures [n, h, w, 3] where they fit: on the device, on the host, or left in zarr.
 

@@ -2,20 +2,24 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import zarr
 from torch import Tensor
 
+from bood_tasks.jobs.environment import out_of_memory
 from bood_tasks.networks.pixels import to_input
 from bood_tasks.training.augmentation import centre_crop
 from bood_tasks.training.loading import on_device
 
+if TYPE_CHECKING:
+    import zarr
+
 ROWS_READ_AHEAD = 2000
 
 
-def are_tokens(x: np.ndarray | zarr.Array | Tensor) -> bool:
+def are_tokens(x: "np.ndarray | zarr.Array | Tensor") -> bool:
     """Whether rows are tokens [n, l], not pictures of four dimensions."""
     return x.ndim == 2
 
@@ -28,7 +32,7 @@ def as_input(x: Tensor) -> Tensor:
 @torch.inference_mode()
 def predict(
     function: Callable[[Tensor], Tensor],
-    images: np.ndarray | zarr.Array,
+    images: "np.ndarray | zarr.Array",
     *,
     batch_size: int,
     device: str,
@@ -54,7 +58,9 @@ def predict(
                     rows = rows if are_tokens(rows) else centre_crop(rows, crop)
                     parts.append(function(as_input(rows)).float())
                     row += batch_size
-                except torch.cuda.OutOfMemoryError as error:
+                except RuntimeError as error:
+                    if not out_of_memory(error):
+                        raise
                     if batch_size == 1:
                         raise ValueError(
                             "the network must fit into the GPU's memory with one picture, and "

@@ -153,3 +153,67 @@ def test_the_lock_of_a_living_snakemake_stays(tmp_path):
         clear_stale_locks(tmp_path)
         assert stale.exists()
         living.kill()
+
+
+def test_a_second_run_beside_a_living_one_is_known_when_the_first_has_ended(tmp_path):
+    """Otherwise a third one would take the second for dead."""
+    command = [sys.executable, "-c", TAKE_OVER, str(tmp_path)]
+    pipe = subprocess.PIPE
+
+    def begin():
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    first = begin()
+    second = begin()
+    first.communicate()
+    stale = tmp_path / ".snakemake/locks/0.input.lock"
+    stale.parent.mkdir()
+    stale.touch()
+    third = begin()
+    assert stale.exists()
+    for process in (second, third):
+        process.communicate()
+    begin().communicate()
+    assert not stale.exists()
+
+
+def test_a_lock_whose_file_was_removed_is_no_lock(tmp_path, other):
+    lock_path(tmp_path / "a").unlink()  # as gc does with what it removes
+    with try_hold(tmp_path / "a") as free:
+        assert free
+        with try_hold(tmp_path / "a") as again:
+            assert again is False
+
+
+def test_where_nobody_can_tell_the_answer_is_none(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", unknown)
+    with try_hold(tmp_path / "a") as free:
+        assert free is None
+
+
+def test_a_file_of_the_future_was_not_made_meanwhile(tmp_path, monkeypatch):
+    record = tmp_path / "record"
+    record.touch()
+    monkeypatch.setenv(STARTED, str(time.time() - 60))
+    assert made_meanwhile(record)
+    ahead = time.time() + 2 * 86400
+    os.utime(record, (ahead, ahead))
+    assert not made_meanwhile(record)
+
+
+def test_what_a_job_reads_is_known_while_it_lives(tmp_path):
+    code = HOLD.replace("Path(sys.argv[1])", "Path(sys.argv[1]), sys.argv[2:]")
+    made = tmp_path / "features/fake/0123"
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, made, "aa", "bb"], stdin=pipe, stdout=pipe, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    assert locks.being_read(tmp_path) == {"aa", "bb"}
+    process.communicate()
+    assert locks.being_read(tmp_path) == set()

@@ -30,11 +30,11 @@ def test_digest_of_a_folder_covers_names_and_content(tmp_path):
     folder = tmp_path / "d"
     (folder / "a").mkdir(parents=True)
     (folder / "a" / "x").write_text("1")
-    first = content_digest(folder)
+    first = content_digest(folder, None)
     (folder / "a" / "x").rename(folder / "a" / "y")
-    second = content_digest(folder)
+    second = content_digest(folder, None)
     (folder / "a" / "y").write_text("2")
-    assert len({first, second, content_digest(folder)}) == 3
+    assert len({first, second, content_digest(folder, None)}) == 3
 
 
 def test_digest_does_not_depend_on_the_place_or_the_time(tmp_path):
@@ -42,7 +42,7 @@ def test_digest_does_not_depend_on_the_place_or_the_time(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text("1")
     os.utime(tmp_path / "e" / "x", (1, 1))
-    assert content_digest(tmp_path / "d") == content_digest(tmp_path / "e")
+    assert content_digest(tmp_path / "d", None) == content_digest(tmp_path / "e", None)
 
 
 def test_known_files_are_not_read_again(tmp_path, monkeypatch):

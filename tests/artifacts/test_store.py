@@ -13,7 +13,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bood_tasks.artifacts.manifest import DamagedArtifact, payload_files, read_manifest, sha256
+from bood_tasks.artifacts.manifest import (
+    DamagedArtifact,
+    payload_files,
+    read_facts,
+    read_manifest,
+    sha256,
+)
 from bood_tasks.artifacts.spec import digest_of
 from bood_tasks.artifacts.store import Artifact, Draft
 
@@ -125,6 +131,7 @@ import os, signal
 from bood_tasks.artifacts.store import Draft
 with Draft({str(manifest)!r}, {IDENTITY!r}) as draft:
     draft.array("x", (4,), "int64", chunk=1, shard=2)[:2] = [5, 6]
+    draft.keep(draft.folder / "data.zarr/x/c/0")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     answer = subprocess.run([sys.executable, "-c", code])
@@ -150,13 +157,14 @@ def test_kill_between_payload_and_manifest_leaves_no_artifact(manifest, monkeypa
     with Draft(manifest, IDENTITY) as draft:
         draft.save("x", np.arange(3))
         (draft.folder / "data.zarr" / "x" / "c.0a1b.partial").write_text("half a chunk")
-        monkeypatch.setattr("bood_tasks.artifacts.store.os.replace", killed)
+        monkeypatch.setattr("bood_tasks.artifacts.disk.os.replace", killed)
         with pytest.raises(KeyboardInterrupt):
             draft.finish()
     assert not manifest.exists()
     monkeypatch.undo()
     with Draft(manifest, IDENTITY) as draft:
         assert draft.resumed
+        draft.save("x", np.arange(3))
         draft.finish()
     assert list(Artifact(manifest)["x"][:]) == [0, 1, 2]
     names = [Path(name).name for name in Artifact(manifest).files]
@@ -214,17 +222,23 @@ def test_truncated_file_is_named_with_both_sizes(whole):
         Artifact(whole.manifest)
 
 
-def test_flipped_byte_of_a_small_file_is_found_at_once_of_a_large_one_by_hashing(manifest):
+def test_flipped_byte_is_found_at_once_but_in_a_large_chunk_by_hashing(manifest):
+    """Weights have no checksum of their own; a chunk has, and does not read without it."""
     with Draft(manifest, IDENTITY) as draft:
-        (draft.folder / "small").write_text("hello")
-        (draft.folder / "large").write_text("hello" * 20_000)
+        (draft.folder / "weights").write_text("hello" * 20_000)
+        draft.save("x", np.random.default_rng(0).integers(0, 256, (999, 99)).astype(np.uint8))
         draft.finish()
-    (manifest.parent / "large").write_text("hellO" * 20_000)
+    chunk = manifest.parent / "data.zarr/x/c/0/0"
+    content = bytearray(chunk.read_bytes())
+    content[7] ^= 1
+    chunk.write_bytes(content)
     again = Artifact(manifest)
     assert again.damaged(rehash=False) == []
-    assert again.damaged(rehash=True) == ["large has other content than its manifest says"]
-    (manifest.parent / "small").write_text("hellO")
-    with pytest.raises(DamagedArtifact, match="small has other content"):
+    assert again.damaged(rehash=True) == [
+        "data.zarr/x/c/0/0 has other content than its manifest says"
+    ]
+    (manifest.parent / "weights").write_text("hellO" * 20_000)
+    with pytest.raises(DamagedArtifact, match="weights has other content"):
         Artifact(manifest)
 
 
@@ -277,3 +291,45 @@ def test_sharded_arrays_of_any_length_come_back(manifest, rows):
     assert np.array_equal(artifact["x"][:], values)
     shards = [name for name in artifact.files if "/c/" in name]
     assert len(shards) == -(-rows // 8)
+
+
+def test_what_was_checked_last_stops_the_manifest(manifest):
+    def changed():
+        raise ValueError("the source has changed")
+
+    with (
+        pytest.raises(ValueError, match="the source has changed"),
+        Draft(manifest, IDENTITY, changed) as draft,
+    ):
+        draft.finish()
+    assert not manifest.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        ("", {}), ("[]", {}), ("{", {}), ("null", {}), ("\0" * 9, {}), ("[" * 100_000, {}),
+        ('{"seconds": "long", "device": "cpu"}', {"device": "cpu"}),
+        ('{"seconds": 1e999, "tflops": -1, "process_seconds": true}', {}),
+        ('{"seconds": 1' + "0" * 400 + "}", {}), ('{"seconds": 2}', {"seconds": 2}),
+    ],
+)  # fmt: skip
+def test_run_facts_that_cannot_be_are_left_out(whole, content, left):
+    (whole.folder / "run.json").write_text(content)
+    assert read_facts(whole.manifest) == left
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": []}, {"rows": {"a": "many"}}, {"spec": {}}, {"files": []},
+        {"files": {"../x": {"size": 1, "sha256": "0" * 64}}},
+        {"files": {"x": {"size": 10**400, "sha256": "0" * 64}}},
+        {"files": {"x": {"size": -1, "sha256": "0" * 64}}},
+        {"files": {"x": {"size": 1, "sha256": ["0"] * 64}}},
+    ],
+)  # fmt: skip
+def test_manifest_of_impossible_content_is_damage(whole, change):
+    whole.manifest.write_text(json.dumps(json.loads(whole.manifest.read_text()) | change))
+    with pytest.raises(DamagedArtifact, match=r"manifest\.json is damaged"):
+        read_manifest(whole.manifest)

@@ -24,6 +24,7 @@ def _home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOOD_LEASE_DIR", str(tmp_path / "leases"))
     monkeypatch.setenv("BOOD_FAKE_GPUS", "")
+    monkeypatch.delenv("BOOD_DEVICE")
 
 
 def test_versions_other_than_the_pins_are_named(tmp_path, monkeypatch):
@@ -41,11 +42,11 @@ def test_versions_other_than_the_pins_are_named(tmp_path, monkeypatch):
 def test_a_driver_whose_gpus_pytorch_cannot_use_is_no_cpu_machine(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert doctor.check_devices() == (True, "no GPU, the CPU will work")
+    assert doctor.check_devices() == (True, "no GPU, the CPU will work (no device is here)")
     monkeypatch.setenv("BOOD_FAKE_GPUS", "GPU-a,GPU-b")
     fine, finding = doctor.check_devices()
     assert not fine
-    assert "nvidia-smi lists 2 GPUs" in finding
+    assert "BOOD_FAKE_GPUS lists 2 GPUs" in finding
     assert torch.__version__ in finding
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
     assert doctor.check_devices()[0]

@@ -292,3 +292,18 @@ def test_a_published_set_has_as_many_pictures_as_its_catalogue_says(raw):
     put(raw, "detector.epochs", 1)
     with pytest.raises(ConfigError, match=r"detector\.npos\.queue must be at most 160"):
         load(raw)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("datasets.clothes.classes", {"bag": 8}, r"must name at least two classes"),
+        ("datasets.clothes.classes", {"bag": 8, "boot": 8}, "must give each class a label"),
+        ("datasets.again", {"kind": "resampled", "of": "clothes", "size": 32},
+         r"datasets\.again\.size must be below image\.size = 32, got 32"),
+    ],
+)  # fmt: skip
+def test_data_sets_that_could_not_serve_are_refused_before_any_job(raw, path, value, message):
+    put(raw, path, value)
+    with pytest.raises(ConfigError, match=message):
+        load(raw)

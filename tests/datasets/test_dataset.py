@@ -136,9 +136,11 @@ def test_folder_splits_every_picture_once_and_adding_one_moves_no_other(tmp_path
 
 def test_flat_folder_is_all_test(tmp_path):
     settings = folder(tmp_path, names=("red",))
-    splits, _ = make_dataset(settings, tmp_path / "red")
+    splits, _ = make_dataset(settings | {"role": "ood"}, tmp_path / "red")
     assert list(splits) == ["test"]
     assert len(splits["test"].labels) == 40
+    with pytest.raises(ValueError, match="must have a folder of each class to be the ID data set"):
+        make_dataset(settings, tmp_path / "red")
 
 
 def test_unreadable_pictures_are_named_in_one_list(tmp_path):
@@ -252,7 +254,7 @@ def test_a_killed_reader_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypa
         time.sleep(0.02)
     job.send_signal(signal.SIGKILL)
     job.wait()
-    assert json.loads(note.read_text())["read"] == 10_000
+    assert json.loads(note.read_text())["read"] == [10_000]
     monkeypatch.chdir(other)
     dataset.main(command[3:])
     assert Artifact(spec.manifest).files == whole.files
@@ -404,3 +406,47 @@ def test_resampling_keeps_shape_and_mean_and_loses_detail():
     assert out.shape == images.shape
     assert abs(out.mean() - images.mean()) < 3
     assert out.std() < images.std() / 2
+
+
+def test_what_was_read_is_summed_up_in_the_artifact_and_the_log(tmp_path, monkeypatch, capsys):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    settings = folder(pictures) | {"max_unreadable": 1}
+    (pictures / "red/3.png").write_bytes(b"")
+    (pictures / "red/notes.txt").write_text("x")
+    (pictures / "blue/.DS_Store").write_text("x")
+    PIL.Image.new("RGB", (9, 9)).save(pictures / "loose.png")
+    PIL.Image.new("RGBA", (9, 9)).save(pictures / "red/hole.png")
+    read = materialise(tmp_path, monkeypatch, settings, pictures).json("dataset.json")["read"]
+    assert read["left_out"] == {
+        "beside the folders of classes": 1, "hidden files and those of tools": 1,
+        "of another kind (.txt)": 1,
+    }  # fmt: skip
+    assert read["unreadable"] == 1
+    assert read["converted"] == {"with transparency, laid on white": 1}
+    assert sum(sum(counts.values()) for counts in read["classes"].values()) == 80
+    said = capsys.readouterr().out
+    assert "left out: 1 of another kind (.txt): 'pictures/red/notes.txt'" in said.replace(
+        f"{tmp_path}/", ""
+    )
+    assert "1 with transparency, laid on white" in said
+    assert "unreadable: " in said
+
+
+def test_unreadable_pictures_may_not_empty_a_class(tmp_path, monkeypatch):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    settings = folder(pictures) | {"max_unreadable": 100}
+    for file in (pictures / "red").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match="every class in its train split, got none of red"):
+        materialise(tmp_path, monkeypatch, settings, pictures)
+
+
+def test_fewer_pictures_than_published_are_told(tmp_path, monkeypatch):
+    (tmp_path / "dtd/images/banded").mkdir(parents=True)
+    PIL.Image.new("RGB", (9, 9)).save(tmp_path / "dtd/images/banded/1.jpg")
+    settings = {"kind": "dtd", "name": "d", "image": IMAGE, "train_per_class": None,
+                "validation_per_class": 0}  # fmt: skip
+    made = materialise(tmp_path, monkeypatch, settings, tmp_path / "dtd")
+    assert made.json("dataset.json")["read"]["published"] == {"test": 5640}

@@ -133,7 +133,9 @@ class Evil:
 @pytest.mark.parametrize("value", [Evil(), {"data": Evil()}, {"data": np.array([Evil()], object)}])
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_pickles_of_anything_but_plain_data_are_refused(value, protocol):
-    with pytest.raises(pickle.UnpicklingError, match=r"posix\.system, which is no plain data"):
+    with pytest.raises(
+        pickle.UnpicklingError, match=r"(posix\.system, which is no plain data|which is no number)"
+    ):
         unpickle_plain(pickle.dumps(value, protocol=protocol))
 
 

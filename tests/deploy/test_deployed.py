@@ -1,6 +1,7 @@
 """A trained detector in use, by Python and by `bood score`; the reference: the stages' arrays."""
 
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -155,6 +156,51 @@ def test_unreadable_pictures_are_named_together_and_the_others_scored(energy, fo
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     with pytest.raises(ValueError, match=r"2 pictures are unreadable: .*03\.png.*05\.png"):
         bood_tasks.load_detector(energy.folder)(sorted(folder.rglob("*.png")))
+
+
+def test_odd_names_and_files_end_no_scoring(energy, folder, tmp_path, capsys):
+    """Names that are not UTF-8, that a spreadsheet would run, what is no file, other kinds."""
+    one = folder / "below" / "00.png"
+    for name in ("caf\udce9.png", "=1+1.png", "-x.png", "a,b.png", "new\nline.png"):
+        shutil.copy(one, tmp_path / "pictures" / name)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "._00.png").write_bytes(b"of a Mac")
+    (folder / "notes.txt").write_text("x")
+    (folder / "loop").symlink_to(folder)
+    with PIL.Image.open(one) as picture:
+        tag = PIL.Image.Exif()
+        tag[0x0112] = 3
+        picture.save(folder / "turned.png", exif=tag)
+    out = tmp_path / "out.csv"
+    assert bood("score", "--detector", energy.folder, "--out", out, folder) == 0
+    paths = [row["path"] for row in rows(out)]
+    assert f"{folder}/caf\\xe9.png" in paths
+    assert len(paths) == len(energy["pets/test/score"][:]) + 6
+    said = capsys.readouterr().err
+    assert "1 hidden files and those of tools: '._00.png'" in said
+    assert "1 of another kind (.txt)" in said
+    assert "1 neither file nor folder" in said
+    assert "1 turned upright by EXIF" in said
+
+
+def test_paths_that_a_spreadsheet_would_run_are_harmless(energy, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "below/00.png", "=1+1.png")
+    assert bood("score", "--detector", energy.folder, "--out", "out.csv", "=1+1.png") == 0
+    assert [row["path"] for row in rows(tmp_path / "out.csv")] == ["./=1+1.png"]
+
+
+def test_a_table_is_never_written_over_a_picture_or_through_a_link(energy, folder, tmp_path):
+    one = folder / "below/00.png"
+    before = one.read_bytes()
+    assert "--out must be none of the pictures" in bood(
+        "score", "--detector", energy.folder, "--out", one, folder
+    )
+    (tmp_path / "link.csv").symlink_to(one)
+    assert "--out must be no link" in bood(
+        "score", "--detector", energy.folder, "--out", tmp_path / "link.csv", folder
+    )
+    assert one.read_bytes() == before
 
 
 def test_a_failure_on_the_way_keeps_the_rows_before(energy, folder, tmp_path, monkeypatch):

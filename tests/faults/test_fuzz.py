@@ -238,12 +238,15 @@ USES = {
         for key, value in {
             "init_from": "x", "world_per_word": 1, "id_share": 0.9, "vae_steps": 1,
             "unet_steps": 1, "batch_size": 1, "lr": 1, "caption_dropout": 0.5, "seed": 1,
+            "also": ["near"], "vae_channels": [8], "unet_channels": [16], "ema": 0.5,
+            "precision": "bf16", "minutes": 1,
         }.items()
     },
     **{
         f"run.{key}": (value, set())
         for key, value in {
             "inference_batch": 1, "image_batch": 1, "compile": True, "attention": "sliced",
+            "fused_projections": True, "split_guidance": True,
             "pack": 2, "vae_slicing": True, "workers": 1, "data": "x", "download": True,
         }.items()
     },

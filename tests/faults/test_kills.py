@@ -61,7 +61,7 @@ def kill_when(work, spec, condition, number=signal.SIGKILL):
 @pytest.mark.parametrize(
     ("stage", "which", "sign", "kept"),
     [
-        ("images", "boundary", "rows", 100),  # a whole block
+        ("images", "boundary", "kept", 100),  # a whole block
         ("detector", "boundary", "checkpoint.safetensors", 100),  # STEPS_PER_CHECKPOINT
     ],
 )
@@ -70,7 +70,12 @@ def test_a_stage_killed_in_the_middle_continues_to_the_same_result(
 ):
     spec = next(item for item in fresh.specs(stage) if which in item.name)
     undisturbed = fresh.manifest(spec)
-    kill_when(fresh, spec, lambda progress: (progress / sign).exists(), number)
+    kill_when(
+        fresh,
+        spec,
+        lambda progress: (progress / sign).exists() and (progress / sign).stat().st_size,
+        number,
+    )
     done = fresh.snakemake(spec.manifest)
     (log,) = (fresh.path / "logs" / stage).glob(f"*{spec.digest}.log")
     began = re.search(rf"^{stage}: (\d+)/", log.read_text(), re.MULTILINE)

@@ -18,7 +18,7 @@ EVIL = [
     "na\u00efve \u2603 \u65e5\u672c", "\u202eright to left", "CON", "a" * 200,
     "<script>alert(1)</script>",
 ]  # fmt: skip
-FOLDERS = [name for name in EVIL if name != ".." and "/" not in name]
+FOLDERS = [name for name in EVIL if not name.startswith(".") and "/" not in name]
 
 
 def everything(folder: Path) -> set[Path]:

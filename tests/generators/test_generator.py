@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from transformers import CLIPTokenizer
 
@@ -13,6 +16,7 @@ from bood_tasks.artifacts.spec import Spec, to_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.config.generators import GeneratorTraining
 from bood_tasks.generators.drawn_world import world
+from bood_tasks.generators.text_to_image import generator, latent_diffusion
 from bood_tasks.generators.text_to_image.diffusion import (
     decode,
     encode_prompt,
@@ -155,6 +159,190 @@ def test_images_of_another_resolution_are_refused(tmp_path):
             images[:, :28, :28], labels, ["coat", "boot"],
             folder=tmp_path, checkpoint_dir=tmp_path, **TINY,
         )  # fmt: skip
+
+
+# --- natural pictures: further data sets, bfloat16, a clock ---
+
+
+def _natural(seed, side=32):
+    images = np.random.default_rng(seed).integers(0, 256, (4, side, side, 3), dtype=np.uint8)
+    return images, np.array([0, 1, 1, 0]), ["n01443537", "maple_tree"]
+
+
+def test_further_data_sets_are_learned_under_the_names_of_their_classes(tmp_path, undisturbed):
+    more = (*_natural(1)[:2], ["maple_tree", "coat2"])
+    trained = _train(tmp_path, also=[_natural(0), more])
+    vocabulary = json.loads(trained["tokenizer/vocab.json"])
+    assert {"nabeedfdh</w>", "mapletree</w>", "coatc</w>"} <= set(vocabulary)
+    unet = "unet/diffusion_pytorch_model.safetensors"
+    assert undisturbed[unet] != trained[unet]
+
+
+def test_a_caption_names_the_class_of_its_picture(tmp_path, monkeypatch):
+    """The rows of all sources, ID first, each with its own word; one name is one word."""
+    seen = {}
+
+    def keep(pipe, latents, word_of, captions, *args, **settings):
+        seen["words"] = word_of.tolist()
+
+    monkeypatch.setattr(generator, "train_denoiser", keep)
+    _train(tmp_path, also=[_natural(0), (*_natural(1)[:2], ["maple_tree", "oak"])], vae_steps=0)
+    coat, boot, fish, maple, oak = range(5)
+    assert seen["words"] == [coat, boot] * 3 + [fish, maple, maple, fish] + [maple, oak, oak, maple]
+
+
+def test_a_further_class_with_the_word_of_an_id_class_is_refused(tmp_path):
+    clash = (*_natural(0)[:2], ["Boot", "oak"])
+    with pytest.raises(ValueError, match=r"generator\.train\.also, got \['boot'\] twice"):
+        _train(tmp_path, also=[clash])
+
+
+def test_further_pictures_of_another_resolution_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"image\.size must be 32 .* got 16"):
+        _train(tmp_path, also=[_natural(0, side=16)])
+
+
+def test_networks_have_the_channels_asked_for_and_decode_at_their_latents(tmp_path):
+    _train(tmp_path, vae_channels=[8, 16], unet_channels=[16, 32, 32])
+    pipe = load_pipeline(tmp_path)
+    assert latent_shape(pipe) == (4, 16, 16)
+    assert pipe.unet.config.block_out_channels == [16, 32, 32]
+    cond = encode_prompt(pipe, "", None)
+    image = decode(pipe, cond, cond, torch.zeros(1, 4, 16, 16), steps=1, guidance=1.0)
+    assert image.shape == (1, 32, 32, 3)
+
+
+def test_training_in_bfloat16_differs_little_and_keeps_float32_weights(tmp_path, undisturbed):
+    half = _train(tmp_path, precision="bf16")
+    name = "vae/diffusion_pytorch_model.safetensors"
+    exact, near = (load_file_of(files[name]) for files in (undisturbed, half))
+    assert undisturbed[name] != half[name]
+    for key, value in exact.items():
+        torch.testing.assert_close(value.float(), near[key].float(), rtol=0, atol=0.01)
+
+
+def load_file_of(content):
+    return safetensors.torch.load(content)
+
+
+def test_an_average_of_no_steps_is_the_last_weights(tmp_path, undisturbed):
+    """The average is what is saved."""
+    unet = "unet/diffusion_pytorch_model.safetensors"
+    assert _train(tmp_path, ema=0)[unet] != undisturbed[unet]
+
+
+def test_on_a_gpu_all_captions_are_encoded_and_channels_stand_last(
+    tmp_path, monkeypatch, undisturbed
+):
+    """What CUDA's path does, on the CPU: the weights differ by rounding alone."""
+    monkeypatch.setitem(generator.LAYOUTS, "cpu", torch.channels_last)
+    plain = latent_diffusion.caption_states
+    monkeypatch.setattr(
+        latent_diffusion, "caption_states", lambda *a, repeated: plain(*a, repeated=False)
+    )
+    found = _train(tmp_path)
+    for name in (name for name in found if name.endswith(".safetensors")):
+        exact, near = (load_file_of(files[name]) for files in (undisturbed, found))
+        for key, value in exact.items():
+            torch.testing.assert_close(value.float(), near[key].float(), rtol=0, atol=4e-3)
+
+
+def test_compiled_passes_train_the_same_and_end_with_the_training(
+    tmp_path, monkeypatch, undisturbed
+):
+    """With a compiler that changes nothing; a real one takes a minute."""
+    seen = []
+
+    def compile_(forward, *, dynamic):
+        seen.append((type(forward.__self__).__name__, dynamic))
+        return lambda *args, **more: forward(*args, **more)
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setenv("BOOD_RUN", '{"compile": true}')
+    assert _train(tmp_path) == undisturbed
+    names = "Encoder", "Decoder", "UNet2DConditionModel"
+    assert seen == [(name, False) for name in names]
+
+
+class Clock:
+    """A clock by which every step takes a second."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def tick(self, steps, note):
+        self.now += 1
+
+
+def descend(directory, *, count, seconds, warm_up=1, monkeypatch, stop=None):
+    """Run a phase on one weight; return the learning rates and what its steps were."""
+    directory.mkdir(exist_ok=True)
+    monkeypatch.setattr(latent_diffusion, "WARM_UP", warm_up)
+    clock, weight = Clock(), torch.nn.Parameter(torch.ones(1))
+    descent = latent_diffusion.Descent(directory, 10, 0.1, clock.tick, seconds=seconds, clock=clock)
+    rates = []
+    for step in descent.steps("denoiser", count, {"w": weight}):
+        if step == stop:
+            raise Killed
+        rates.append(descent.adam.param_groups[0]["lr"])
+        descent.descend((weight**2).sum())
+    return rates, descent.facts
+
+
+def test_a_limited_time_sets_the_steps_and_the_cosine_ends_with_them(tmp_path, monkeypatch):
+    rates, facts = descend(tmp_path, count=5000, seconds=400, monkeypatch=monkeypatch)
+    assert facts["denoiser_steps"] == len(rates) == pytest.approx(0.95 * 400, abs=2)
+    assert min(rates) == rates[-1] == pytest.approx(0.1 * latent_diffusion.LAST_SHARE, rel=0.01)
+
+
+def test_enough_time_leaves_all_steps(tmp_path, monkeypatch):
+    rates, _ = descend(tmp_path, count=90, seconds=4000, monkeypatch=monkeypatch)
+    unlimited, _ = descend(tmp_path / "u", count=90, seconds=None, monkeypatch=monkeypatch)
+    assert rates == unlimited
+
+
+def test_slow_steps_are_judged_before_the_time_is_over(tmp_path, monkeypatch):
+    rates, _ = descend(tmp_path, count=5000, seconds=16, monkeypatch=monkeypatch)
+    assert len(rates) == 14
+
+
+def test_a_killed_run_in_a_limited_time_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    whole, _ = descend(tmp_path / "a", count=5000, seconds=400, monkeypatch=monkeypatch)
+    with pytest.raises(Killed):
+        descend(tmp_path / "b", count=5000, seconds=400, stop=105, monkeypatch=monkeypatch)
+    rest, facts = descend(tmp_path / "b", count=5000, seconds=400, monkeypatch=monkeypatch)
+    assert rest == whole[100:]  # its checkpoint
+    assert facts["denoiser_steps"] == len(whole)
+
+
+def test_a_time_that_teaches_nothing_is_refused_early(tmp_path, monkeypatch):
+    with pytest.raises(
+        ValueError, match=r"generator\.train\.minutes must leave the denoiser at le"
+    ):
+        descend(tmp_path, count=5000, seconds=60, warm_up=100, monkeypatch=monkeypatch)
+
+
+def test_a_loss_that_is_not_finite_is_named_and_leaves_no_checkpoint(tmp_path, monkeypatch):
+    descent = latent_diffusion.Descent(tmp_path, 5, 0.1, lambda steps, note: None)
+    weight = torch.nn.Parameter(torch.ones(1))
+
+    def train():
+        for step in descent.steps("denoiser", 9, {"w": weight}):
+            descent.descend(weight.sum() * (float("nan") if step == 3 else 1))
+
+    with pytest.raises(ValueError, match=r"generator\.train\.lr .* got nan at step 3"):
+        train()
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_needs_no_library_of_artifacts_or_configurations():
+    """So that a device without them can train: see benchmarks/natural_generator.py."""
+    absent = "zarr", "pydantic", "snakemake", "pandas", "scipy", "matplotlib"
+    code = f"import sys; sys.modules |= dict.fromkeys({absent})\nimport {generator.__name__}"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 # --- the shipped weights ---

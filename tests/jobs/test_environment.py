@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 from bood_tasks.config.root import Run
-from bood_tasks.jobs.environment import DEFAULTS, inference_batch, prepare, run_setting
+from bood_tasks.jobs.environment import COMPILED, DEFAULTS, inference_batch, prepare, run_setting
 
 
 def test_jobs_find_this_python_this_package_and_idle_threads(monkeypatch):
@@ -14,6 +14,7 @@ def test_jobs_find_this_python_this_package_and_idle_threads(monkeypatch):
     assert os.environ["OMP_WAIT_POLICY"] == "active"  # the user's own choice stands
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert inference_batch() == 7
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(Path.cwd() / COMPILED / "torch")
 
 
 def test_stage_run_by_hand_finds_the_defaults_of_the_configuration(monkeypatch):

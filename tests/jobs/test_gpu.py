@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bood_tasks.artifacts.spec import to_json
-from bood_tasks.jobs.gpu import allowed_devices, machine_devices, prepare
+from bood_tasks.jobs.gpu import _note as holder_note
+from bood_tasks.jobs.gpu import prepare
 from tests import fake_artifacts
 from tests.workflow.conftest import hear_interrupts
 
@@ -208,20 +209,6 @@ def test_no_device_wanted_or_present_means_cpu(machine, count, devices):
     assert run(count, SHOW, machine).stdout == "[]\n"
 
 
-def test_machine_without_driver_has_no_devices(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine_devices({}) == []
-
-
-def test_driver_that_fails_is_reported(tmp_path, monkeypatch, capsys):
-    script = tmp_path / "nvidia-smi"
-    script.write_text("#!/bin/sh\necho driver mismatch\nexit 9\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert machine_devices({}) == []
-    assert "driver mismatch" in capsys.readouterr().err
-
-
 def test_more_devices_than_present_are_refused(machine):
     answer = run(4, SHOW, machine)
     assert answer.returncode == 1
@@ -232,28 +219,6 @@ def test_missing_command_is_named(machine):
     answer = run(1, ["no-such-command"], machine)
     assert answer.returncode == 127
     assert "cannot run 'no-such-command'" in answer.stderr
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [
-        (None, ["GPU-a1", "GPU-b2", "GPU-b3"]),
-        ("", []),
-        ("-1", []),
-        ("2,0", ["GPU-b3", "GPU-a1"]),
-        ("GPU-a", ["GPU-a1"]),
-        (" 1 , GPU-b2", ["GPU-b2"]),
-        ("MIG-c4", ["MIG-c4"]),
-    ],
-)
-def test_visible_devices_narrow_the_choice(visible, expected):
-    assert allowed_devices(["GPU-a1", "GPU-b2", "GPU-b3"], visible) == expected
-
-
-@pytest.mark.parametrize("entry", ["7", "GPU-x", "GPU-b"])
-def test_visible_device_unknown_or_ambiguous_is_refused(entry):
-    with pytest.raises(ValueError, match=f"must name GPUs of this machine, got '{entry}'"):
-        allowed_devices(["GPU-a1", "GPU-b2", "GPU-b3"], entry)
 
 
 def test_leases_stay_among_the_visible_devices(machine):
@@ -283,3 +248,29 @@ def test_a_stage_that_another_process_finished_is_not_run(machine, tmp_path):
     (made.folder / "x").write_text("z")
     made.manifest.unlink()
     assert run(1, command, machine).returncode == 1  # damaged: it is to be made
+
+
+@pytest.mark.parametrize("kind", ["fifo", "hard link", "folder"])
+def test_a_lock_that_somebody_else_has_prepared_is_refused_and_not_written(machine, tmp_path, kind):
+    folder = tmp_path / "leases"
+    folder.mkdir()
+    lock, secret = folder / "u0.lock", tmp_path / "secret"
+    secret.write_text("precious")
+    {
+        "fifo": lambda: os.mkfifo(lock),
+        "hard link": lambda: os.link(secret, lock),
+        "folder": lock.mkdir,
+    }[kind]()
+    done = run(1, ["true"], machine | {"BOOD_FAKE_GPUS": "u0"})
+    assert done.returncode == 1
+    assert "u0.lock" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert secret.read_text() == "precious"
+
+
+def test_a_holders_note_is_short_and_printable(tmp_path):
+    path = tmp_path / "u0.lock"
+    path.write_bytes(b"process 1 of root\x1b]0;x\x07\x1b[2J")
+    with path.open("r+b") as handle:
+        handle.truncate(4 * 10**10)  # sparse
+    assert holder_note(path) == "process 1 of root]0;x[2J"

@@ -127,6 +127,7 @@ SAMPLERS = (
 )  # fmt: skip
 BELOW = {
     "embedded-controls": "demo",
+    "cifar10-laptop-bood": "cifar10-laptop",
     "paper-smoke": "smoke",
     "goe-smoke": "smoke",
     "goe-embedded-weights": "goe-embedded",
@@ -264,3 +265,12 @@ def test_gallery_compares_with_the_first_dreamood_row_that_makes_other_images():
     assert (sampler["sampler"], sampler["sigma"]) == ("dreamood", 2)
     same = {"ood_features": {"sampler": "dreamood"}, "rows": {"all": {"method": "dreamood"}}}
     assert compared(**same) is None
+
+
+def test_class_words_that_the_generator_does_not_know_are_refused_before_the_first_job():
+    data = {"fashion8": {"classes": {"bag": 8, "dahlia": 3}}}
+    with pytest.raises(ValueError, match=r"1 is none: 'dahlia'.*`bood words`"):
+        planning.make(config(datasets=data))
+    planning.make(config(datasets=data, anchors={"words": {"dahlia": "plainstar"}}))
+    with pytest.raises(ValueError, match=r"dahlia \('pagoda'\)"):
+        planning.make(config(datasets=data, anchors={"words": {"dahlia": "pagoda"}}))

@@ -2,8 +2,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from bood_tasks.reporting.figures import distributions, figures, gallery, mosaics, style
+from bood_tasks.reporting.figures.album import Album
 from bood_tasks.synthesis.crossing import walk
 from bood_tasks.synthesis.stepping import Stepping
 from tests import fake_artifacts
@@ -74,7 +76,7 @@ def inputs(root):
         ),
         "anchors": fake_artifacts.make(
             root, "anchors", arrays={"anchors": np.eye(2, 4, dtype="float32")},
-            files={"anchors.json": {"classes": CLASSES}},
+            files={"anchors.json": {"classes": CLASSES, "words": ["cat", "bag"]}},
         ),
         "ood_images": [shard(root, 0, 2, seed=2), shard(root, 2, 5, seed=3)],
         "id_images": [shard(root, 0, COLUMNS, seed=4)],
@@ -133,6 +135,12 @@ def drawn(tmp_path_factory):
     root = tmp_path_factory.mktemp("figures")
     given = inputs(root)
     return given, fake_artifacts.run_stage(root, gallery.main, "gallery", SETTINGS, given)
+
+
+def test_a_class_is_called_by_the_word_that_drew_it_too(drawn):
+    titles = [item["title"] for item in drawn[1].json("captions.json")["figures"]]
+    assert "Contact sheet: big dog, drawn as bag" in titles
+    assert "Contact sheet: cat" in titles
 
 
 def pixels(path):
@@ -306,3 +314,12 @@ def test_detectors_show_every_score_and_many_scores_have_figures_of_their_own():
         *rows("ce", "msp", "energy", "knn", seed=1),
     ]  # fmt: skip
     assert figures.groups(given) == {"": [1, 3, 4, 5], "ce": [0, 1, 2]}
+
+
+def test_names_that_become_one_keep_their_own_files(tmp_path):
+    album = Album(tmp_path)
+    for name in ("contact__", "contact__", "contact_A", "contact_a"):
+        album.add(name, Figure(figsize=(1, 1)), name, "", formats=["png"])
+    files = [item["file"] for item in album.captions]
+    assert files == ["contact__.png", "contact__-2.png", "contact_A.png", "contact_a-2.png"]
+    assert len(list(tmp_path.glob("*.png"))) == 4

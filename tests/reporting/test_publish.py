@@ -154,3 +154,31 @@ def test_reading_stages_do_not_import_torch():
     lines = [f"import bood_tasks.{module}" for module in modules]
     code = "\n".join(["import sys", *lines, "assert 'torch' not in sys.modules"])
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+AT_ONCE = """
+import sys
+from pathlib import Path
+from bood_tasks.reporting import publish
+sys.stdin.readline()
+publish.main(sys.argv[1:])
+"""
+
+
+def test_of_two_that_publish_at_once_one_stands_whole(tmp_path):
+    made = [figures(tmp_path, **{f"{name}{n}": name for n in range(6)}) for name in "ab"]
+    pipe = subprocess.PIPE
+    for _ in range(3):
+        processes = []
+        for artifact in made:
+            record = tmp_path / "results/.published" / f"figures-{artifact.digest}.json"
+            order = ["--in", artifact.manifest, "--out", record, "--kind", "figures"]
+            command = [sys.executable, "-c", AT_ONCE, *map(str, order)]
+            processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        assert [process.communicate() and process.returncode for process in processes] == [0, 0]
+        (record,) = records(tmp_path)
+        (winner,) = (artifact for artifact in made if artifact.digest in record)
+        assert set(shown(tmp_path)) == {f"figures/{name}" for name in winner.files}

@@ -27,6 +27,15 @@ STAGES = {
     "copied": Cost(1, None, 0.0, None, 500_000),
 }
 DOGS = {"n": 50, "statistic": "std", "auroc": 0.6, "in_training": 0, "in_test": 0}
+SETS = [  # as each dataset.json has it
+    {"name": "cats", "counts": {"train": 90, "test": 1030},
+     "read": {"left_out": {"hidden files and those of tools": 4}, "unreadable": 2,
+              "converted": {"turned upright by EXIF": 7}, "published": {},
+              "classes": {"train": {"tabby": 40, "lion": 50}, "test": {"a": 515, "b": 515}}}},
+    {"name": "dogs", "counts": {"test": 50},
+     "read": {"left_out": {}, "unreadable": 0, "converted": {}, "published": {"test": 5640},
+              "classes": {"test": {".": 50}}}},
+]  # fmt: skip
 PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
 
@@ -34,6 +43,7 @@ def page(results=ONE_SEED, **changes):
     given = {
         "pixels": PIXELS, "papers": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
         "config": {"id": "cats"}, "provenance": PROVENANCE, "run": Run(), "outliers": {},
+        "read": report.read_lines(SETS),
     }  # fmt: skip
     return report.render(averaged(results), pd.DataFrame(results), SETTINGS, **given | changes)
 
@@ -52,6 +62,16 @@ def test_report_begins_with_the_table():
     assert text.index("<table") < text.index("<img")
     line = next(row for row in cells(text) if row[0] == ["BOOD", "Energy"])
     assert line[1:] == [["20.0", "80.0"], ["30.0", "70.0"], ["10.0", "90.0"], ["90.0"]]
+
+
+def test_report_tells_what_was_read_and_what_was_left_out():
+    text = page()
+    lines = [[" ".join(cell) for cell in row] for row in cells(text)]
+    assert [
+        "cats", "train 90, test 1,030", "train: 2 of 40 to 50; test: 2 of 515",
+        "4 hidden files and those of tools; 2 unreadable", "7 turned upright by EXIF",
+    ] in lines  # fmt: skip
+    assert ["dogs", "test 50", "", "of 5,640 published (test)", ""] in lines
 
 
 def test_report_needs_nothing_but_itself():
@@ -237,6 +257,10 @@ def made_page(root, **more):
         "pixel_statistics": fake_artifacts.make(
             base, "pixel_statistics", files={"pixel_statistics.json": PIXELS}
         ),
+        "datasets": [
+            fake_artifacts.make(base, "dataset", files={"dataset.json": facts}, settings=facts)
+            for facts in SETS
+        ],
     } | more  # fmt: skip
     settings = {"config": {"id": "cats"}, "outliers": {}, "provenance": PROVENANCE}
     found = fake_artifacts.run_stage(root, report.main, "report", settings, inputs)

@@ -24,25 +24,18 @@ class Tokenizer:
         return f"piece{token}"
 
 
-def test_first_piece_of_a_word_is_its_token_and_words_of_several_are_counted(capsys):
-    assert pick_tokens(Tokenizer(), {"a": "girl", "b": "sunflower"}) == [14, 11]
-    said = capsys.readouterr().err
-    assert "warning: 1 of 2 class anchors" in said
-    assert "b ('sunflower', of which 'piece11' is taken)" in said
-    pick_tokens(Tokenizer(), {"a": "girl", "b": "boy"})
-    assert capsys.readouterr().err == ""
+def test_each_class_has_the_token_of_its_word():
+    assert pick_tokens(Tokenizer(), {"a": "girl", "b": "boy"}) == [14, 10]
 
 
-def test_word_without_a_token_is_named():
-    with pytest.raises(ValueError, match=r"anchors.words.x must be a word .* got 'qqq'"):
-        pick_tokens(Tokenizer(), {"x": "qqq"})
+def test_words_that_are_no_token_are_named_all_at_once():
+    with pytest.raises(ValueError, match=r"2 are none: x \('qqq'\); 'sunflower'\. `bood words`"):
+        pick_tokens(Tokenizer(), {"a": "girl", "x": "qqq", "sunflower": "sunflower"})
 
 
 def test_classes_that_share_a_token_are_named():
-    with pytest.raises(
-        ValueError, match=r"anchors.words.b must differ .* 'piece11' is that of 'a'"
-    ):
-        pick_tokens(Tokenizer(), {"a": "sunflower", "b": "sunday"})
+    with pytest.raises(ValueError, match=r"anchors.words.b must differ .* which is 'a', too"):
+        pick_tokens(Tokenizer(), {"a": "girl", "b": "girl"})
 
 
 def test_aliases_replace_names_and_must_be_classes():

@@ -99,7 +99,7 @@ def test_rows_at_once_change_nothing(monkeypatch, rows_at_once):
     features, labels, anchors = random_case()
     inputs = features.float(), labels, anchors.float(), 0.05, 30
     expected, expected_margin = counted(*inputs)
-    monkeypatch.setitem(stepping.ROWS_AT_ONCE, "cpu", rows_at_once)
+    monkeypatch.setattr(stepping, "rows_at_once", lambda _: rows_at_once)
     found, margin = counted(*inputs)
     assert found == expected
     torch.testing.assert_close(margin, expected_margin)
@@ -114,7 +114,7 @@ def test_row_order_changes_nothing():
 
 
 def test_inputs_are_not_written_to(monkeypatch):
-    monkeypatch.setitem(stepping.ROWS_AT_ONCE, "cpu", 7)
+    monkeypatch.setattr(stepping, "rows_at_once", lambda _: 7)
     features, labels, anchors = random_case()
     before = features.clone(), labels.clone()
     counted(features, labels, anchors, 0.05, 30)

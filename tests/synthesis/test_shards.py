@@ -1,20 +1,28 @@
 """Batches that fit and blocks that are written."""
 
 import errno
+import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import zarr
 
+from bood_tasks.artifacts.store import block_file
+from bood_tasks.jobs import compiling
+from bood_tasks.jobs.compiling import Cost
+from bood_tasks.jobs.job import Job
 from bood_tasks.synthesis import shards as generation
 from bood_tasks.synthesis.shards import (
     BATCH_ON_CPU,
     Batches,
     BlockWriter,
+    Speed,
     batch_within,
     fitting_batch,
+    rows_after,
 )
 
 
@@ -83,35 +91,36 @@ def test_cpu_needs_no_probe():
 
 @pytest.mark.parametrize("sizes", [[10], [3, 3, 4], [1] * 10, [7, 3]])
 def test_blocks_are_whole_and_marked_in_order(tmp_path, sizes):
-    target, mark = array(tmp_path, 10, 4), tmp_path / "rows"
+    target, kept = array(tmp_path, 10, 4), []
     start = 0
-    with BlockWriter(target, mark, 4, 0) as writer:
+    with BlockWriter(target, kept.append, 4, 0) as writer:
         for size in sizes:
             writer.put(pictures(range(start, start + size)))
             start += size
     assert target[:, 0, 0, 0].tolist() == list(range(10))
-    assert mark.read_text() == "10"
+    assert kept == [block_file(target, number) for number in range(3)]
+    assert all(path.is_file() for path in kept)
 
 
 def test_an_interrupted_writer_has_marked_whole_blocks_only(tmp_path):
-    target, mark = array(tmp_path, 10, 4), tmp_path / "rows"
+    target, kept = array(tmp_path, 10, 4), []
 
     def die():
-        with BlockWriter(target, mark, 4, 0) as writer:
+        with BlockWriter(target, kept.append, 4, 0) as writer:
             writer.put(pictures(range(6)))
             writer.pool.submit(int).result()  # the thread is done with what came before
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         die()
-    assert mark.read_text() == "4"
-    with BlockWriter(target, mark, 4, 4) as writer:
+    assert kept == [block_file(target, 0)]
+    with BlockWriter(target, kept.append, 4, 4) as writer:
         writer.put(pictures(range(4, 10)))
     assert target[:, 0, 0, 0].tolist() == list(range(10))
 
 
 def test_a_full_disk_comes_up_at_once_and_what_was_marked_stays(tmp_path, monkeypatch):
-    target, mark = array(tmp_path, 40, 4), tmp_path / "rows"
+    target, kept = array(tmp_path, 40, 4), []
     write, puts = zarr.Array.__setitem__, []
 
     def full_after_one_block(self, rows, values):
@@ -120,7 +129,7 @@ def test_a_full_disk_comes_up_at_once_and_what_was_marked_stays(tmp_path, monkey
         write(self, rows, values)
 
     def fill():
-        with BlockWriter(target, mark, 4, 0) as writer:
+        with BlockWriter(target, kept.append, 4, 0) as writer:
             for start in range(0, 40, 4):
                 writer.put(pictures(range(start, start + 4)))
                 puts.append(start)
@@ -130,15 +139,63 @@ def test_a_full_disk_comes_up_at_once_and_what_was_marked_stays(tmp_path, monkey
         fill()
     assert caught.value.errno == errno.ENOSPC
     assert len(puts) <= 2 + generation.BLOCKS_WAITING
-    assert mark.read_text() == "4"
+    assert kept == [block_file(target, 0)]
 
 
 def test_a_slow_disk_does_not_fill_the_memory(tmp_path, monkeypatch):
     gate, held = threading.Event(), []
     monkeypatch.setattr(zarr.Array, "__setitem__", lambda *_: gate.wait(5))
-    with BlockWriter(array(tmp_path, 20, 1), tmp_path / "rows", 1, 0) as writer:
+    with BlockWriter(array(tmp_path, 20, 1), lambda path: None, 1, 0) as writer:
         threading.Timer(0.2, gate.set).start()
         for row in range(20):
             writer.put(pictures([row]))
             held.append(len(writer.futures))
     assert max(held) <= generation.BLOCKS_WAITING + 1
+
+
+class Drawing(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+
+def test_batches_change_once_to_a_fixed_shape_and_stay_in_order(tmp_path, monkeypatch):
+    """As on a GPU whose costs are known after two batches."""
+    monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": "auto"}))
+    monkeypatch.setattr(compiling, "DEVICES", ("cpu",))
+    monkeypatch.setattr(compiling, "COMPILED", tmp_path)
+    monkeypatch.setattr(compiling, "LEAST_STEPS", 3)
+    monkeypatch.setattr(generation, "priors", lambda *args, **more: {"whole": Cost(0, 0.01)})
+    turned, seen = [], []
+    monkeypatch.setattr(generation, "run_as", lambda way, networks: turned.append(way))
+    speed = Speed("images", [Drawing()], each=10, of="")
+
+    def decode(rows):
+        seen.append((len(rows), len(turned)))
+        return pictures(rows)
+
+    for count in (7, 5):  # two shards of one job
+        speed.later = 0
+        batches = Batches(decode, 3, pad=False, speed=speed)
+        speed.begin(rows=count, size=3)
+        made = torch.cat(list(batches(0, count)))[:, 0, 0, 0]
+        assert made.tolist() == list(range(count))
+    assert turned == ["whole"]
+    assert seen == [(3, 0), (3, 0), (3, 1), (3, 1), (3, 1)]
+
+
+def test_the_shards_that_follow_in_a_job_count_as_work(monkeypatch):
+    monkeypatch.setattr(generation, "priors", lambda *args, **more: {"whole": Cost(10, 0.5)})
+    speed = Speed("images", [Drawing()], each=10, of="")
+    lefts = []
+    monkeypatch.setattr(speed.pace, "begin", lambda left: lefts.append(left) or False)
+    speed.later = 100
+    speed.begin(rows=28, size=64)
+    assert lefts == [20]
+
+
+def test_the_rows_after_a_shard_are_those_of_its_pack(tmp_path):
+    job = Job({"start": 0, "stop": 10}, {}, tmp_path, {}, "")
+    shards = tuple(replace(job, settings={"start": n, "stop": n + 10}) for n in (10, 20))
+    assert rows_after(replace(job, then=shards)) == 20
+    assert rows_after(job) == 0

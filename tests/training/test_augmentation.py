@@ -17,6 +17,7 @@ from bood_tasks.training.augmentation import (
     colour_jitter,
     cut_out,
     jittered,
+    mirror,
     resized_crop,
     shift,
     turned,
@@ -175,3 +176,15 @@ def test_a_fifth_of_the_pictures_keeps_its_colours_and_a_fifth_is_grey():
     assert found.dtype == torch.uint8
     again = colour_jitter(given, torch.Generator().manual_seed(0))
     assert torch.equal(found, again)
+
+
+@pytest.mark.parametrize(("crop", "padding"), [(None, 2), (14, 0), (16, 0), (12, 1)])
+def test_shift_and_mirror_in_one_pass_are_the_two_in_turn(crop, padding):
+    images = torch.randint(
+        0, 256, (40, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    rng = torch.Generator().manual_seed(0)
+    want = mirror(shift(images, crop, padding, rng), rng)
+    again = torch.Generator().manual_seed(0)
+    assert torch.equal(shift(images, crop, padding, again, flip=True), want)
+    assert torch.equal(rng.get_state(), again.get_state())

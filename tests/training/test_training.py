@@ -9,11 +9,15 @@ import torch
 import torch.nn.functional as F
 import zarr
 
+from bood_tasks.jobs import compiling
+from bood_tasks.jobs.compiling import Cost
+from bood_tasks.networks import compiled
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
 from bood_tasks.training import loading
 from bood_tasks.training import predict as predicting
+from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import augment, fit
 from bood_tasks.training.loading import FromDisk, InMemory, load_where_it_fits
@@ -303,6 +307,94 @@ def test_compiled_step_gives_the_same_curve(tmp_path, monkeypatch):
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 
+class Residual(torch.nn.Module):
+    """A block that no type checker wraps, which the compiler would have to read as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(4, 4, 3, 1, 1)
+
+    def forward(self, x):
+        return x + self.convolution(x).relu()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, both
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_run_that_is_long_enough_compiles_its_blocks_after_some_plain_steps(
+    tmp_path, monkeypatch
+):
+    """As `auto` does on a GPU; torch's `eager` backend compiles nothing and so costs nothing."""
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    monkeypatch.setattr(compiling, "DEVICES", ("cpu",))
+    monkeypatch.setattr(compiling, "LEAST_STEPS", 20)
+    monkeypatch.setattr(compiling, "LEAST_SAVED", -9.0)  # whatever this machine measures
+    monkeypatch.setattr(compiling, "COMPILED", tmp_path / ".compiled")
+    monkeypatch.setattr(training, "priors", lambda *args, **more: {"blocks": Cost(0, 0.1)})
+    laps, real = [], compiled.compile_blocks
+    monkeypatch.setattr(compiled, "compile_blocks", lambda net: (laps.append(1), real(net)))
+    images, labels = pictures()
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = torch.nn.Conv2d(3, 4, 3, 2, 1)
+            self.body = torch.nn.Sequential(*[Residual() for _ in range(4)])
+
+        def forward(self, x):
+            assert not any(block._compiled_call_impl for block in self.body) or laps
+            return self.body(self.stem(x)).mean((2, 3))
+
+    def loss(net, x, y, step):
+        return {"loss": F.cross_entropy(net(x), y)}
+
+    curves, recipe = [], replace(RECIPE, epochs=15)
+    for wanted in (False, "auto", "auto"):
+        monkeypatch.setenv("BOOD_RUN", json.dumps({"compile": wanted}))
+        torch.manual_seed(0)
+        model = Net()
+        curve, _ = fit(
+            model, loss, InMemory(images), labels, recipe, stage="encoder", seed=0,
+            checkpoint=tmp_path / "c", optimisers=papers(model, recipe),
+        )  # fmt: skip
+        curves.append([point["loss"] for point in curve])
+        assert not any(block._compiled_call_impl for block in model.body)  # undone
+    assert len(curves[0]) > 3
+    assert curves[0] == curves[1] == curves[2]
+    assert len(laps) == 2
+    (record,) = (tmp_path / ".compiled" / "costs").glob("*.json")
+    assert set(json.loads(record.read_text())) >= {"plain", "blocks", "of"}
+
+
+def test_batches_of_the_host_are_made_ahead_and_keep_their_order():
+    made, seen = [], []
+
+    def make(order):
+        made.append(order)
+        return order * 10
+
+    for found in loading.ahead(make, range(8)):
+        seen.append(found)
+        assert len(made) <= len(seen) + loading.BATCHES_AHEAD
+    assert seen == [10 * k for k in range(8)]
+    assert made == list(range(8))
+
+
+def test_an_error_of_a_batch_made_ahead_comes_up():
+    def make(order):
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"):
+        list(loading.ahead(make, range(8)))
+
+
+def test_texts_of_a_batch_are_as_wide_as_its_longest():
+    tokens = torch.tensor([[3, 4, 0, 0], [5, 0, 0, 0], [6, 7, 8, 0]])
+    held = InMemory(tokens)
+    orders = [np.array([1]), np.array([0, 1]), np.array([2, 1]), np.array([], np.int64)]
+    shapes = [tuple(rows.shape) for rows in held.batches(orders, torch.device("cpu"))]
+    assert shapes == [(1, 1), (2, 2), (2, 3), (0, 0)]
+
+
 def test_predict_reads_zarr_takes_the_centre_and_halves_what_does_not_fit(tmp_path, monkeypatch):
     array, images = stored(tmp_path / "x.zarr")
     monkeypatch.setattr(predicting, "ROWS_READ_AHEAD", 6)
@@ -422,6 +514,24 @@ def test_parameters_apart_may_get_their_first_gradient_later():
         (model["a"] + late * model["b"] if late else model["a"]).sum().backward()
         stepped.step()
     assert model["b"].item() == pytest.approx(-0.5 * 1.9)
+
+
+@pytest.mark.parametrize(("counts_there", "place"), [(True, "meta"), (False, "cpu")])
+def test_a_resumed_adam_counts_its_steps_where_it_did(tmp_path, counts_there, place):
+    """On the device if fused or capturable, on the host else; also of a scalar parameter."""
+    for shape in ((), (2,)):
+        kept = torch.nn.Parameter(torch.ones(shape))
+        adam = torch.optim.Adam([kept])
+        kept.sum().backward()
+        adam.step()
+        save_checkpoint(tmp_path / "c.safetensors", {}, [adam], 1, [])
+        elsewhere = torch.nn.Parameter(torch.ones(shape, device="meta"))
+        again = torch.optim.Adam([elsewhere], capturable=counts_there)
+        load_checkpoint(tmp_path / "c.safetensors", {}, [again])
+        state = again.state[elsewhere]
+        assert {name: value.device.type for name, value in state.items()} == {
+            "step": place, "exp_avg": "meta", "exp_avg_sq": "meta"
+        }  # fmt: skip
 
 
 def test_a_curve_is_read_back_to_the_last_bit(tmp_path):

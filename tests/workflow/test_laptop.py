@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+from bood_tasks.config.fields import merged
 from bood_tasks.config.load import laid_over, load
 from bood_tasks.plan import plan as planning
 from tests import published_files as files
@@ -27,6 +28,25 @@ TINY = {  # counts alone: everything else is the preset's
     },
     "rows": {"ce": {"set": {"detector": {"epochs": 2}}}},
     "scoring": {"knn": {"neighbours": 5}},
+}  # fmt: skip
+
+
+STACK = ["natural-generator", PRESET, "cifar10-laptop-bood"]
+WITH_GENERATOR = {
+    "generator": {
+        "train": {
+            "vae_steps": 3, "unet_steps": 3, "batch_size": 8, "vae_channels": [8, 16],
+            "unet_channels": [16, 32],
+        }
+    },
+    "encoder": {"width": 4, "epochs": 2, "batch_size": 32},
+    "ood_features": {  # after two epochs most are classified wrongly
+        "misclassified": "keep", "uncrossed": "keep",
+        "dreamood": {"neighbours": 3, "boundary": 5, "candidates": 20, "vectors": 2},
+    },
+    "images": {"per_class": 2, "shard": 2, "steps": 2},
+    "control": [],
+    "only": {"rows": ["ce", "dreamood", "bood"]},
 }  # fmt: skip
 
 
@@ -79,3 +99,32 @@ def test_every_row_and_score_at_tiny_size(tmp_path):
     }
     assert facts["cifar10"] == {"train": 200, "validation": 100, "test": 40}
     assert facts["cifar100"] == {"train": 100, "test": 100}
+
+
+def test_the_generator_learns_no_test_set_and_only_where_its_preset_is_laid_below():
+    paths = [ROOT / f"workflow/presets/{name}.yaml" for name in STACK]
+    learned = load(laid_over(ROOT / "config.yaml", paths)).generator.train
+    assert (learned.also, learned.minutes) == (["natural"], 8)
+    alone = load(laid_over(ROOT / "config.yaml", paths[1:])).generator
+    assert (alone.source, alone.train.also) == ("train", [])
+
+
+@pytest.mark.long
+def test_bood_and_dreamood_with_a_generator_trained_here(tmp_path):
+    """On real pictures where BOOD_REALDATA names them, in bfloat16 and by the clock."""
+    write_published(tmp_path / "data")
+    done = run_presets(tmp_path, STACK, merged(TINY, WITH_GENERATOR))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (tmp_path / "results/tables/summary.csv").open(newline="") as handle:
+        cells = list(csv.DictReader(handle))
+    test = yaml.safe_load((ROOT / f"workflow/presets/{PRESET}.yaml").read_text())["test"]
+    for method in ("bood", "dreamood"):
+        shown = {x["ood_dataset"] for x in cells if x["method"] == method and x["mean"]}
+        assert set(test) <= shown
+    (made,) = tmp_path.glob("artifacts/generator/trained/*")
+    facts = json.loads((made / "run.json").read_text())
+    assert (facts["autoencoder_steps"], facts["denoiser_steps"]) == (3, 3)
+    index = json.loads((made / "manifest.json").read_text())["spec"]["inputs"]
+    assert len(index["also"]) == 1
+    vocabulary = json.loads((made / "pipeline/tokenizer/vocab.json").read_text())
+    assert "airplane</w>" in vocabulary

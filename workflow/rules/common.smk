@@ -14,7 +14,7 @@ from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.cli.listing import summarise
-from bood_tasks.config.load import left_out, load
+from bood_tasks.config.load import left_out, load, require_plain
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan.asked import unfilled
@@ -22,6 +22,8 @@ from bood_tasks.plan.resources import resources_of
 from bood_tasks.reporting.publish import exhibits
 
 try:
+    if workflow.is_main_process:  # Snakemake takes the last of two equal keys
+        require_plain(workflow.configfiles)
     CONFIG = load(config)
     PLAN = planning.make(CONFIG)
     require_writable(Path("results"))
@@ -30,7 +32,8 @@ except (ValueError, FileNotFoundError, OSError) as error:
 
 prepare(workflow.basedir, CONFIG.run.model_dump())
 if workflow.is_main_process:
-    clear_stale_locks(Path.cwd())
+    if not {"-n", "--dry-run", "--dryrun"} & set(sys.argv):  # a dry run holds nothing
+        clear_stale_locks(Path.cwd())
     for line in left_out(config, CONFIG):
         print(line, file=sys.stderr)
 

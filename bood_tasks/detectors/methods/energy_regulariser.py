@@ -30,18 +30,18 @@ class Increasing(nn.Module):
         return torch.cat([torch.zeros_like(logit), logit], dim=1)
 
 
-def ood_loss(
-    phi_logits: Float[Tensor, "b 2"], is_id: Int64[Tensor, " b"], *, reduction: str
-) -> Float[Tensor, ""]:
-    """Return equation 7's OOD term: cross-entropy of phi(E) with label 1 for ID, 0 for OOD.
+def ood_loss(phi_logits: Float[Tensor, "b 2"], ids: int, *, reduction: str) -> Float[Tensor, ""]:
+    """Return equation 7's OOD term: cross-entropy of phi(E) with label 1 for the first `ids` rows,
+    which are ID, and 0 for the others.
 
     `mean` averages over all rows (the reference code's, in which beta was tuned); `sum` adds the
     ID rows' mean and the OOD rows' mean as the paper writes it: twice `mean` for equal batches.
     """
+    is_id = (torch.arange(len(phi_logits), device=phi_logits.device) < ids).long()
     each = F.cross_entropy(phi_logits, is_id, reduction="none")
     if reduction == "mean":
         return each.mean()
-    return each[is_id == 1].mean() + each[is_id == 0].mean()
+    return each[:ids].mean() + each[ids:].mean()
 
 
 class EnergyRegulariser(Method):
@@ -69,8 +69,7 @@ class EnergyRegulariser(Method):
         """ID and OOD rows share one forward pass, hence one set of batch-norm statistics."""
         logits = self(x)
         ce = F.cross_entropy(logits[: len(y)], y)
-        is_id = (torch.arange(len(x), device=x.device) < len(y)).long()
-        ood = ood_loss(self.phi(energy(logits)[:, None]), is_id, reduction=self.reduction)
+        ood = ood_loss(self.phi(energy(logits)[:, None]), len(y), reduction=self.reduction)
         return {"loss": ce + self.ood_weight * ood, "ce": ce, "ood": ood}
 
     def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:

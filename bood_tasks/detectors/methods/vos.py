@@ -135,8 +135,7 @@ class VOS(Method):
             outliers = self.network.head(self.outliers(step.rng))
             both = torch.cat([logits.float(), outliers])
             energies = weighted_energy(both, self.class_weights)
-            is_id = (torch.arange(len(both), device=x.device) < len(y)).long()
-            ood = ood_loss(self.phi(energies[:, None]), is_id, reduction="mean")
+            ood = ood_loss(self.phi(energies[:, None]), len(y), reduction="mean")
         return {"loss": ce + self.weight * ood, "ce": ce, "ood": ood}
 
     def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -29,12 +29,7 @@ from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
-from bood_tasks.networks.weights import (
-    read_weights,
-    require_fitting,
-    save_weights,
-    write_weights,
-)
+from bood_tasks.networks.weights import read_weights, require_fitting, write_weights
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.recipe import clip_gradients, cosine_lr, require_finite
@@ -42,7 +37,6 @@ from bood_tasks.training.recipe import clip_gradients, cosine_lr, require_finite
 VERSION = 1
 WEIGHTS, MODEL = "model.safetensors", "model.json"
 SHAPE = ("layers", "width", "heads", "hidden", "dropout", "tied")
-BEST = "best.safetensors"  # beside the checkpoint
 STEPS_PER_CHECKPOINT = 200
 ROWS_AT_ONCE = 256  # of a pass that learns nothing
 
@@ -135,9 +129,12 @@ def train(
         model = Transformer(shape)
     model.to(device).train()
     rule = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings["optimiser"]]
-    optimiser, best = rule(model.parameters(), lr=settings["lr"]), checkpoint.with_name(BEST)
-    plateau = settings["schedule"] == "plateau"
-    first, curve = load_checkpoint(checkpoint, model.state_dict(), [optimiser])
+    optimiser = rule(model.parameters(), lr=settings["lr"])
+    kept, best, plateau = model.state_dict(), {}, settings["schedule"] == "plateau"
+    if plateau:
+        best = {name: value.clone() for name, value in kept.items()}
+        kept = kept | {f"best.{name}": value for name, value in best.items()}
+    first, curve = load_checkpoint(checkpoint, kept, [optimiser])
     tested = stream(held, context, np.arange(len(held)))
 
     def steps_of(epoch: int) -> list[Int64[np.ndarray, "b c"]]:
@@ -177,15 +174,16 @@ def train(
                 if last:
                     found = perplexity(model, tested, device)
                     if plateau and all(found < point["perplexity"] for point in curve):
-                        save_weights(model, best)
+                        for name, value in model.state_dict().items():
+                            best[name].copy_(value)
                     curve.append(
                         {"epoch": epoch + 1, "loss": np.mean(losses).item(), "perplexity": found}
                     )
                 if last or (step + 1) % STEPS_PER_CHECKPOINT == 0:
-                    save_checkpoint(checkpoint, model.state_dict(), [optimiser], step + 1, curve)
+                    save_checkpoint(checkpoint, kept, [optimiser], step + 1, curve)
                 advance(1, f"perplexity {curve[-1]['perplexity']:.1f}" if curve else "")
     if plateau:
-        model.load_state_dict(read_weights(best))
+        model.load_state_dict(best)
     return model.eval(), curve, words / max(time.monotonic() - began, 1e-9)
 
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from bood_tasks.networks.float64 import float64, float64_device
+
 INIT = 0.1  # embeddings start uniform in [-INIT, INIT]
 LONGEST = 10_000.0
 Cache = list[tuple[Tensor, Tensor]]  # each block's keys and values [b, heads, t, d]
@@ -129,18 +131,18 @@ def sample(
     """
     device = model.embedding.weight.device
     words = torch.full((len(uniforms), 1), start, dtype=torch.long, device=device)
-    uniforms, past = uniforms.to(device, torch.float64), None
-    finite = torch.ones((), dtype=torch.bool, device=device)
+    uniforms, past = uniforms.double().to(float64_device(device.type)), None
+    finite = torch.ones((), dtype=torch.bool, device=uniforms.device)
     for position in range(uniforms.shape[1]):
         logits, kept = model(words[:, -1:] if past else words, past)
         past = kept if cached else None
-        last = logits[:, -1].double() / temperature
+        last = float64(logits[:, -1]) / temperature
         finite &= torch.isfinite(last).all()
         last[:, list(never)] = -math.inf
         sums = last.softmax(1).cumsum(1)
         at = uniforms[:, position, None] * sums[:, -1:]
         drawn = torch.searchsorted(sums, at, right=True).clamp(max=sums.shape[1] - 1)
-        words = torch.cat([words, drawn], 1)
+        words = torch.cat([words, drawn.to(device)], 1)
     if not finite:  # asked once, when the words are wanted anyway
         raise ValueError(
             "a language model's logits must be finite, and are not at temperature "

@@ -233,6 +233,7 @@ def decode(
     saved_size: int | None = None,
     kernel: str = "bilinear",
     vae_rows: int | None = None,
+    calls: int = 1,
     streams: Sequence[torch.Generator] | None = None,
 ) -> UInt8[Tensor, "b h w 3"]:
     """Images for conditions and standard-normal noise, by the pipeline's scheduler (Eq. 6).
@@ -259,6 +260,7 @@ def decode(
         latent_scale=latent_scale,
         stop_after=stop_after,
         streams=streams,
+        calls=calls,
     )
     return to_pictures(
         vae,

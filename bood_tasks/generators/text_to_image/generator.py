@@ -6,13 +6,14 @@ a folder given as well is fine-tuned). A LoRA, if there is one, is fused into th
 leaves: `pipeline/`, a folder that `interface.load` reads, and after training its
 `training_log.csv`.
 
-A trained generator sees the ID classes and a drawn world of other words (drawn_world), so that a
-vector which leaves a class decodes into something else. Recipe and numbers: docs/generator.md.
+A trained generator sees the ID classes and other words beside them, so that a vector which leaves
+a class decodes into something else: a drawn world (drawn_world), the classes of further data sets
+(`also`), or both. Recipe and numbers: docs/generator.md.
 """
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.generators.drawn_world import world
 from bood_tasks.generators.text_to_image.diffusion import load_pipeline, prompt_ids
 from bood_tasks.generators.text_to_image.hub import fetch_files
@@ -38,15 +40,21 @@ from bood_tasks.generators.text_to_image.lora import FILE as LORA
 from bood_tasks.generators.text_to_image.lora import fuse_folder
 from bood_tasks.generators.text_to_image.tiny_sd import PROMPT, build_pipeline, save_pipeline
 from bood_tasks.generators.text_to_image.words import class_words as words_of
+from bood_tasks.generators.text_to_image.words import spelled
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import pick_device
-from bood_tasks.jobs.job import read_job
+from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.pipelines import ADAPTED, COMPONENTS, FOLDER, INDEX, describe
+from bood_tasks.networks.small_diffusion import UNET_CHANNELS, VAE_CHANNELS
+from bood_tasks.training.loading import load_where_it_fits
 
 VERSION = 1
 LOG_FILE = "training_log.csv"
 KEPT_SUFFIXES = (".json", ".txt", ".safetensors")
+LAYOUTS = {"cuda": torch.channels_last}  # of convolutions' weights, where another is faster
+# Pictures, the class of each, the classes' names; sources differ in number.
+Labelled = tuple[UInt8[ndarray, "_ _ _ 3"], Int64[ndarray, " _"], Sequence[str]]
 
 
 def train_generator(
@@ -54,6 +62,7 @@ def train_generator(
     labels: Int64[ndarray, " n"],
     class_words: Sequence[str],
     *,
+    also: Sequence[Labelled] = (),
     folder: Path,
     checkpoint_dir: Path,
     world_per_word: int = 200,
@@ -64,49 +73,76 @@ def train_generator(
     seed: int = 0,
     id_share: float = 0.2,
     caption_dropout: float = 0.1,
+    vae_channels: Sequence[int] = VAE_CHANNELS,
+    unet_channels: Sequence[int] = UNET_CHANNELS,
+    ema: float = 0.999,
+    precision: str = "fp32",
+    minutes: float | None = None,
     checkpoint_every: int = 200,
     init_from: Path | None = None,
     device: str = "cpu",
     report: Report = lambda steps, note: None,
-) -> None:
+) -> dict[str, int | float]:
     """Train a small pipeline and write it to `folder` (float16 safetensors, with training log).
 
     `labels` index `class_words`. `id_share` of every batch is ID, the rest the drawn world
-    (`world_per_word` pictures a word; 0 = none); the autoencoder sees half of `batch_size` a step.
-    `init_from` fine-tunes another folder instead of random weights; its tokenizer must know every
-    word as one token (`vae_steps` 0 keeps its autoencoder). A killed run continues from
-    `checkpoint_dir` and ends with the same weights on the same CPU. `report(steps, note)` hears of
-    vae_steps + unet_steps steps in all.
+    (`world_per_word` pictures a word; 0 = none) and the pictures of `also`, all alike; of these the
+    labels index the names of their classes, and a name that stands in two is one word. The
+    autoencoder sees half of `batch_size` a step. `init_from` fine-tunes another folder instead of
+    random weights of the given channels; its tokenizer must know every word as one token
+    (`vae_steps` 0 keeps its autoencoder). With `minutes` both step counts are most ones (see
+    latent_diffusion.Descent). A killed run continues from `checkpoint_dir` and ends with the same
+    weights on the same CPU. `report(steps, note)` hears of vae_steps + unet_steps steps in all.
+
+    Returns what run.json tells: words, pictures, steps and rates of the phases. Raises
+    ValueError for words that are not one token each or mean two things, and for minutes that teach
+    nothing.
     """
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     drawn_words = list(world.WORDS) if world_per_word else []
-    words = [*class_words, *drawn_words]
+    also_words = list(dict.fromkeys(spelled(name) for *_, names in also for name in names))
+    words = [*class_words, *drawn_words, *also_words]
     if len(set(words)) < len(words):
         raise ValueError(
-            "class words must differ from each other and from the world's words, got "
+            "class words must differ from each other, from the world's words and from those of "
+            "generator.train.also, got "
             f"{sorted({word for word in words if words.count(word) > 1})} twice; "
             "give an alias in anchors.words"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.stream(seed, "generator", "weights"))
         if init_from is None:
-            pipe = build_pipeline(class_words, drawn_words, checkpoint_dir / "tokenizer")
+            pipe = build_pipeline(
+                class_words,
+                [*drawn_words, *also_words],
+                checkpoint_dir / "tokenizer",
+                vae_channels=vae_channels,
+                unet_channels=unet_channels,
+            )
         else:
             pipe = load_pipeline(init_from)
     captions = caption_ids(pipe, words)
-    _check_resolution(pipe, images)
+    for part in (images, *(others for others, *_ in also)):
+        _check_resolution(pipe, part)
     drawn = [
         world.draw(word, world_per_word, seeds.generator(seed, "generator", "world", word))
         for word in drawn_words
     ]
-    pictures = np.concatenate([images, *(np.repeat(d[..., None], 3, axis=3) for d in drawn)])
-    pictures = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
-    drawn_labels = len(class_words) + np.repeat(np.arange(len(drawn)), world_per_word)
-    word_of = torch.from_numpy(np.concatenate([labels, drawn_labels]))
+    grey = [np.repeat(d[..., None], 3, axis=3) for d in drawn]
+    pictures = np.concatenate([images, *grey, *(others for others, *_ in also)])
+    word_of = [labels, len(class_words) + np.repeat(np.arange(len(drawn)), world_per_word)]
+    for _, numbers, names in also:
+        word_of.append(np.array([words.index(spelled(name)) for name in names])[numbers])
+    word_of = torch.from_numpy(np.concatenate(word_of))
+    pictures = load_where_it_fits(pictures, device).images
 
     pipe.to(device)
+    _lay_out(pipe, LAYOUTS.get(torch.device(device).type))
     batches = Batches(len(images), len(pictures), id_share, seed)
-    descent = Descent(checkpoint_dir, checkpoint_every, lr, report)
+    seconds = None if minutes is None else 60 * minutes
+    descent = Descent(
+        checkpoint_dir, checkpoint_every, lr, report, ema=ema, precision=precision, seconds=seconds
+    )
     if vae_steps:
         train_autoencoder(
             pipe.vae, pictures, batches, descent, batch_size=batch_size // 2, steps=vae_steps
@@ -122,9 +158,19 @@ def train_generator(
         batch_size=batch_size,
         steps=unet_steps,
     )
-    save_pipeline(pipe.to("cpu"), folder)
+    _lay_out(pipe.to("cpu"), torch.contiguous_format)  # what safetensors take
+    save_pipeline(pipe, folder)
     with (folder / LOG_FILE).open("w", newline="") as handle:
         csv.writer(handle, lineterminator="\n").writerows([("phase", "step", "loss"), *descent.log])
+    counts = {"words": len(words), "pictures": len(pictures)}
+    return counts | descent.facts | {"training_seconds": round(descent.spent(), 1)}
+
+
+def _lay_out(pipe: StableDiffusionPipeline, layout: torch.memory_format | None) -> None:
+    """Put the convolutions' weights into a memory order; None leaves them."""
+    if layout is not None:
+        pipe.unet.to(memory_format=layout)
+        pipe.vae.to(memory_format=layout)
 
 
 def caption_ids(pipe: StableDiffusionPipeline, words: Sequence[str]) -> Int64[Tensor, "w l"]:
@@ -137,7 +183,7 @@ def caption_ids(pipe: StableDiffusionPipeline, words: Sequence[str]) -> Int64[Te
         if len(pieces) != 1:
             raise ValueError(
                 f"class words must each be one token of the generator, got {word!r} = {pieces}; "
-                "give an alias in anchors.words"
+                "give an alias in anchors.words, or leave its data set out of generator.train.also"
             )
     texts = [*(PROMPT.format(word=word) for word in words), ""]
     return torch.cat([prompt_ids(pipe.tokenizer, text) for text in texts])
@@ -183,34 +229,47 @@ def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
     load(folder)
 
 
+def _labelled(data: Artifact) -> Labelled:
+    """Return the training pictures of a data set, or those of one that has no such split."""
+    split = "train" if "train/images" in data else "test"
+    names = data.json("dataset.json")["classes"]
+    return data[f"{split}/images"][:], data[f"{split}/labels"][:], names
+
+
+def _train(job: Job, settings: Mapping, draft: Draft) -> dict[str, int | float]:
+    """Train as a job's settings say; return what run.json tells."""
+    images, labels, classes = _labelled(job.inputs["dataset"])
+    words = words_of(classes, settings["words"])
+    recipe = {key: value for key, value in settings.items() if key not in ("words", "content")}
+    steps = settings["vae_steps"] + settings["unet_steps"]
+    with progress("generator", steps, "steps") as advance:
+        return train_generator(
+            images,
+            labels,
+            list(words.values()),
+            also=[_labelled(data) for data in job.inputs.get("also", ())],
+            folder=draft.folder / FOLDER,
+            checkpoint_dir=draft.progress,
+            init_from=Path(job.source) if job.source else None,
+            device=pick_device(),
+            report=advance,
+            **recipe,
+        )
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    settings = dict(job.settings)
+    settings, facts = dict(job.settings), {}
     with job.draft() as draft:
         folder = draft.folder / FOLDER
-        source = settings.pop("source")
+        source, scale = settings.pop("source"), settings.pop("lora_scale", None)
         if source == "local":
             copy_pipeline(Path(job.source), folder)
         elif source == "hub":
             fetch_pipeline(settings["repo"], settings["revision"], folder)
         else:
-            dataset = job.inputs["dataset"]
-            words = words_of(dataset.json("dataset.json")["classes"], settings.pop("words"))
-            settings.pop("content", None)
-            steps = settings["vae_steps"] + settings["unet_steps"]
-            with progress("generator", steps, "steps") as advance:
-                train_generator(
-                    dataset["train/images"][:],
-                    dataset["train/labels"][:],
-                    list(words.values()),
-                    folder=folder,
-                    checkpoint_dir=draft.progress,
-                    init_from=Path(job.source) if job.source else None,
-                    device=pick_device(),
-                    report=advance,
-                    **settings,
-                )
-        if "lora" in job.inputs:
-            fuse_folder(folder, job.inputs["lora"].folder / LORA, settings["lora_scale"])
+            facts = _train(job, settings, draft)
+        if scale is not None:
+            fuse_folder(folder, job.inputs["lora"].folder / LORA, scale)
             load(folder)
-        draft.finish()
+        draft.finish(facts=facts)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.generators.text_to_image import (
@@ -72,8 +72,9 @@ class TextToImage(Protocol):
         Raises ValueError if one is not finite.
         """
 
-    def compile(self) -> None:
-        """Compile the networks for one batch shape; pays after a few hundred pictures."""
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The networks that decoding evaluates: what compiling makes faster."""
 
     def flops(
         self, *, resolution: int | None, scheduler: str, steps: int, guidance: float

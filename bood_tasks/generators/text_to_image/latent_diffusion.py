@@ -3,11 +3,17 @@
 Rombach et al. 2022, small: reconstruction with a light KL term; then text transformer and UNet on
 the noise-prediction loss with some empty captions (classifier-free guidance, Ho & Salimans 2022).
 Both phases end with the moving average of their weights. Each step's randomness is a hash of
-(seed, phase, step), so a killed run continues from its checkpoint without any random state.
+(seed, phase, step), so a killed run continues from its checkpoint without any random state. On a
+GPU nothing in a step waits for the device: rows and noise are drawn there, losses are read once
+every STEPS_PER_POINT.
 """
 
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,13 +22,16 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
+from bood_tasks.generators.text_to_image.time_limit import TimeLimit
+from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.seeds import stream
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.recipe import average_decay, cosine_lr, require_finite
 
 KL_WEIGHT = 1e-4  # per latent number, beside the mean squared error of pixels in [-1, 1]
-EMA = 0.999
 WARM_UP = 100  # steps
+WORTH_COMPILING = 2000  # steps: a minute of compiling is assumed, and not measured
+AUTOENCODER_SHARE = 0.2  # of a limited time, at most
 LAST_SHARE = 0.02  # of the learning rate, at the last step
 WEIGHT_DECAY = 0.01
 STEPS_PER_POINT = 50  # a row of the training log is the mean over so many steps
@@ -40,72 +49,160 @@ class Batches:
     id_share: float
     seed: int
 
-    def rows(self, phase: str, step: int, size: int) -> tuple[Int64[Tensor, " b"], torch.Generator]:
-        """Row numbers of a step's batch, and the random stream for the rest of that step."""
-        random = torch.Generator().manual_seed(stream(self.seed, "generator", phase, step))
+    def rows(
+        self, phase: str, step: int, size: int, device: torch.device | str = "cpu"
+    ) -> tuple[Int64[Tensor, " b"], torch.Generator]:
+        """Row numbers of a step's batch, and the random stream for the rest of that step.
+
+        Both are the device's: a GPU draws other numbers than a CPU.
+        """
+        random = torch.Generator(device).manual_seed(stream(self.seed, "generator", phase, step))
+        draw = {"generator": random, "device": device}
         from_id = size if self.n == self.n_id else round(size * self.id_share)
-        inside = torch.randint(0, self.n_id, (from_id,), generator=random)
+        inside = torch.randint(0, self.n_id, (from_id,), **draw)
         if from_id == size:
             return inside, random
-        outside = torch.randint(self.n_id, self.n, (size - from_id,), generator=random)
+        outside = torch.randint(self.n_id, self.n, (size - from_id,), **draw)
         return torch.cat([inside, outside]), random
 
 
 @dataclass
 class Descent:
-    """Optimiser, moving average, log and checkpoints: what both phases share.
+    """Optimiser, moving average, log, limit of time and checkpoints: what both phases share.
 
-    `report(steps, note)` hears of progress. `log` rows are (phase, step, mean loss).
+    `report(steps, note)` hears of progress. `log` rows are (phase, step, mean loss). `seconds`:
+    what both phases may take together, None = as long as their steps take. A phase then has as many
+    steps as fit (see time_limit), and its checkpoint keeps that number.
     """
 
     directory: Path
     every: int
     lr: float
     report: Report
+    ema: float = 0.999
+    precision: str = "fp32"
+    seconds: float | None = None
+    clock: Callable[[], float] = time.monotonic
     log: list[tuple[str, int, float]] = field(default_factory=list)
+    facts: dict[str, int | float] = field(default_factory=dict)  # of each phase that has ended
 
-    def steps(self, phase: str, count: int, trained: dict[str, nn.Parameter]) -> Iterator[int]:
-        """Yield the steps still to do (`descend` once in each); leave the average in `trained`."""
+    def __post_init__(self) -> None:
+        self.began, self.before = self.clock(), 0.0
+
+    def spent(self) -> float:
+        """Return the seconds that training has taken so far, those of killed tries included."""
+        return self.before + self.clock() - self.began
+
+    def steps(
+        self, phase: str, count: int, trained: dict[str, nn.Parameter], share: float = 1.0
+    ) -> Iterator[int]:
+        """Yield the steps still to do (`descend` once in each); leave the average in `trained`.
+
+        There are `count`, or as many as fit into `share` of the seconds that are left. Raises
+        ValueError if these are fewer than the warm-up.
+        """
         self.trained, self.losses = trained, []
         self.adam = torch.optim.AdamW(trained.values(), lr=self.lr, weight_decay=WEIGHT_DECAY)
         self.average = {name: weight.detach().clone() for name, weight in trained.items()}
         kept = {f"weight.{name}": weight.detach() for name, weight in trained.items()}
         kept |= {f"average.{name}": value for name, value in self.average.items()}
-        checkpoint, first = self.directory / f"{phase}-checkpoint.safetensors", 0
-        if checkpoint.is_file():
-            first, (log, self.losses) = load_checkpoint(checkpoint, kept, [self.adam])
+        checkpoint = self.directory / f"{phase}-checkpoint.safetensors"
+        total = count if self.seconds is None else None
+        first, found = load_checkpoint(checkpoint, kept, [self.adam])
+        if first:
+            log, self.losses, *more = found
             self.log = [tuple(row) for row in log]
+            total, self.before = more or (total, 0.0)
+            self.began = self.clock()
+        limit, started = self._limit(count - first, share), self.spent()
         self.report(first, f"{phase} {first}/{count}")
-        for step in range(first, count):
-            share = cosine_lr(step, count, 1, last=LAST_SHARE)
-            self.adam.param_groups[0]["lr"] = self.lr * share * min((step + 1) / WARM_UP, 1)
-            self.step, self.decay = step, average_decay(step, EMA)
+        step = first
+        while step < (count if total is None else total):
+            if total is None:
+                limit.see(step - first)
+                if limit.total is not None:
+                    total = self._settled(phase, first + limit.total, count)
+                    continue
+            lr_share = cosine_lr(step, total or count, 1, last=LAST_SHARE)
+            self.adam.param_groups[0]["lr"] = self.lr * lr_share * min((step + 1) / WARM_UP, 1)
+            self.step, self.decay = step, average_decay(step, self.ema)
             yield step
-            done = step + 1
-            if len(self.losses) == STEPS_PER_POINT or done == count:
-                self.log.append((phase, done, round(sum(self.losses) / len(self.losses), 6)))
+            step += 1
+            ended = step == (total or count)
+            if len(self.losses) == STEPS_PER_POINT or ended:
+                self._read()
+                self.log.append((phase, step, round(sum(self.losses) / len(self.losses), 6)))
                 self.losses = []
             self.report(1, f"{phase}, loss {self.log[-1][2]:.4f}" if self.log else phase)
-            if done % self.every == 0 or done == count:
-                save_checkpoint(checkpoint, kept, [self.adam], done, [self.log, self.losses])
+            if step % self.every == 0 or ended:
+                self._read()
+                state = [self.log, self.losses, total, self.spent()]
+                save_checkpoint(checkpoint, kept, [self.adam], step, state)
+        rate = (step - first) / max(self.spent() - started, 1e-9)
+        self.facts |= {f"{phase}_steps": step, f"{phase}_steps_per_second": round(rate, 3)}
         with torch.no_grad():
             for name, weight in trained.items():
                 weight.copy_(self.average[name])
 
     def descend(self, loss: Float[Tensor, ""], *, shown: Float[Tensor, ""] | None = None) -> None:
         """One optimiser step and one step of the average; the log takes `shown`, else `loss`."""
-        require_finite([loss.item()], self.step, {"generator.train.lr": self.lr})
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
         self.adam.step()
         weights = [weight.detach() for weight in self.trained.values()]
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - self.decay)
-        self.losses.append((loss if shown is None else shown).item())
+        self.losses.append(torch.stack([loss, loss if shown is None else shown]).detach())
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context of a forward pass in the number format of the training."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _read(self) -> None:
+        """Bring the losses since the last point from the device; refuse one that is not finite."""
+        fresh = [loss for loss in self.losses if isinstance(loss, Tensor)]
+        if fresh:
+            values = torch.stack(fresh).tolist()
+            first = self.step + 1 - len(fresh)
+            require_finite([loss for loss, _ in values], first, {"generator.train.lr": self.lr})
+            self.losses[-len(fresh) :] = [shown for _, shown in values]
+
+    def _limit(self, count: int, share: float) -> TimeLimit | None:
+        if self.seconds is None:
+            return None
+        device = next(iter(self.trained.values())).device
+        wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+        return TimeLimit(share * (self.seconds - self.spent()), count, self.clock, wait)
+
+    def _settled(self, phase: str, total: int, count: int) -> int:
+        """Return a phase's number of steps, said; raise ValueError for one that teaches nothing."""
+        if total < min(count, WARM_UP):
+            raise ValueError(
+                f"generator.train.minutes must leave the {phase} at least {min(count, WARM_UP)} "
+                f"steps, got {self.seconds / 60:g}, in which this machine makes {total}; give more "
+                "minutes, smaller batches or networks, or train on a GPU"
+            )
+        print(f"{phase}: {total:,} of {count:,} steps fit into its time", file=sys.stderr)
+        return total
 
 
 def _to_signed(pictures: Pixels, device: torch.device) -> Float[Tensor, "n 3 h w"]:
     return pictures.to(device).float() / 127.5 - 1
+
+
+@contextmanager
+def _compiled(steps: int, *networks: nn.Module) -> Iterator[None]:
+    """Compile the forward passes, where that pays, for one batch shape and for this context."""
+    wanted = run_setting("compile")
+    on_gpu = next(networks[0].parameters()).is_cuda
+    if wanted is True or (wanted == "auto" and on_gpu and steps >= WORTH_COMPILING):
+        for network in networks:
+            network.forward = torch.compile(network.forward, dynamic=False)
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.__dict__.pop("forward", None)
 
 
 def train_autoencoder(
@@ -126,20 +223,25 @@ def train_autoencoder(
     grey = all((part == part[:, :1]).all() for part in pictures.split(1000))
     if grey:
         _level_channels(vae.decoder.conv_out)
-    for step in descent.steps("autoencoder", steps, dict(vae.named_parameters())):
-        rows, random = batches.rows("autoencoder", step, batch_size)
-        x = _to_signed(pictures[rows], vae.device)
-        posterior = vae.encode(x).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=random).to(vae.device)
-        error = F.mse_loss(vae.decode(posterior.mean + posterior.std * noise).sample, x)
-        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-        descent.descend(error + KL_WEIGHT * kl, shown=error)
+    trained = dict(vae.named_parameters())
+    with _compiled(steps, vae.encoder, vae.decoder):
+        for step in descent.steps("autoencoder", steps, trained, AUTOENCODER_SHARE):
+            rows, random = batches.rows("autoencoder", step, batch_size, vae.device)
+            x = _to_signed(pictures[rows.to(pictures.device)], vae.device)
+            with descent.autocast(vae.device):
+                posterior = vae.encode(x).latent_dist
+                mean, std = posterior.mean.float(), posterior.std.float()
+                noise = torch.randn(mean.shape, generator=random, device=vae.device)
+                decoded = vae.decode(mean + std * noise).sample.float()
+            error = F.mse_loss(decoded, x)
+            kl = 0.5 * (mean**2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+            descent.descend(error + KL_WEIGHT * kl, shown=error)
     vae.eval()
     if grey:
         _level_channels(vae.decoder.conv_out)
     vae.register_to_config(scaling_factor=1.0)
     rows, _ = batches.rows("scale", 0, min(2000, len(pictures)))
-    spread = encode_pictures(vae, pictures[rows]).std().item()
+    spread = encode_pictures(vae, pictures[rows.to(pictures.device)]).std().item()
     vae.register_to_config(scaling_factor=round(1 / spread, 4))
 
 
@@ -156,6 +258,24 @@ def encode_pictures(vae: AutoencoderKL, pictures: Pixels) -> Latents:
         vae.encode(_to_signed(part, vae.device)).latent_dist.mean for part in pictures.split(100)
     ]
     return torch.cat(parts) * vae.config.scaling_factor
+
+
+def caption_states(
+    text: nn.Module,
+    captions: Int64[Tensor, "w l"],
+    chosen: Int64[Tensor, " b"],
+    *,
+    repeated: bool,
+) -> Float[Tensor, "b l d"]:
+    """Return the text states of the chosen captions, each encoded once.
+
+    Which ones occur, a GPU would have to be asked, and waited for: there all are encoded
+    (`repeated` False), which is little beside the UNet.
+    """
+    if not repeated:
+        return text(input_ids=captions)[0][chosen]
+    distinct, which = chosen.unique(return_inverse=True)
+    return text(input_ids=captions[distinct])[0][which]
 
 
 def train_denoiser(
@@ -182,16 +302,20 @@ def train_denoiser(
     trained = {f"unet.{name}": p for name, p in unet.named_parameters()}
     trained |= {f"text.{name}": p for name, p in text.named_parameters() if p is not table}
     kept = pipe.scheduler.alphas_cumprod.to(device)[:, None, None, None]
-    captions = captions.to(device)
-    for step in descent.steps("denoiser", steps, trained):
-        rows, random = batches.rows("denoiser", step, batch_size)
-        dropped = torch.rand(len(rows), generator=random) < caption_dropout
-        caption = torch.where(dropped, len(captions) - 1, word_of[rows])
-        distinct, which = caption.unique(return_inverse=True)
-        states = text(input_ids=captions[distinct])[0][which]
-        t = torch.randint(0, len(kept), (len(rows),), generator=random).to(device)
-        noise = torch.randn(latents[rows].shape, generator=random).to(device)
-        noisy = kept[t].sqrt() * latents[rows].to(device) + (1 - kept[t]).sqrt() * noise
-        descent.descend(F.mse_loss(unet(noisy, t, states).sample, noise))
+    latents, word_of, captions = latents.to(device), word_of.to(device), captions.to(device)
+    with _compiled(steps, unet):
+        for step in descent.steps("denoiser", steps, trained):
+            rows, random = batches.rows("denoiser", step, batch_size, device)
+            draw = {"generator": random, "device": device}
+            dropped = torch.rand(len(rows), **draw) < caption_dropout
+            caption = torch.where(dropped, len(captions) - 1, word_of[rows])
+            t = torch.randint(0, len(kept), (len(rows),), **draw)
+            clean = latents[rows]
+            noise = torch.randn(clean.shape, **draw)
+            noisy = kept[t].sqrt() * clean + (1 - kept[t]).sqrt() * noise
+            with descent.autocast(device):
+                states = caption_states(text, captions, caption, repeated=device.type == "cpu")
+                predicted = unet(noisy, t, states).sample.float()
+            descent.descend(F.mse_loss(predicted, noise))
     unet.eval()
     text.eval()

@@ -31,6 +31,7 @@ def denoise(
     latent_scale: float = 1.0,
     stop_after: int | None = None,
     streams: Sequence[torch.Generator] | None = None,
+    calls: int = 1,
     **timesteps: float,
 ) -> Float[Tensor, "b c h w"]:
     """Latents for conditions and standard-normal noise, in float32.
@@ -38,6 +39,7 @@ def denoise(
     Classifier-free guidance: ε = ε_uncond + guidance · (ε_cond - ε_uncond); at guidance 1, and with
     `uncond` None, the unconditional half is skipped. `network(x, t, conditions)` predicts. A
     scheduler that adds noise between steps draws each item's from its own of `streams`, on the CPU.
+    With guidance the network is asked in so many `calls` a step, each for its part of the rows.
     `timesteps`: what else the scheduler's timesteps depend on.
 
     Outside the pipeline's range, as GOE runs a GAN: `latent_scale` times the noise it was made
@@ -62,7 +64,11 @@ def denoise(
         both = torch.cat([x, x]) if guided else x
         if hasattr(scheduler, "scale_model_input"):
             both = scheduler.scale_model_input(both, t)
-        predicted = network(both, t, cond).float()
+        if guided and calls > 1:
+            parts = zip(both.chunk(calls), *(item.chunk(calls) for item in cond), strict=True)
+            predicted = torch.cat([network(part, t, tuple(own)) for part, *own in parts]).float()
+        else:
+            predicted = network(both, t, cond).float()
         if guided:
             without, with_text = predicted.chunk(2)
             predicted = without + guidance * (with_text - without)

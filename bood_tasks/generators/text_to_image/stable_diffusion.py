@@ -5,11 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from diffusers import StableDiffusionPipeline
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
+from bood_tasks.generators.text_to_image.attention import VaeRows, attend_by, calls_a_step
 from bood_tasks.generators.text_to_image.diffusion import (
     decode,
     encode_prompt,
@@ -23,7 +23,6 @@ from bood_tasks.networks.pipelines import COMPONENTS as OF_FAMILIES
 from bood_tasks.networks.pipelines import SD
 
 COMPONENTS = OF_FAMILIES[SD]
-VAE_ROWS = {"cpu": None, "cuda": 8}  # its activations are the largest of all
 
 
 def holds(folder: Path) -> bool:
@@ -36,23 +35,24 @@ def load(
     folder: Path, *, device: str, dtype: str = "float32", scheduler: str | None = None
 ) -> "StableDiffusion":
     """Return the generator of a folder, with the memory savers that `run` asks for."""
-    return StableDiffusion(
-        load_pipeline(
-            folder,
-            device=device,
-            dtype=dtype,
-            scheduler=scheduler,
-            attention=run_setting("attention"),
-            vae_slicing=run_setting("vae_slicing"),
-        )
+    pipe = load_pipeline(
+        folder,
+        device=device,
+        dtype=dtype,
+        scheduler=scheduler,
+        attention=run_setting("attention"),
+        vae_slicing=run_setting("vae_slicing"),
     )
+    attend_by(pipe.unet, run_setting("attention"), fused=run_setting("fused_projections"))
+    return StableDiffusion(pipe, calls=calls_a_step())
 
 
 class StableDiffusion:
     """A pipeline of Stable Diffusion's parts as a TextToImage generator."""
 
-    def __init__(self, pipe: StableDiffusionPipeline):
-        self.pipe = pipe
+    def __init__(self, pipe: StableDiffusionPipeline, *, calls: int = 1):
+        self.pipe, self.calls = pipe, calls
+        self.vae_rows = VaeRows(pipe.vae)
         self.device = pipe.device
         self.resolution = pipe.unet.config.sample_size * pipe.vae_scale_factor
 
@@ -74,15 +74,15 @@ class StableDiffusion:
     def decode(
         self, conditions: Float[Tensor, "b l e"], noise: Float[Tensor, "b c h8 w8"], **settings
     ) -> UInt8[Tensor, "b h w 3"]:
-        rows = VAE_ROWS[self.device.type]
+        rows = self.vae_rows(noise.shape[-1])
         unconditional = self._unconditional
         noise = noise.to(self.device)
-        return decode(self.pipe, conditions, unconditional, noise, vae_rows=rows, **settings)
+        more = {"vae_rows": rows, "calls": self.calls} | settings
+        return decode(self.pipe, conditions, unconditional, noise, **more)
 
-    def compile(self) -> None:
-        unet, decoder = self.pipe.unet, self.pipe.vae.decoder
-        unet.forward = torch.compile(unet.forward, dynamic=False)
-        decoder.forward = torch.compile(decoder.forward, dynamic=False)
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.pipe.unet, self.pipe.vae.decoder
 
     def flops(
         self, *, resolution: int | None, scheduler: str, steps: int, guidance: float

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, SD3Transformer2DModel, StableDiffusion3Pipeline
 from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection
 
+from bood_tasks.generators.text_to_image.attention import VaeRows, calls_a_step
 from bood_tasks.generators.text_to_image.diffusion import placed, require_family, shape_of_noise
 from bood_tasks.generators.text_to_image.loading import (
     load_model,
@@ -26,7 +27,6 @@ from bood_tasks.generators.text_to_image.loading import (
     named,
 )
 from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
-from bood_tasks.generators.text_to_image.stable_diffusion import VAE_ROWS
 from bood_tasks.generators.text_to_image.two_encoders import anchor_table, encode_both
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.flops import T5_TOKENS, evaluations, image_flops
@@ -68,6 +68,7 @@ class StableDiffusion3:
 
     def __init__(self, pipe: StableDiffusion3Pipeline):
         self.pipe = pipe
+        self.calls, self.vae_rows = calls_a_step(), VaeRows(pipe.vae)
         self.device = pipe.device
         self.resolution = pipe.transformer.config.sample_size * pipe.vae_scale_factor
 
@@ -126,13 +127,14 @@ class StableDiffusion3:
             latent_scale=latent_scale,
             stop_after=stop_after,
             streams=streams,
+            calls=self.calls,
             **self._shift(noise.shape[-1]),
         )
         return to_pictures(
             vae,
             latents / vae.config.scaling_factor + (vae.config.shift_factor or 0.0),
             cure_for(transformer.dtype, guidance, latent_scale),
-            rows=VAE_ROWS[self.device.type],
+            rows=self.vae_rows(noise.shape[-1]),
             **pictures,
         )
 
@@ -145,10 +147,9 @@ class StableDiffusion3:
         names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
         return {"mu": calculate_shift(patches, *(config[name] for name in names))}
 
-    def compile(self) -> None:
-        transformer, decoder = self.pipe.transformer, self.pipe.vae.decoder
-        transformer.forward = torch.compile(transformer.forward, dynamic=False)
-        decoder.forward = torch.compile(decoder.forward, dynamic=False)
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.pipe.transformer, self.pipe.vae.decoder
 
     def flops(
         self, *, resolution: int | None, scheduler: str, steps: int, guidance: float

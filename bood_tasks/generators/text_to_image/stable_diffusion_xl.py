@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from bood_tasks.generators.text_to_image.attention import VaeRows, attend_by, calls_a_step
 from bood_tasks.generators.text_to_image.diffusion import (
     guidance_embedding,
     latent_shape,
@@ -24,7 +25,6 @@ from bood_tasks.generators.text_to_image.loading import (
     named,
 )
 from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
-from bood_tasks.generators.text_to_image.stable_diffusion import VAE_ROWS
 from bood_tasks.generators.text_to_image.two_encoders import anchor_table, encode_both
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.networks.flops import evaluations, image_flops
@@ -65,7 +65,9 @@ def load(
             add_watermarker=False,
         )
     savers = {"attention": run_setting("attention"), "vae_slicing": run_setting("vae_slicing")}
-    return StableDiffusionXL(placed(pipe, pipe.unet, device, **savers))
+    pipe = placed(pipe, pipe.unet, device, **savers)
+    attend_by(pipe.unet, run_setting("attention"), fused=run_setting("fused_projections"))
+    return StableDiffusionXL(pipe)
 
 
 class StableDiffusionXL:
@@ -73,6 +75,7 @@ class StableDiffusionXL:
 
     def __init__(self, pipe: StableDiffusionXLPipeline):
         self.pipe = pipe
+        self.calls, self.vae_rows = calls_a_step(), VaeRows(pipe.vae)
         self.device = pipe.device
         self.resolution = pipe.unet.config.sample_size * pipe.vae_scale_factor
 
@@ -127,12 +130,13 @@ class StableDiffusionXL:
             latent_scale=latent_scale,
             stop_after=stop_after,
             streams=streams,
+            calls=self.calls,
         )
         return to_pictures(
             vae,
             self._for_decoder(latents),
             cure_for(unet.dtype, guidance, latent_scale),
-            rows=VAE_ROWS[self.device.type],
+            rows=self.vae_rows(noise.shape[-1]),
             **pictures,
         )
 
@@ -146,10 +150,9 @@ class StableDiffusionXL:
         )
         return latents * std / config.scaling_factor + mean
 
-    def compile(self) -> None:
-        unet, decoder = self.pipe.unet, self.pipe.vae.decoder
-        unet.forward = torch.compile(unet.forward, dynamic=False)
-        decoder.forward = torch.compile(decoder.forward, dynamic=False)
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.pipe.unet, self.pipe.vae.decoder
 
     def flops(
         self, *, resolution: int | None, scheduler: str, steps: int, guidance: float

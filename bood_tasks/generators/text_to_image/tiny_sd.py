@@ -1,7 +1,7 @@
 """A small text-to-image pipeline of Stable Diffusion v1's component types, before training.
 
 Same classes, same folder layout, same conditioning as SD v1.4, at sizes for one CPU core: 32 x 32
-pixels, 8 x 8 x 4 latents, text width 128. What `generator` trains and `diffusion` loads.
+pixels, by default 8 x 8 x 4 latents, text width 128. What `generator` trains and `diffusion` loads.
 """
 
 import json
@@ -15,9 +15,16 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from bood_tasks.networks.small_diffusion import (
+    TEXT_WIDTH,
+    UNET_CHANNELS,
+    VAE_CHANNELS,
+    unet_shape,
+    vae_shape,
+)
+
 PROMPT = "A high-quality image of the {word}"
 TOKENS = 16  # prompt length L; 10 are used
-TEXT_WIDTH = 128  # D
 ANCHOR_NORM = 0.39  # the usual norm of a row of SD v1.4's token-embedding table
 LEAN = 0.42  # the largest cosine in CLIP's table between CIFAR-100 class names is .47
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -124,7 +131,12 @@ def embedding_table(
 
 
 def build_pipeline(
-    class_words: Sequence[str], other_words: Sequence[str], tokenizer_folder: Path
+    class_words: Sequence[str],
+    other_words: Sequence[str],
+    tokenizer_folder: Path,
+    *,
+    vae_channels: Sequence[int] = VAE_CHANNELS,
+    unet_channels: Sequence[int] = UNET_CHANNELS,
 ) -> StableDiffusionPipeline:
     """An untrained pipeline for these words; uses torch's global random state."""
     tokenizer = build_tokenizer([*class_words, *other_words], tokenizer_folder)
@@ -152,30 +164,8 @@ def build_pipeline(
         text_encoder.get_input_embeddings().weight.copy_(
             embedding_table(len(tokenizer), classes, others, rest)
         )
-    vae = AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 64),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=32,
-    )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        # Attention at 4 x 4 only: at 8 x 8 it doubled the time and did not pay.
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(64, 96),
-        layers_per_block=1,
-        cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=4,  # diffusers reads this as the number of heads
-        norm_num_groups=16,
-    )
+    vae = AutoencoderKL(**vae_shape(vae_channels))
+    unet = UNet2DConditionModel(**unet_shape(unet_channels, vae_channels))
     scheduler = PNDMScheduler(  # SD v1.4's
         num_train_timesteps=1000,
         beta_start=0.00085,

@@ -36,7 +36,16 @@ class Album:
     def add(
         self, name: str, figure: Figure, title: str, caption: str, *, formats: Sequence[str]
     ) -> None:
-        """Write `name` in each format; the caption tells what the axes cannot."""
+        """Write `name` in each format; the caption tells what the axes cannot.
+
+        Names made from other names may be one (a file name keeps `_` of both 犬 and 猫), also where
+        a file system takes capitals for small letters: the second is numbered.
+        """
+        taken = {Path(item["file"]).stem.lower() for item in self.captions}
+        first, number = name, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{first}-{number}"
         save_figure(figure, self.folder, name, formats=formats)
         self.captions.append({"file": f"{name}.png", "title": title, "caption": caption})
 

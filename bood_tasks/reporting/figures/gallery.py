@@ -5,6 +5,8 @@ contact sheets, distances and losses. What depends on one run shows the first se
 a reader must know about the numbers.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
@@ -24,7 +26,7 @@ from bood_tasks.reporting.figures import (
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.gallery_pictures import first_images
 
-VERSION = 3
+VERSION = 4
 OOD_ROWS_PER_SHEET = 4
 MUCH_TIED = 0.5
 
@@ -43,10 +45,18 @@ def _curve(artifact: Artifact, term: str) -> distributions.Curve | None:
     return shown["epoch"].to_numpy(float), shown[term].to_numpy(float)
 
 
-def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
+def drawn_as(names: Mapping[str, list[str]]) -> list[str]:
+    """Return the classes as captions call them: with the word that the generator was given, where
+    that is another one. `names`: anchors.json."""
+    pairs = zip(names["classes"], names["words"], strict=True)
+    return [name if name == word else f"{name}, drawn as {word}" for name, word in pairs]
+
+
+def _draw_contacts(album: Album, job: Job, classes: list[str], called: list[str]) -> None:
     columns, dataset = job.settings["contact_columns"], job.inputs["dataset"]
     inside, outside = job.inputs["id_images"], job.inputs["ood_images"]
     for label, name in enumerate(classes):
+        title = called[label]
         bands = {
             "real, training": _examples(dataset, label, columns),
             "decoded\nanchor (ID)": first_images(inside, label, columns),
@@ -56,8 +66,8 @@ def _draw_contacts(album: Album, job: Job, classes: list[str]) -> None:
         }
         album.add(
             f"contact_{readable(name)}",
-            mosaics.contact_sheet(bands, title=name, columns=columns),
-            f"Contact sheet: {name}",
+            mosaics.contact_sheet(bands, title=title, columns=columns),
+            f"Contact sheet: {title}",
             "Real training pictures, decodes of the class anchor, decodes of outlier vectors made "
             "from this class; the first of each by index.",
             formats=["png"],
@@ -140,17 +150,18 @@ def find_warnings(facts: dict) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    classes = job.inputs["anchors"].json("anchors.json")["classes"]
+    names = job.inputs["anchors"].json("anchors.json")
+    classes, called = names["classes"], drawn_as(names)
     with job.draft() as draft, style.house_style():
         album = Album(draft.folder)
-        gallery_pictures.draw_decodes(album, job, classes)
+        gallery_pictures.draw_decodes(album, job, called)
         gallery_pictures.draw_trajectory(album, job, classes)
         gallery_pictures.draw_strips(album, job)
         gallery_planes.draw_planes(album, job, classes)
-        gallery_pictures.draw_outliers(album, job, classes)
-        gallery_pictures.draw_dreamood(album, job, classes)
+        gallery_pictures.draw_outliers(album, job, called)
+        gallery_pictures.draw_dreamood(album, job, called)
         gallery_pictures.draw_filter(album, job, classes)
-        _draw_contacts(album, job, classes)
+        _draw_contacts(album, job, classes, called)
         _draw_distances(album, job, classes)
         _draw_losses(album, job)
         facts = job.inputs["ood_features"].json("ood_features.json")

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import IN_SUMMARY
+from bood_tasks.catalogue.metrics import AVERAGE, IN_SUMMARY
 from bood_tasks.reporting.tables.frames import Row, records
 from bood_tasks.scoring.metrics import KEYS
 
-AVERAGE = "average"  # the data set that an average over the test sets goes by
 Label = tuple[str, str, str]  # method, variant, score
 
 

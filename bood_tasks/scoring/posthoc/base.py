@@ -2,7 +2,8 @@
 
 A fitted state holds tensors only, so that safetensors can keep it beside the detector, and lives on
 the device of the training outputs. Fits and all but the neighbours are computed in float64, block
-by block.
+by block: state and training outputs lie on the CPU where the network's device has none
+(float64_device).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+
+from bood_tasks.networks.float64 import float64
 
 ROWS = 8192  # converted to float64 at once
 RANK_LEVEL = 1e-10  # of the largest variance; rounding of float32 features leaves about 1e-14
@@ -36,7 +39,7 @@ def row_blocks(rows: Float[Tensor, "n p"], count: int) -> Sequence[Tensor]:
 
 def by_block(function: Callable[[Tensor], Tensor], rows: Float[Tensor, "n p"]) -> Tensor:
     """Return function(rows) as float32, computed in float64."""
-    return torch.cat([function(block.double()).float() for block in row_blocks(rows, ROWS)])
+    return torch.cat([function(float64(block)).float() for block in row_blocks(rows, ROWS)])
 
 
 class Score(NamedTuple):

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bood_tasks.detectors.confidence import energy
+from bood_tasks.networks.float64 import float64
 from bood_tasks.scoring.posthoc.base import RANK_LEVEL, ROWS, Outputs, Score, State, by_block
 from bood_tasks.scoring.posthoc.last_layer import linear_head
 
@@ -53,7 +54,7 @@ def _residual_norm(features: Float[Tensor, "n p"], state: State) -> Float[Tensor
 def vim(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     """Return the energy less the virtual logit alpha |R^T (f - o)| (Wang et al. 2022)."""
     virtual = state["alpha"] * _residual_norm(outputs.features, state).double()
-    return (energy(outputs.logits.double()) - virtual).float()
+    return (energy(float64(outputs.logits)) - virtual).float()
 
 
 SCORES = {"vim": Score(vim, fit_vim)}
