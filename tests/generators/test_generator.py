@@ -475,15 +475,16 @@ def test_a_pinned_commit_is_fetched_whole_and_nothing_else(tmp_path, monkeypatch
 
     def snapshot(repo, *, revision, local_dir, allow_patterns, ignore_patterns):
         asked.update(repo=repo, revision=revision)
-        shutil.copytree(SHIPPED, local_dir)
-        for extra in ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/a.bin", "sd.ckpt"):
-            (local_dir / extra).write_bytes(b"x")
-        for path in [item for item in local_dir.rglob("*") if item.is_file()]:
-            name = path.relative_to(local_dir).as_posix()
-            if not any(fnmatch.fnmatch(name, p) for p in allow_patterns) or any(
-                fnmatch.fnmatch(name, p) for p in ignore_patterns
-            ):
-                path.unlink()
+        extra = ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/a.bin", "sd.ckpt")
+        files = {x.relative_to(SHIPPED).as_posix(): x for x in SHIPPED.rglob("*") if x.is_file()}
+        for name in (*files, *extra):
+            wanted, refused = (
+                any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+                for patterns in (allow_patterns, ignore_patterns)
+            )
+            if wanted and not refused:
+                (local_dir / name).parent.mkdir(parents=True, exist_ok=True)
+                (local_dir / name).write_bytes(files[name].read_bytes() if name in files else b"x")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     monkeypatch.chdir(tmp_path)
