@@ -456,7 +456,7 @@ def test_main_trains_a_pipeline_that_loads(tmp_path):
     )
     training = GeneratorTraining(world_per_word=1, vae_steps=2, unet_steps=2, batch_size=4)
     settings = {"source": "train", "words": {"left shoe": "shoe"}} | training.model_dump()
-    del settings["init_from"]
+    del settings["init_from"], settings["also"]  # inputs in their place
     made = fake_artifacts.run_stage(tmp_path, main, "generator", settings, {"dataset": data})
     pipe = load_pipeline(made.folder / "pipeline")
     assert all(len(pipe.tokenizer(word).input_ids) == 3 for word in ("coat", "shoe"))

@@ -121,7 +121,7 @@ def test_bood_and_dreamood_with_a_generator_trained_here(tmp_path):
     for method in ("bood", "dreamood"):
         shown = {x["ood_dataset"] for x in cells if x["method"] == method and x["mean"]}
         assert set(test) <= shown
-    (made,) = tmp_path.glob("artifacts/generator/trained/*")
+    (made,) = (path.parent for path in tmp_path.glob("artifacts/generator/trained/*/manifest.json"))
     facts = json.loads((made / "run.json").read_text())
     assert (facts["autoencoder_steps"], facts["denoiser_steps"]) == (3, 3)
     index = json.loads((made / "manifest.json").read_text())["spec"]["inputs"]
