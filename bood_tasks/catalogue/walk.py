@@ -109,7 +109,7 @@ def walk(root: Path, suffixes: tuple[str, ...] | None = None, told: LeftOut | No
                 seen.add(key)
                 below.append(entry.path)
             elif entry.is_symlink():
-                (linked if entry.is_dir() else links).append(entry.path)
+                (linked if os.path.isdir(entry.path) else links).append(entry.path)
             elif entry.is_file():
                 take(entry.path)
             else:
@@ -162,7 +162,7 @@ def folders_in(root: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in os.scandir(root)
-        if entry.is_dir()
+        if os.path.isdir(entry.path)
         and not is_skipped(entry.name)
         and not (entry.is_symlink() and _identity(entry.path) in above)
     )
@@ -170,8 +170,15 @@ def folders_in(root: Path) -> list[str]:
 
 def holds_any(root: Path, suffixes: tuple[str, ...]) -> bool:
     """Whether one file below a folder ends in one of `suffixes`; stops at the first."""
-    return any(
-        os.path.splitext(name)[1].lower() in suffixes and not is_skipped(name)
-        for _, _, names in os.walk(root, followlinks=True)
-        for name in names
-    )
+    seen = set()
+    for place, folders, names in os.walk(root, followlinks=True):
+        key = _identity(place)
+        if key in seen:
+            folders.clear()
+        elif any(
+            os.path.splitext(name)[1].lower() in suffixes and not is_skipped(name) for name in names
+        ):
+            return True
+        seen.add(key)
+        folders[:] = [name for name in folders if not is_skipped(name)]
+    return False

@@ -275,6 +275,11 @@ def main(argv: list[str] | None = None) -> None:
     # Pillow refuses twice its own limit. This process reads nothing but this data set.
     PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS or 0, max_pixels)
     splits, classes = open_dataset(settings, source, job.inputs.get("of"), told)
+    if empty := [name for name, rows in splits.items() if not len(rows.labels)]:
+        raise ValueError(
+            f"datasets.{settings['name']} must hold samples, and its {empty[0]} split holds none; "
+            "add some"
+        )
     if "train" in splits:
         require_classes(
             settings["name"], classes, {name: rows.labels for name, rows in splits.items()}

@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -289,6 +290,7 @@ def test_one_picture_of_a_caller_is_used_by_one_thread_at_a_time_and_stays_open(
     def watched():
         inside.append(threading.get_ident())
         most.append(len(inside))
+        time.sleep(0.01)  # others would come in
         found = load()
         inside.pop()
         return found

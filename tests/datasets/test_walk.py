@@ -54,7 +54,7 @@ def trees(draw):
     folders = ["", *places, *nested]
     files = draw(st.lists(st.tuples(st.sampled_from(folders), names), max_size=20, unique=True))
     links = draw(st.lists(st.tuples(st.sampled_from(folders), st.sampled_from(["up", "twin", "one"
-                 , "broken", "away", "fifo"])), max_size=5, unique=True))  # fmt: skip
+                 , "broken", "away", "fifo", "self"])), max_size=5, unique=True))  # fmt: skip
     return folders, files, links
 
 
@@ -87,6 +87,9 @@ def build(root: Path, tree) -> dict:
         if kind == "fifo":
             os.mkfifo(link.with_suffix(".png"))
             odd += not skipped(place)
+        elif kind == "self":
+            link.symlink_to(link.name)
+            broken += not skipped(place)
         elif kind == "broken":
             link.symlink_to("nowhere.png")
             broken += not skipped(place)
@@ -130,6 +133,15 @@ def test_a_walk_gives_each_picture_once_and_counts_the_rest(tmp_path_factory, tr
         picture(root / sorted(expected["found"])[0], 255)
         assert content_digest(root) != before
     shutil.rmtree(root.parent)
+
+
+def test_a_search_for_pictures_ends_where_links_lead_back(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "a" / name).symlink_to(tmp_path)
+    assert not holds_any(tmp_path, IMAGE_SUFFIXES)
+    picture(tmp_path / "a/x.png")
+    assert holds_any(tmp_path, IMAGE_SUFFIXES)
 
 
 def test_what_is_no_folder_holds_nothing(tmp_path):
