@@ -25,6 +25,8 @@ def canonical(value: object) -> object:
     Numbers beyond those that a float tells apart stay floats. Raises ValueError for NaN, infinities
     and two keys of one spelling, TypeError for anything JSON cannot hold.
     """
+    if value is None or isinstance(value, str | int):  # bool, too: most values, so first
+        return value
     if isinstance(value, Mapping):
         found = {str(key): canonical(item) for key, item in value.items()}
         if len(found) < len(value):
@@ -36,19 +38,25 @@ def canonical(value: object) -> object:
         if not math.isfinite(value):
             raise ValueError(f"a setting must be a finite number, got {value}")
         return int(value) if value.is_integer() and abs(value) < EXACT else value
-    if value is None or isinstance(value, str | int | bool):
-        return value
     raise TypeError(f"a setting must be plain JSON, got {type(value).__name__}: {value!r}")
 
 
 def to_json(value: object) -> str:
     """Return canonical JSON: sorted keys, no spaces."""
-    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _dumped(canonical(value))
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def digest_of(identity: Mapping) -> str:
     """Return the shortened SHA-256 of an identity's canonical JSON."""
-    return hashlib.sha256(to_json(identity).encode()).hexdigest()[:DIGEST_LENGTH]
+    return _hashed(to_json(identity))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Spec:
     @property
     def digest(self) -> str:
         if "_digest" not in self.__dict__:  # every rule asks again; a sweep has thousands
-            object.__setattr__(self, "_digest", digest_of(self.identity()))
+            object.__setattr__(self, "_digest", _hashed(_dumped(self.identity())))  # is canonical
         return self.__dict__["_digest"]
 
     @property

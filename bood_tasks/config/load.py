@@ -221,7 +221,11 @@ def require_bounded(content: object) -> None:
         sizes[id(value)] = total
         return total
 
-    if (total := size(content)) > MOST_VALUES:
+    try:
+        total = size(content)
+    except RecursionError:
+        raise ValueError("is nested too deeply to be a configuration") from None
+    if total > MOST_VALUES:
         shown = f"{total:,}" if total < 10**15 else f"more than {10**15:,}"
         raise ValueError(
             f"must hold at most {MOST_VALUES:,} values, got {shown} (anchors written out)"
