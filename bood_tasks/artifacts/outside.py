@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import DIGEST_LENGTH, ROOT
+from bood_tasks.catalogue.corpora import TEXT_SUFFIXES
 from bood_tasks.catalogue.datasets import IMAGE_SUFFIXES
 from bood_tasks.catalogue.walk import walk
 
@@ -53,6 +54,10 @@ def require_whole_weights(folder: Path, setting: str) -> None:
                 f"{setting} must hold whole weights, and {file} ({size} bytes) is damaged or "
                 "incomplete; copy this file again"
             )
+
+
+# What stages read of a folder; others read every file.
+READ_OF_FOLDERS = {"dataset": IMAGE_SUFFIXES, "corpus": TEXT_SUFFIXES}
 
 
 def content_digest(path: Path, suffixes: tuple[str, ...] | None = IMAGE_SUFFIXES) -> str:

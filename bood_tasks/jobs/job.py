@@ -12,7 +12,7 @@ from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.locks import already_made, hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
-from bood_tasks.artifacts.outside import content_digest
+from bood_tasks.artifacts.outside import READ_OF_FOLDERS, content_digest
 from bood_tasks.artifacts.spec import digest_of, shard_range
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
@@ -53,8 +53,9 @@ class Job:
         planned = settings.get("content")
         if not (self.source and planned):
             return
-        of_code = self.identity["stage"] in READ_CODE
-        found = (code_digest if of_code else content_digest)(Path(self.source))
+        stage, path = self.identity["stage"], Path(self.source)
+        of_code = stage in READ_CODE
+        found = code_digest(path) if of_code else content_digest(path, READ_OF_FOLDERS.get(stage))
         if found != planned:
             raise ValueError(
                 f"{self.source} has changed since the plan was made: its content is {found}, the "

@@ -4,10 +4,9 @@ from functools import cache
 from pathlib import Path
 
 from bood_tasks.artifacts.code import code_digest
-from bood_tasks.artifacts.outside import content_digest, locate
+from bood_tasks.artifacts.outside import READ_OF_FOLDERS, content_digest, locate
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.corpora import TEXT_SUFFIXES
-from bood_tasks.catalogue.datasets import CATALOGUE, IMAGE_SUFFIXES
+from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.config.datasets import PUBLISHED_TEXTS, is_text
 from bood_tasks.config.root import Config
 
@@ -62,7 +61,7 @@ def dataset(config: Config, name: str) -> Spec:
     outside = {"npz": "file", "folder": "path"}.get(item.kind)
     if outside:
         path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
-        source, settings["content"] = str(path), content(path, IMAGE_SUFFIXES)
+        source, settings["content"] = str(path), content(path, READ_OF_FOLDERS["dataset"])
         if item.kind == "folder" and not labelled(config, name):
             settings["role"] = OOD
             for share in ("validation", "test"):
@@ -81,7 +80,7 @@ def corpus(config: Config, name: str) -> Spec:
         return Spec("corpus", readable(name), settings, source=str(published_folder(config, name)))
     outside = "path" if item.kind == "texts" else "file"
     path = locate(settings.pop(outside), f"datasets.{name}.{outside}")
-    settings["content"] = content(path, TEXT_SUFFIXES)
+    settings["content"] = content(path, READ_OF_FOLDERS["corpus"])
     if (item.kind == "texts" or getattr(item, "classes", None)) and not labelled(config, name):
         settings["role"] = OOD
         for share in ("validation", "test"):

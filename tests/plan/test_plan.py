@@ -9,6 +9,7 @@ from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.cli.cost import planned
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import effective_config, laid_over, load
+from bood_tasks.jobs.job import Job
 from bood_tasks.plan import detectors
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan import synthesis as stages
@@ -274,3 +275,20 @@ def test_class_words_that_the_generator_does_not_know_are_refused_before_the_fir
     planning.make(config(datasets=data, anchors={"words": {"dahlia": "plainstar"}}))
     with pytest.raises(ValueError, match=r"dahlia \('pagoda'\)"):
         planning.make(config(datasets=data, anchors={"words": {"dahlia": "pagoda"}}))
+
+
+def test_jobs_hash_of_a_folder_what_the_plan_hashed(tmp_path):
+    """A job refuses what has changed since: stray files must count for both, or for neither."""
+    for name in ("bag", "boot"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "a.png").write_bytes(b"picture")
+        (tmp_path / "mine" / name / "notes.md").write_text("mine")
+    data = {"mine": {"kind": "folder", "path": str(tmp_path / "mine")}}
+    made = planning.make(config(datasets=data, test=["near", "mine"]))
+    checked = set()
+    for spec in made.specs.values():
+        if spec.source and "content" in spec.settings and spec.stage in ("dataset", "generator"):
+            job = Job(spec.settings, {}, Path(spec.manifest), spec.identity(), spec.source)
+            job.require_planned()
+            checked.add(spec.name)
+    assert {"mine", "local", "fashion8"} <= checked
