@@ -61,3 +61,11 @@ def pytest_collection_modifyitems(config, items):
 # A busy machine makes an example slow without making it wrong.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.fixture
+def nobodys_plan(monkeypatch):
+    """Jobs believe the content that their settings name: a stand-in, which no plan has hashed."""
+    from bood_tasks.jobs.job import Job
+
+    monkeypatch.setattr(Job, "require_planned", lambda self: None)

@@ -55,6 +55,8 @@ class Job:
             return
         stage, path = self.identity["stage"], Path(self.source)
         of_code = stage in READ_CODE
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is no longer there, and the plan read it; put it back")
         found = code_digest(path) if of_code else content_digest(path, READ_OF_FOLDERS.get(stage))
         if found != planned:
             raise ValueError(

@@ -25,7 +25,7 @@ seen, folder = [], Path.cwd()
 folder.joinpath("Snakefile").write_text(
     f"import json\\nconfigfile: {sys.argv[1]!r}\\nPath('seen.json').write_text(json.dumps(config))"
 )
-for overlays in json.loads(sys.argv[2]):
+for overlays in json.load(sys.stdin):
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         api.workflow(
             ResourceSettings(),
@@ -42,8 +42,8 @@ def seen_by_snakemake(folder, base, stacks) -> list[str]:
     """Return, as JSON, the configuration of each stack of overlays on a base."""
     named = json.dumps([list(map(str, stack)) for stack in stacks])
     subprocess.run(
-        [sys.executable, "-c", SEEN_BY_SNAKEMAKE, str(base), named],
-        cwd=folder, check=True, capture_output=True, text=True,
+        [sys.executable, "-c", SEEN_BY_SNAKEMAKE, str(base)],
+        input=named, cwd=folder, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return [json.dumps(seen) for seen in json.loads((folder / "all.json").read_text())]
 

@@ -16,6 +16,8 @@ from bood_tasks.generators.text_to_image.diffusion import load_pipeline
 from bood_tasks.generators.text_to_image.generator import copy_pipeline
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "bood_tasks").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
 PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}

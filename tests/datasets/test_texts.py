@@ -17,6 +17,8 @@ from bood_tasks.scoring import controls, text_statistics
 from tests import fake_artifacts
 from tests.realdata import needs_realdata, realdata
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 TSV = {
     "kind": "tsv", "name": "glosses", "text": "definition", "label": "kind",
     "classes": {"food": "noun.food", "body": "noun.body"}, "other": None, "min_words": 1,

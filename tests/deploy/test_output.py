@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bood_tasks.cli.main import parser
-from bood_tasks.deploy.score_pictures import cell, open_output, require_output
+from bood_tasks.deploy.score_pictures import open_output, quoted, require_output
 
 
 def test_a_picture_a_link_and_what_is_no_file_are_refused(tmp_path):
@@ -36,7 +36,7 @@ def test_a_picture_a_link_and_what_is_no_file_are_refused(tmp_path):
 
 @given(st.text())
 def test_no_cell_is_a_formula(text):
-    shown = cell(text)
+    shown = quoted(text)
     assert not shown.startswith(("=", "+", "-", "@", "\t", "\r"))
     assert shown in (text, "'" + text)
 

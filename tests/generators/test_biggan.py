@@ -37,6 +37,8 @@ from bood_tasks.synthesis.gan_images import deviation
 from bood_tasks.synthesis.shards import item_noise
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 TINY = Shape(resolution=32, channels=2, latent=6, classes=3, shared=4, attention=16)
 SETTINGS = {
     "source": "train", "channels": 4, "latent": 8, "shared": 4, "attention": 0, "steps": 6,

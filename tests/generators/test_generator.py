@@ -39,6 +39,8 @@ from bood_tasks.generators.text_to_image.tiny_sd import (
 )
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 SHIPPED = EMBEDDED / "generator"
 ID_WORDS = ["tshirt", "trouser", "pullover", "coat", "sandal", "sneaker", "bag", "boot"]
 TINY = {"vae_steps": 3, "unet_steps": 4, "batch_size": 4, "world_per_word": 0}

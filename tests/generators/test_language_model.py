@@ -30,6 +30,8 @@ from bood_tasks.generators.language_model.transformer import Shape, Transformer,
 from bood_tasks.synthesis import texts
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 SHAPE = Shape(words=11, layers=2, width=8, heads=2, hidden=16, dropout=0.0, tied=True)
 SETTINGS = {
     "source": "train", "layers": 1, "width": 16, "heads": 2, "hidden": 32, "dropout": 0.1,
@@ -318,7 +320,7 @@ def test_a_killed_shard_goes_on_after_its_last_block(tmp_path, made, monkeypatch
     model = made[2]
     whole = shard(tmp_path / "a", model)["tokens"][:]
     monkeypatch.setattr(texts, "ROWS_PER_BLOCK", 4)
-    monkeypatch.setattr(texts, "BATCH", {"cpu": 2})
+    monkeypatch.setattr(texts, "BATCH_ON_CPU", 2)
     calls, real = 0, texts.draw
 
     def dies(*given, **more):

@@ -14,6 +14,8 @@ from bood_tasks.generators.text_to_image import interface, lora
 from bood_tasks.networks.pipelines import describe, require_sampler
 from tests.generators import tiny_families
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 RANK, ALPHA, SCALE = 2, 6.0, 0.5
 UNET = [
     "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",

@@ -22,6 +22,8 @@ from bood_tasks.networks.wide_resnet import MEAN as CIFAR_MEAN
 from bood_tasks.networks.wide_resnet import STD as CIFAR_STD
 from tests import fake_artifacts
 
+pytestmark = pytest.mark.usefixtures("nobodys_plan")
+
 WIDE = {"network": "wideresnet", "depth": 10, "width": 1, "dropout": 0.3, "classes": 4}
 
 

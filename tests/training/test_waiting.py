@@ -57,7 +57,7 @@ def on_a_device(monkeypatch):
     """Run fit's steps 5 and 6 where nothing can be read; the points, which may wait, are left out,
     and so are the first steps, in which two methods look once whether their queues are full."""
     monkeypatch.setenv("BOOD_RUN", '{"compile": false}')
-    monkeypatch.setattr(training, "load_checkpoint", lambda *_: (5, []))
+    monkeypatch.setattr(training, "load_checkpoint", lambda *_, **__: (5, []))
     monkeypatch.setattr(training._Recorder, "read", lambda self, *_: self.recent.clear() or "")
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta
     monkeypatch.setattr(F, "one_hot", one_hot)

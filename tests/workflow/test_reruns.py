@@ -4,16 +4,17 @@ import pytest
 import yaml
 
 READ = {"metrics_artifact": 1, "tables_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
-READ |= {"gallery_artifact": 1, "costs_artifact": 1}
-END = READ | {"publish": 6, "all": 1}
+READ |= {"examples_artifact": 1, "gallery_artifact": 1, "costs_artifact": 1}
+END = READ | {"publish": 7, "all": 1}
 # A detector trained again, and one of one score.
 TRAINED = {"detector": 1, "outputs": 1, "scores": 1}
 # One BOOD row: its images, the decodes of Figures 2 and 3, its detector and scores.
 WAYS = {"trajectory": 1, "strips": 1}
 BOOD = {"images": 1} | WAYS | TRAINED
 NO_WAYS = dict.fromkeys(WAYS, 0)
-# A detector's training is as it was, so are its pictures in the gallery.
-UNTRAINED = END | {"gallery_artifact": 0, "costs_artifact": 0, "publish": 4}
+# A detector's training is as it was, so are its pictures in the gallery and its mistakes.
+UNSEEN = {"examples_artifact": 0, "gallery_artifact": 0, "costs_artifact": 0, "publish": 4}
+UNTRAINED = END | UNSEEN
 # Three detectors; cross-entropy's has two scores.
 ALL = {"detector": 3, "outputs": 3, "scores": 4}
 
@@ -47,10 +48,13 @@ CHANGES = [  # each plan takes Snakemake some seconds: of these, the first two a
         | {"encoder": 1, "features": 1, "distances": 1, "ood_features": 1, "images": 1}
         | ALL
         # these show the first seed
-        | {"gallery_artifact": 0, "costs_artifact": 0, "publish": 4},
+        | UNSEEN,
     ),
     # their order is the readers' matter alone
-    ({"test": ["digits", "near"]}, UNTRAINED | {"pixel_statistics": 1}),
+    (
+        {"test": ["digits", "near"]},
+        UNTRAINED | {"pixel_statistics": 1, "examples_artifact": 1, "publish": 5},
+    ),
     (
         {"rows": {"bood": {"set": {"detector": {"ood_weight": 9}}}}},
         END | TRAINED,
