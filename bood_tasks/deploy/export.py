@@ -59,6 +59,8 @@ def export(
     """
     if not out.resolve().parent.is_dir():
         raise FileNotFoundError(f"--out must lie in a folder that is there, got {out}; make it")
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        raise ValueError(f"--out must be a file of its own, got {out}; name another")
     detector = load_detector(artifact, score=score, method=method)
     if detector.network.magnitude:
         raise ValueError(
@@ -81,5 +83,8 @@ def export(
         )
     program.model.metadata_props.update(metadata(detector))
     scratch = out.with_name(out.name + ".tmp")
-    program.save(scratch)
-    os.replace(scratch, out)
+    try:
+        program.save(scratch)
+        os.replace(scratch, out)
+    finally:
+        scratch.unlink(missing_ok=True)

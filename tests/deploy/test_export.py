@@ -77,3 +77,13 @@ def test_a_score_that_needs_gradients_is_refused(tiny, tmp_path, method, score):
 def test_a_missing_folder_is_refused(tiny, tmp_path):
     with pytest.raises(FileNotFoundError, match="--out must lie in a folder that is there"):
         export(tiny.scores("vos", "vos").folder, tmp_path / "none" / "x.onnx")
+
+
+def test_a_folder_or_a_link_is_no_file_to_write(tiny, tmp_path):
+    detector = tiny.scores("vos", "vos").folder
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "elsewhere")
+    for name in ("folder", "link.onnx"):
+        with pytest.raises(ValueError, match="--out must be a file of its own"):
+            export(detector, tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "link.onnx"}
