@@ -5,9 +5,10 @@
 
 The folders hold one folder of pictures a class. The recipe is that of `generator.train` in
 workflow/presets/natural-generator.yaml; --set changes one setting of it. Needs PyTorch, diffusers,
-transformers, zarr, Pillow and PyYAML. Writes OUT/pipeline, which generator.path takes, and OUT/classes-GUIDANCE.png: a row of decodes for each class. Killed, it goes on from
-OUT/progress. The last line is JSON: steps, seconds, the operations a second of the denoiser's
-training and of that the share of the device's peak that bood_tasks/plan/resources.py assumes.
+transformers, zarr, Pillow and PyYAML. Writes OUT/pipeline, which generator.path takes, and
+OUT/classes-GUIDANCE.png: a row of decodes for each class. Killed, it goes on from OUT/progress. The
+last line is JSON: steps, seconds, the operations a second of the denoiser's training, and which
+share of the device's peak (bood_tasks/plan/resources.py assumes one) they are.
 """
 
 import argparse
