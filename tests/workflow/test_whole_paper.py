@@ -73,7 +73,7 @@ def test_tables_and_curves_follow_from_scores_alone(whole, tmp_path):
     """With the few that say what pictures and jobs were: what a laptop needs of a cluster's run."""
     copy = whole.copy(tmp_path / "copy")
     shutil.rmtree(copy.path / "results")
-    kept = {"scores", "pixel_statistics", "costs", "examples", "gallery"}
+    kept = {"scores", "pixel_statistics", "costs", "dataset", "examples", "gallery"}
     for folder in (copy.path / "artifacts").iterdir():
         if folder.is_dir() and folder.name not in kept:
             folder.rename(tmp_path / folder.name)
