@@ -103,7 +103,8 @@ def _of_outliers(lines: Sequence[Contender], outliers: Mapping[str, str]) -> lis
     same = [x for x in lines if x.label[2] == made.label[2]]
     plain = _first(same, outliers, PLAIN) or _first(lines, outliers, PLAIN)
     if plain:
-        of = _compared(made, plain, "the best without outliers and with the same score")
+        same_score = ", by the same score" if plain.label[2] == made.label[2] else ""
+        of = _compared(made, plain, f"the best row that was shown none{same_score}")
         found.append(f"Best with generated outliers is {made.said}; {of}.")
     if noise := _first(lines, outliers, "noise"):
         by_chance = chance(noise, made)
