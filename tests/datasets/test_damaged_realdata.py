@@ -16,7 +16,7 @@ from bood_tasks.datasets.read_folders import LOOSE
 from bood_tasks.reporting.report import read_lines
 from tests.realdata import needs_realdata, real_files
 
-pytestmark = [needs_realdata, pytest.mark.long]
+pytestmark = [needs_realdata, pytest.mark.long, pytest.mark.usefixtures("nobodys_plan")]
 SHARE = 0.01
 IMAGE = {"size": 32, "fit": "pad", "kernel": "bilinear"}
 DAMAGE = ("cut", "zeros", "empty", "text")

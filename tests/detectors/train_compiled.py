@@ -15,12 +15,12 @@ import torch
 from tests.detectors.test_methods import PACKAGED, train
 
 
-def eagerly(original, backend, function=None, **given):
+def eagerly(original, chosen, function=None, **given):
     """torch.compile by a backend that may be another than the caller's."""
     if function is None:
-        return partial(eagerly, original, backend, **given)
+        return partial(eagerly, original, chosen, **given)
     kept = {key: given[key] for key in ("dynamic", "fullgraph") if key in given}
-    return original(function, backend=backend, **kept)
+    return original(function, backend=chosen, **kept)
 
 
 def main(backend: str, folder: Path) -> None:
