@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+MADE = ("decoded", "generated")  # kinds of outliers that a generator makes
 CONFIDENCE = "confidence"  # of a method: read off pictures that are moved along its gradient
 
 

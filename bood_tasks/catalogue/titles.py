@@ -3,6 +3,7 @@
 from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.scores import SCORES
 
+FORMULA = "=+-@\t\r"  # a cell that begins with one of them is run by a spreadsheet
 PIXELS = "pixel_statistics"  # stands in tables beside the methods: what pixels alone could do
 TEXTS = "text_statistics"  # the same for texts
 CONTROLS = (PIXELS, TEXTS)

@@ -5,13 +5,13 @@ from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.metrics import AVERAGE
 from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
+from bood_tasks.catalogue.titles import FORMULA
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
 from bood_tasks.config.explain import closest
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
 
-FORMULA = "=+-@\t\r"  # with one of them a spreadsheet's formula begins
 MOST_SHARDS = 100_000  # of one source, each a job or a part of one
 
 

@@ -27,11 +27,6 @@ def class_name(folder: str) -> str:
     return unicodedata.normalize("NFC", shown(folder))
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Return the pictures below a folder, sorted by their relative names; see walk."""
-    return walk(folder, IMAGE_SUFFIXES).files
-
-
 def _rows(
     files: Sequence[Path], labels: Sequence[int], positions: Sequence[int], *, published: bool
 ) -> Rows:

@@ -15,13 +15,13 @@ from typing import TextIO
 import numpy as np
 
 from bood_tasks.catalogue.datasets import IMAGE_SUFFIXES
+from bood_tasks.catalogue.titles import FORMULA
 from bood_tasks.catalogue.walk import LeftOut, shown, walk
 from bood_tasks.deploy.load import load_detector
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.progress import progress
 
 PICTURES_AT_ONCE = 256  # read, scored and written together
-FORMULA = "=+-@\t\r"  # what a spreadsheet runs if a cell begins with it
 COLUMNS = ("path", "score", "decision", "class", "threshold")
 
 

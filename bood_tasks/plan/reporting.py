@@ -6,6 +6,7 @@ curve needs. catalogue/products.py says where each lies in results/ and what ask
 
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.methods import MADE
 from bood_tasks.catalogue.products import PRODUCTS, table_numbers
 from bood_tasks.catalogue.samplers import PRICED
 from bood_tasks.config.datasets import is_text
@@ -25,7 +26,6 @@ GOE_FIGURES = {  # the settings that GOE's figures are over
     "texts.temperature": "figure2_text",
 }
 GOE_COUNT = "gan_images.count"  # of figure 5, whose axis is the epochs
-MADE = ("decoded", "generated")  # kinds of outliers that a generator makes
 NOISE = ("noise", "random_tokens")  # kinds of data sets
 TRAINED_WITH = (
     1.0  # scale and temperature that generators learn with, in GOE's figure 1 beside others

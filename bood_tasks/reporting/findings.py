@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import ttest_ind
 
+from bood_tasks.catalogue.methods import MADE
 from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, average_over_sets
 
 LEVEL = 0.05  # of the test that tells two rows apart
-MADE = ("decoded", "generated")  # kinds of outliers that a generator makes
 PLAIN = "none"
 
 

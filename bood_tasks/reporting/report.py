@@ -18,7 +18,7 @@ from bood_tasks.catalogue.metrics import IN_SUMMARY, METRICS, headings
 from bood_tasks.catalogue.products import PRODUCTS
 from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
 from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
-from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
+from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.findings import sentences
 from bood_tasks.reporting.tables.costs import cost_layout
@@ -56,25 +56,11 @@ def _table(
     `meanings`: of the data sets. `accuracy`: of any detector, where a column shows it.
     """
     names = sorted(datasets, key=lambda name: name != AVERAGE)
-    labels = table.labels()
-    shown = {
-        (label, name, metric): table.cell(label, name, *metric, table.split(name))
-        for label in labels for name in names for metric in metrics
-    }  # fmt: skip
-    best = {
-        (name, metric): max(
-            ((-1) ** (not METRICS[metric[0]].higher_is_better) * row["mean"]
-             for label in labels
-             if label[0] not in CONTROLS and (row := shown[label, name, metric])),
-            default=None,
-        )
-        for name in names for metric in metrics
-    }  # fmt: skip
+    labels, best = table.labels(), table.winners(names, metrics)
 
     def cell(label: Label, name: str, metric: tuple[str, str]) -> dict:
-        row, sign = shown[label, name, metric], 1 if METRICS[metric[0]].higher_is_better else -1
-        top = row is not None and label[0] not in CONTROLS
-        return _text(percent(row), best=top and sign * row["mean"] == best[name, metric])
+        row = table.cell(label, name, *metric, table.split(name))
+        return _text(percent(row), best=(label, name, metric) in best)
 
     heads = [[_text("Method"), _text("Score", WORDS["score"])]]
     heads += [

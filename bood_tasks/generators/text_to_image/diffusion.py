@@ -5,7 +5,7 @@ folder. Nothing here draws random numbers: the caller gives each item its own no
 and order cannot change an image beyond rounding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from bood_tasks.generators.text_to_image.loading import (
     load_text,
     named,
 )
-from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
+from bood_tasks.generators.text_to_image.sampling import draw
 from bood_tasks.networks.pipelines import SD, describe
 
 PLACEHOLDER = "{class}"
@@ -226,47 +226,20 @@ def decode(
     uncond: Float[Tensor, "1 l e"],
     noise: Float[Tensor, "b c h8 w8"],
     *,
-    steps: int,
     guidance: float,
-    latent_scale: float = 1.0,
-    stop_after: int | None = None,
-    saved_size: int | None = None,
-    kernel: str = "bilinear",
-    vae_rows: int | None = None,
-    calls: int = 1,
-    streams: Sequence[torch.Generator] | None = None,
+    **how,
 ) -> UInt8[Tensor, "b h w 3"]:
-    """Images for conditions and standard-normal noise, by the pipeline's scheduler (Eq. 6).
+    """Images for conditions and standard-normal noise; `how`: see `draw`.
 
-    An image depends on its own row alone, and on its own of `streams` if the scheduler adds noise.
-    The networks run in their own dtype, guidance and scheduler in float32. A UNet that reads the
-    guidance makes no unconditional pass. `vae_rows` latents are decoded at a time (None: all).
-    The rest: see `denoise`. Raises ValueError if an image is not finite.
+    A UNet that reads the guidance makes no unconditional pass.
     """
-    unet, vae = pipe.unet, pipe.vae
+    unet, scale = pipe.unet, pipe.vae.config.scaling_factor
     embedded = guidance_embedding(pipe, guidance, len(cond))
 
     def network(x: Tensor, t: Tensor, conditions: tuple[Tensor, ...]) -> Tensor:
         return unet(x.to(unet.dtype), t, conditions[0], timestep_cond=embedded).sample
 
-    latents = denoise(
-        pipe.scheduler,
-        network,
-        (cond,),
-        (uncond,) if embedded is None else None,
-        noise,
-        steps=steps,
-        guidance=guidance,
-        latent_scale=latent_scale,
-        stop_after=stop_after,
-        streams=streams,
-        calls=calls,
-    )
-    return to_pictures(
-        vae,
-        latents / vae.config.scaling_factor,
-        cure_for(unet.dtype, guidance, latent_scale),
-        saved_size=saved_size,
-        kernel=kernel,
-        rows=vae_rows,
+    without = (uncond,) if embedded is None else None
+    return draw(
+        pipe, unet, network, (cond,), without, noise, lambda x: x / scale, guidance=guidance, **how
     )

@@ -113,6 +113,39 @@ def to_pictures(
     return torch.cat(made)
 
 
+def draw(
+    pipe,
+    denoiser,
+    network: Network,
+    cond: Conditions,
+    uncond: Conditions | None,
+    noise: Float[Tensor, "b c h8 w8"],
+    for_decoder: Callable[[Tensor], Tensor],
+    *,
+    guidance: float,
+    latent_scale: float = 1.0,
+    saved_size: int | None = None,
+    kernel: str = "bilinear",
+    vae_rows: int | None = None,
+    **sampling,
+) -> UInt8[Tensor, "b h w 3"]:
+    """Pictures for conditions and standard-normal noise, by the pipeline's scheduler (Eq. 6).
+
+    A picture depends on its own row alone. The networks run in their own dtype, guidance and
+    scheduler in float32. `for_decoder`: latents as the VAE's decoder takes them. `saved_size`,
+    `kernel`, `vae_rows`: see `to_pictures`; the rest: see `denoise`. Raises ValueError if a picture
+    is not finite.
+    """
+    latents = denoise(
+        pipe.scheduler, network, cond, uncond, noise,
+        guidance=guidance, latent_scale=latent_scale, **sampling,
+    )  # fmt: skip
+    cure = cure_for(denoiser.dtype, guidance, latent_scale)
+    return to_pictures(
+        pipe.vae, for_decoder(latents), cure, saved_size=saved_size, kernel=kernel, rows=vae_rows
+    )
+
+
 def cure_for(dtype: torch.dtype, guidance: float, latent_scale: float) -> str:
     """What a user may do about pictures that are not finite."""
     if dtype == torch.float16:

@@ -7,18 +7,21 @@ from pathlib import Path
 import numpy as np
 from diffusers import StableDiffusionPipeline
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
-from bood_tasks.generators.text_to_image.attention import VaeRows, attend_by, calls_a_step
+from bood_tasks.generators.text_to_image.attention import attend_by
 from bood_tasks.generators.text_to_image.diffusion import (
     decode,
     encode_prompt,
     latent_shape,
     load_pipeline,
 )
+from bood_tasks.generators.text_to_image.pipeline_generator import (
+    PipelineGenerator,
+    has_parts,
+)
 from bood_tasks.generators.text_to_image.words import pick_tokens
 from bood_tasks.jobs.environment import run_setting
-from bood_tasks.networks.flops import evaluations, image_flops
 from bood_tasks.networks.pipelines import COMPONENTS as OF_FAMILIES
 from bood_tasks.networks.pipelines import SD
 
@@ -27,8 +30,7 @@ COMPONENTS = OF_FAMILIES[SD]
 
 def holds(folder: Path) -> bool:
     """Whether a folder has this family's parts, and not those of one with two encoders."""
-    whole = all((folder / part / file).is_file() for part, file in COMPONENTS.items())
-    return whole and not (folder / "text_encoder_2").is_dir()
+    return has_parts(folder, SD) and not (folder / "text_encoder_2").is_dir()
 
 
 def load(
@@ -44,17 +46,14 @@ def load(
         vae_slicing=run_setting("vae_slicing"),
     )
     attend_by(pipe.unet, run_setting("attention"), fused=run_setting("fused_projections"))
-    return StableDiffusion(pipe, calls=calls_a_step())
+    return StableDiffusion(pipe)
 
 
-class StableDiffusion:
+class StableDiffusion(PipelineGenerator):
     """A pipeline of Stable Diffusion's parts as a TextToImage generator."""
 
-    def __init__(self, pipe: StableDiffusionPipeline, *, calls: int = 1):
-        self.pipe, self.calls = pipe, calls
-        self.vae_rows = VaeRows(pipe.vae)
-        self.device = pipe.device
-        self.resolution = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    def __init__(self, pipe: StableDiffusionPipeline):
+        super().__init__(pipe, pipe.unet)
 
     @cached_property
     def _unconditional(self) -> Float[Tensor, "1 l e"]:
@@ -79,18 +78,3 @@ class StableDiffusion:
         noise = noise.to(self.device)
         more = {"vae_rows": rows, "calls": self.calls} | settings
         return decode(self.pipe, conditions, unconditional, noise, **more)
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return self.pipe.unet, self.pipe.vae.decoder
-
-    def flops(
-        self, *, resolution: int | None, scheduler: str, steps: int, guidance: float
-    ) -> float:
-        return image_flops(
-            self.pipe.unet.config,
-            self.pipe.vae.config,
-            resolution=resolution or self.resolution,
-            evaluations=evaluations(scheduler, steps),
-            guidance=guidance,
-        )

@@ -5,7 +5,7 @@ named the class there would say what the vector left. Its states are zeros, as d
 without one; the model was trained to do without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, SD3Transformer2DModel, StableDiffusion3Pipeline
 from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import calculate_shift
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModelWithProjection
 
-from bood_tasks.generators.text_to_image.attention import VaeRows, calls_a_step
 from bood_tasks.generators.text_to_image.diffusion import placed, require_family, shape_of_noise
 from bood_tasks.generators.text_to_image.loading import (
     load_model,
@@ -26,10 +25,14 @@ from bood_tasks.generators.text_to_image.loading import (
     load_text,
     named,
 )
-from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
+from bood_tasks.generators.text_to_image.pipeline_generator import (
+    PipelineGenerator,
+    has_parts,
+)
+from bood_tasks.generators.text_to_image.sampling import draw
 from bood_tasks.generators.text_to_image.two_encoders import anchor_table, encode_both
 from bood_tasks.jobs.environment import run_setting
-from bood_tasks.networks.flops import T5_TOKENS, evaluations, image_flops
+from bood_tasks.networks.flops import T5_TOKENS
 from bood_tasks.networks.pipelines import COMPONENTS as OF_FAMILIES
 from bood_tasks.networks.pipelines import SD3
 
@@ -39,7 +42,7 @@ Conditions = tuple[Float[Tensor, "b l e"], Float[Tensor, "b p"]]  # states, pool
 
 def holds(folder: Path) -> bool:
     """Whether a folder has this family's parts."""
-    return all((folder / part / file).is_file() for part, file in COMPONENTS.items())
+    return has_parts(folder, SD3)
 
 
 def load(
@@ -63,14 +66,11 @@ def load(
     return StableDiffusion3(pipe)
 
 
-class StableDiffusion3:
+class StableDiffusion3(PipelineGenerator):
     """A pipeline of Stable Diffusion 3's parts as a TextToImage generator."""
 
     def __init__(self, pipe: StableDiffusion3Pipeline):
-        self.pipe = pipe
-        self.calls, self.vae_rows = calls_a_step(), VaeRows(pipe.vae)
-        self.device = pipe.device
-        self.resolution = pipe.transformer.config.sample_size * pipe.vae_scale_factor
+        super().__init__(pipe, pipe.transformer)
 
     @cached_property
     def _unconditional(self) -> Conditions:
@@ -98,15 +98,9 @@ class StableDiffusion3:
         self,
         conditions: Conditions,
         noise: Float[Tensor, "b c h8 w8"],
-        *,
-        steps: int,
-        guidance: float,
-        latent_scale: float = 1.0,
-        stop_after: int | None = None,
-        streams: Sequence[torch.Generator] | None = None,
-        **pictures: int | str | None,
+        **how,
     ) -> UInt8[Tensor, "b h w 3"]:
-        transformer, vae = self.pipe.transformer, self.pipe.vae
+        transformer, config = self.denoiser, self.pipe.vae.config
 
         def network(x: Tensor, t: Tensor, given: tuple[Tensor, ...]) -> Tensor:
             return transformer(
@@ -116,26 +110,18 @@ class StableDiffusion3:
                 pooled_projections=given[1],
             ).sample
 
-        latents = denoise(
-            self.pipe.scheduler,
+        return draw(
+            self.pipe,
+            transformer,
             network,
             conditions,
             self._unconditional,
             noise,
-            steps=steps,
-            guidance=guidance,
-            latent_scale=latent_scale,
-            stop_after=stop_after,
-            streams=streams,
+            lambda x: x / config.scaling_factor + (config.shift_factor or 0.0),
             calls=self.calls,
+            vae_rows=self.vae_rows(noise.shape[-1]),
             **self._shift(noise.shape[-1]),
-        )
-        return to_pictures(
-            vae,
-            latents / vae.config.scaling_factor + (vae.config.shift_factor or 0.0),
-            cure_for(transformer.dtype, guidance, latent_scale),
-            rows=self.vae_rows(noise.shape[-1]),
-            **pictures,
+            **how,
         )
 
     def _shift(self, side: int) -> dict[str, float]:
@@ -146,18 +132,3 @@ class StableDiffusion3:
         patches = (side // self.pipe.transformer.config.patch_size) ** 2
         names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
         return {"mu": calculate_shift(patches, *(config[name] for name in names))}
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return self.pipe.transformer, self.pipe.vae.decoder
-
-    def flops(
-        self, *, resolution: int | None, scheduler: str, steps: int, guidance: float
-    ) -> float:
-        return image_flops(
-            self.pipe.transformer.config,
-            self.pipe.vae.config,
-            resolution=resolution or self.resolution,
-            evaluations=evaluations(scheduler, steps),
-            guidance=guidance,
-        )

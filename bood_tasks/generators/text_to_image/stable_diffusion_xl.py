@@ -1,6 +1,6 @@
 """Stable Diffusion XL and SDXL-Turbo (see interface): two text encoders, a pooled vector, sizes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from bood_tasks.generators.text_to_image.attention import VaeRows, attend_by, calls_a_step
+from bood_tasks.generators.text_to_image.attention import attend_by
 from bood_tasks.generators.text_to_image.diffusion import (
     guidance_embedding,
     latent_shape,
@@ -24,10 +24,13 @@ from bood_tasks.generators.text_to_image.loading import (
     load_text,
     named,
 )
-from bood_tasks.generators.text_to_image.sampling import cure_for, denoise, to_pictures
+from bood_tasks.generators.text_to_image.pipeline_generator import (
+    PipelineGenerator,
+    has_parts,
+)
+from bood_tasks.generators.text_to_image.sampling import draw
 from bood_tasks.generators.text_to_image.two_encoders import anchor_table, encode_both
 from bood_tasks.jobs.environment import run_setting
-from bood_tasks.networks.flops import evaluations, image_flops
 from bood_tasks.networks.pipelines import COMPONENTS as OF_FAMILIES
 from bood_tasks.networks.pipelines import INDEX, SDXL, read_json
 
@@ -37,7 +40,7 @@ Conditions = tuple[Float[Tensor, "b l e"], Float[Tensor, "b p"]]  # states, pool
 
 def holds(folder: Path) -> bool:
     """Whether a folder has this family's parts."""
-    return all((folder / part / file).is_file() for part, file in COMPONENTS.items())
+    return has_parts(folder, SDXL)
 
 
 def load(
@@ -70,14 +73,11 @@ def load(
     return StableDiffusionXL(pipe)
 
 
-class StableDiffusionXL:
+class StableDiffusionXL(PipelineGenerator):
     """A pipeline of Stable Diffusion XL's parts as a TextToImage generator."""
 
     def __init__(self, pipe: StableDiffusionXLPipeline):
-        self.pipe = pipe
-        self.calls, self.vae_rows = calls_a_step(), VaeRows(pipe.vae)
-        self.device = pipe.device
-        self.resolution = pipe.unet.config.sample_size * pipe.vae_scale_factor
+        super().__init__(pipe, pipe.unet)
 
     @cached_property
     def _unconditional(self) -> Conditions:
@@ -100,14 +100,10 @@ class StableDiffusionXL:
         conditions: Conditions,
         noise: Float[Tensor, "b c h8 w8"],
         *,
-        steps: int,
         guidance: float,
-        latent_scale: float = 1.0,
-        stop_after: int | None = None,
-        streams: Sequence[torch.Generator] | None = None,
-        **pictures: int | str | None,
+        **how,
     ) -> UInt8[Tensor, "b h w 3"]:
-        unet, vae = self.pipe.unet, self.pipe.vae
+        unet = self.denoiser
         side = noise.shape[-1] * self.pipe.vae_scale_factor
         # The picture is as it was taken (original size, no crop) and as large as it is asked for.
         sizes = torch.tensor([[side, side, 0, 0, side, side]], device=self.device, dtype=unet.dtype)
@@ -119,25 +115,18 @@ class StableDiffusionXL:
                 x.to(unet.dtype), t, given[0], timestep_cond=embedded, added_cond_kwargs=added
             ).sample
 
-        latents = denoise(
-            self.pipe.scheduler,
+        return draw(
+            self.pipe,
+            unet,
             network,
             conditions,
             self._unconditional if embedded is None else None,
             noise,
-            steps=steps,
+            self._for_decoder,
             guidance=guidance,
-            latent_scale=latent_scale,
-            stop_after=stop_after,
-            streams=streams,
             calls=self.calls,
-        )
-        return to_pictures(
-            vae,
-            self._for_decoder(latents),
-            cure_for(unet.dtype, guidance, latent_scale),
-            rows=self.vae_rows(noise.shape[-1]),
-            **pictures,
+            vae_rows=self.vae_rows(noise.shape[-1]),
+            **how,
         )
 
     def _for_decoder(self, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -149,18 +138,3 @@ class StableDiffusionXL:
             for key in ("latents_mean", "latents_std")
         )
         return latents * std / config.scaling_factor + mean
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return self.pipe.unet, self.pipe.vae.decoder
-
-    def flops(
-        self, *, resolution: int | None, scheduler: str, steps: int, guidance: float
-    ) -> float:
-        return image_flops(
-            self.pipe.unet.config,
-            self.pipe.vae.config,
-            resolution=resolution or self.resolution,
-            evaluations=evaluations(scheduler, steps),
-            guidance=guidance,
-        )

@@ -4,7 +4,7 @@ mistakes, and which classes it takes for which. Of one row and the first seed.""
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.figure import Figure
 from numpy import ndarray
 
@@ -85,6 +85,19 @@ def worst_pair(counts: Int[ndarray, "c c"], classes: Sequence[str]) -> str:
     return f"Most often {classes[row]} is taken for {classes[column]} ({share:.0f} % of it)"
 
 
+def _rows_of(images, rows: Int[ndarray, " k"]) -> UInt8[ndarray, "k h w 3"]:
+    """Return rows of a zarr array, which reads rising ones, in any order."""
+    rising, back = np.unique(rows, return_inverse=True)
+    return images.oindex[rising][back]
+
+
+def _add_sheet(album: Album, job: Job, name: str, bands: dict, title: str, caption: str) -> None:
+    """Add a sheet of a band of pictures for each label."""
+    grids = {label: [images] for label, images in bands.items()}
+    sheet = class_grids(grids, [""], title="", columns=job.settings["columns"])
+    album.add(name, sheet, title, caption, formats=PNG)
+
+
 def _draw_pictures(album: Album, job: Job) -> None:
     """What ID, outliers and test sets look like."""
     name, columns = job.settings["id"], job.settings["columns"]
@@ -98,16 +111,13 @@ def _draw_pictures(album: Album, job: Job) -> None:
     for test, artifact in zip(job.settings["test"], tests, strict=True):
         bands[f"{test} (OOD)"] = artifact["test/images"]
     shown = {
-        label: [images.oindex[spread(images.shape[0], columns)]] for label, images in bands.items()
+        label: _rows_of(images, spread(images.shape[0], columns)) for label, images in bands.items()
     }
-    album.add(
-        "pictures",
-        class_grids(shown, [""], title="", columns=columns),
-        "What is told apart",
+    _add_sheet(
+        album, job, "pictures", shown, "What is told apart",
         f"{columns} pictures of each set, evenly over it: ID as it is trained on, the outliers "
         "that training shows beside it, and the OOD sets that it is tested on.",
-        formats=PNG,
-    )
+    )  # fmt: skip
 
 
 def _draw_mistakes(album: Album, job: Job, told: str) -> None:
@@ -121,26 +131,15 @@ def _draw_mistakes(album: Album, job: Job, told: str) -> None:
         found = scores[f"{test}/test/score"][:]
         rows = extremes(found, columns, largest=True)
         share = 100 * np.mean(found >= threshold)
-        bands[f"{test}: {share:.0f} % accepted"] = [_pictures(artifact["test/images"], rows)]
+        bands[f"{test}: {share:.0f} % accepted"] = _rows_of(artifact["test/images"], rows)
     rows = extremes(inside, columns, largest=False)
     share = 100 * np.mean(inside < threshold)
-    bands[f"{name}: {share:.0f} % rejected"] = [_pictures(own["test/images"], rows)]
-    album.add(
-        "mistakes",
-        class_grids(bands, [""], title="", columns=columns),
-        "The most confident mistakes",
+    bands[f"{name}: {share:.0f} % rejected"] = _rows_of(own["test/images"], rows)
+    _add_sheet(
+        album, job, "mistakes", bands, "The most confident mistakes",
         f"{told}: of each OOD set the pictures that look most like ID to it, the surest first; in "
         "the last row the ID test pictures that look least like ID.",
-        formats=PNG,
-    )
-
-
-def _pictures(images, rows: Int[ndarray, " k"]):
-    order = np.argsort(rows)  # zarr reads rising rows
-    found = images.oindex[rows[order]]
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return found[back]
+    )  # fmt: skip
 
 
 def _draw_classes(album: Album, job: Job, told: str) -> None:

@@ -1,11 +1,14 @@
 """Averages over data sets and seeds of the rows of metrics.csv."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial, reduce
+from itertools import product
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import AVERAGE, IN_SUMMARY
+from bood_tasks.catalogue.metrics import AVERAGE, IN_SUMMARY, better
+from bood_tasks.catalogue.titles import CONTROLS
 from bood_tasks.reporting.tables.frames import Row, records
 from bood_tasks.scoring.metrics import KEYS
 
@@ -87,6 +90,23 @@ class Lookup:
     ) -> Row | None:
         """Return the value of one line on one set, or None."""
         return self._by_key.get((*label, dataset, split, metric, convention))
+
+    def winners(
+        self, datasets: Iterable[str], metrics: Iterable[tuple[str, str]]
+    ) -> set[tuple[Label, str, tuple[str, str]]]:
+        """Return the cells, (line, set, metric), that hold the best mean of their column.
+
+        Controls hold none: their statistics were chosen on the test sets.
+        """
+        found, detectors = set(), [label for label in self.labels() if label[0] not in CONTROLS]
+        for name, metric in product(datasets, metrics):
+            split = self.split(name)
+            rows = {label: self.cell(label, name, *metric, split) for label in detectors}
+            means = {label: row["mean"] for label, row in rows.items() if row}
+            if means:
+                best = reduce(partial(better, metric[0]), means.values())
+                found |= {(label, name, metric) for label, mean in means.items() if mean == best}
+        return found
 
     def shown(self, label: Label, dataset: str) -> list[str]:
         """Return the metrics of one line on one set that the summary shows, in percent."""

@@ -6,13 +6,12 @@ values beside the paper's.
 """
 
 from collections.abc import Callable, Mapping
-from functools import reduce
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import AVERAGED, IN_SUMMARY, METRICS, better, headings
+from bood_tasks.catalogue.metrics import AVERAGED, IN_SUMMARY, METRICS, headings
 from bood_tasks.catalogue.products import table_numbers
-from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
+from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables import latex
 from bood_tasks.reporting.tables.footnotes import choices_behind, footnotes
@@ -106,26 +105,18 @@ def layout(summary: pd.DataFrame) -> TableLayout:
     table = Lookup(summary)
     accuracy, labels = table.first_accuracy(), table.labels()
     tests = sorted(table.datasets("test").items(), key=lambda item: item[0] != AVERAGE)
-    columns = [(name, metric) for name, _ in tests for metric in IN_SUMMARY]
-    detectors = [label for label in labels if label[0] not in CONTROLS]
-    best = {
-        (name, metric): reduce(
-            lambda one, other: better(metric[0], one, other),
-            (row["mean"] for x in detectors if (row := table.cell(x, name, *metric))),
-        )
-        for name, metric in columns
-    }
+    names = [name for name, _ in tests]
+    best = table.winners(names, IN_SUMMARY)
 
     def cell(label: Label, name: str, metric: tuple[str, str]) -> Cell:
-        row = table.cell(label, name, *metric)
-        top = row is not None and label in detectors and row["mean"] == best[name, metric]
-        return Cell(percent(row), bold=top)
+        shown = percent(table.cell(label, name, *metric))
+        return Cell(shown, bold=(label, name, metric) in best)
 
     lines, method = [], ""
     for label in labels:
         named = row_name(*label[:2])
         first = [Cell("" if named == method else named), Cell(score_name(label[2]))]
-        cells = [cell(label, *column) for column in columns]
+        cells = [cell(label, name, metric) for name in names for metric in IN_SUMMARY]
         own = Cell("" if named == method else percent(table.accuracy(label)))
         lines.append([*first, *cells, own])
         method = named
