@@ -17,18 +17,11 @@ from bood_tasks.artifacts.locks import try_hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, write_json
 from bood_tasks.artifacts.store import Draft, block_file
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.compiling import Pace, priors
 from bood_tasks.jobs.environment import out_of_memory, run_setting
 from bood_tasks.jobs.job import Job
 from bood_tasks.jobs.progress import progress
-from bood_tasks.networks.compiled import (
-    described,
-    distinct,
-    layers,
-    parameters,
-    repeated_blocks,
-    run_as,
-)
+from bood_tasks.networks.compiled import run_as
+from bood_tasks.training.pace import pace_of
 
 BATCH_ON_CPU, LARGEST_BATCH = 50, 64  # beyond, neither gets faster
 PROBES = (2, 4)  # images of two small batches whose memory tells that of one more
@@ -162,18 +155,8 @@ class Speed:
     def __init__(self, label: str, networks: Sequence[nn.Module], *, each: int, of: object):
         self.networks, self.each, self.later = networks, each, 0
         self.device = next(networks[0].parameters()).device
-        blocks = [block for network in networks for block in repeated_blocks(network)]
-        costs = priors(
-            "inference",
-            layers=layers(networks),
-            in_blocks=layers(distinct(blocks)),
-            parameters=parameters(networks),
-        )
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
-        self.pace = Pace(
-            label, self.device.type, costs, described(networks), of, run_setting("image_batch"),
-            name, torch.__version__,
-        )  # fmt: skip
+        asked = run_setting("image_batch")
+        self.pace = pace_of(label, "inference", networks, self.device, of, asked)
 
     @property
     def fixed(self) -> bool:
@@ -236,21 +219,22 @@ class BlockWriter:
 
     def put(self, rows: Rows) -> None:
         """Take a batch; returns at once unless the disk is far behind."""
-        ready = None
+        wait = None
         if rows.device.type == "cuda":  # the copy waits for the device, this thread does not
             host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
             rows = host.copy_(rows, non_blocking=True)
             ready = torch.cuda.Event()
             ready.record()
+            wait = ready.synchronize
         else:
             rows = rows.cpu()
-        self.futures.append(self.pool.submit(self._add, rows, ready))
+        self.futures.append(self.pool.submit(self._add, rows, wait))
         while self.futures and (len(self.futures) > BLOCKS_WAITING or self.futures[0].done()):
             self.futures.popleft().result()
 
-    def _add(self, rows: Rows, ready: "torch.cuda.Event | None") -> None:
-        if ready is not None:
-            ready.synchronize()
+    def _add(self, rows: Rows, wait: Callable[[], object] | None) -> None:
+        if wait is not None:
+            wait()
         self.waiting.append(rows.numpy())
         self._write(last=False)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bood_tasks.artifacts import disk
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.jobs import seeds
-from bood_tasks.jobs.compiling import Pace, priors
+from bood_tasks.jobs.compiling import Pace
 from bood_tasks.jobs.environment import out_of_memory
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks import compiled
@@ -40,6 +40,7 @@ from bood_tasks.training.augmentation import (
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.loading import FromDisk, InMemory, in_one
 from bood_tasks.training.mixing import Mixture
+from bood_tasks.training.pace import pace_of
 from bood_tasks.training.predict import are_tokens, as_input
 from bood_tasks.training.recipe import (
     Recipe,
@@ -102,22 +103,11 @@ def _stream(*stream: int | str) -> torch.Generator:
 
 
 def _pace(stage: str, model: nn.Module, recipe: Recipe, device: torch.device) -> Pace:
-    """Return what decides how this training's steps run.
-
-    A loss that its method keeps from the compiler can be compiled in its blocks alone.
-    """
+    """A loss that its method keeps from the compiler can be compiled in its blocks alone."""
     kept_out = getattr(getattr(model, "loss", None), "_torchdynamo_disable", False)
-    blocks = compiled.repeated_blocks(model)
-    costs = priors(
-        "training",
-        layers=0 if kept_out else compiled.layers([model]),
-        in_blocks=compiled.layers(compiled.distinct(blocks)),
-        parameters=compiled.parameters([model]),
-    )
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    what = [compiled.described([model]), type(model), recipe.batch_size, recipe.precision]
-    what += [recipe.crop, recipe.mixing, recipe.augment]
-    return Pace(stage, device.type, costs, *what, name, torch.__version__)
+    of = [type(model), recipe.batch_size, recipe.precision]
+    of += [recipe.crop, recipe.mixing, recipe.augment]
+    return pace_of(stage, "training", [model], device, *of, whole=not kept_out)
 
 
 def _faster(way: str, loss: Loss, model: nn.Module, *, dynamic: bool) -> Loss:

@@ -1,6 +1,11 @@
 """Generators trained as a GPU trains them, forced on the CPU: fused and foreach optimisers, killed
 and resumed, and bf16."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +16,9 @@ from bood_tasks.generators.language_model import language_model
 from bood_tasks.generators.language_model.transformer import Shape
 from bood_tasks.generators.text_to_image import latent_diffusion
 from tests.detectors.test_forced import force
-from tests.generators import test_biggan, test_generator, test_language_model
+from tests.generators import test_biggan, test_generator, test_language_model, tiny_families
 
+ROOT = Path(__file__).parents[2]
 IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["fused", "foreach"])
 
 
@@ -102,3 +108,20 @@ def test_bf16_trains(make, tmp_path):
     assert all(value.dtype == plain[name].dtype for name, value in made.items())
     assert all(np.isfinite(value.double().numpy()).all() for value in made.values())
     assert torch.cat([(made[name] - plain[name]).flatten() for name in made]).abs().mean() < 0.05
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("backend", "names"),
+    [("aot_eager", [*tiny_families.PEERS, "biggan"]), ("inductor", ["sd2", "biggan"])],
+)
+def test_compiled_networks_draw_the_same_pictures(backend, names, tmp_path):
+    """Whole and block by block: each family traced, two of them compiled in earnest."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.generators.draw_compiled", backend, str(tmp_path), *names],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert {name for name, (_, most) in found.items() if most > 1} == set()  # a rounded grey level
+    assert {name for name, (compiled, _) in found.items() if not compiled} <= {"biggan blocks"}

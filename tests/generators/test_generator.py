@@ -255,7 +255,7 @@ def test_compiled_passes_train_the_same_and_end_with_the_training(
     """With a compiler that changes nothing; a real one takes a minute."""
     seen = []
 
-    def compile_(forward, *, dynamic):
+    def compile_(forward, *, dynamic, backend):
         seen.append((type(forward.__self__).__name__, dynamic))
         return lambda *args, **more: forward(*args, **more)
 
@@ -286,7 +286,7 @@ def descend(directory, *, count, seconds, warm_up=1, monkeypatch, stop=None):
     clock, weight = Clock(), torch.nn.Parameter(torch.ones(1))
     descent = latent_diffusion.Descent(directory, 10, 0.1, clock.tick, seconds=seconds, clock=clock)
     rates = []
-    for step in descent.steps("denoiser", count, {"w": weight}):
+    for step in descent.steps("denoiser", count, {"w": weight}, 1):
         if step == stop:
             raise Killed
         rates.append(descent.adam.param_groups[0]["lr"])
@@ -332,7 +332,7 @@ def test_a_loss_that_is_not_finite_is_named_and_leaves_no_checkpoint(tmp_path, m
     weight = torch.nn.Parameter(torch.ones(1))
 
     def train():
-        for step in descent.steps("denoiser", 9, {"w": weight}):
+        for step in descent.steps("denoiser", 9, {"w": weight}, 1):
             descent.descend(weight.sum() * (float("nan") if step == 3 else 1))
 
     with pytest.raises(ValueError, match=r"generator\.train\.lr .* got nan at step 3"):

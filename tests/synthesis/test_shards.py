@@ -24,6 +24,7 @@ from bood_tasks.synthesis.shards import (
     fitting_batch,
     rows_after,
 )
+from bood_tasks.training import pace
 
 
 def pictures(rows):
@@ -87,6 +88,74 @@ def test_batch_size_follows_from_two_small_ones():
 
 def test_cpu_needs_no_probe():
     assert fitting_batch(lambda n: pytest.fail("probed"), torch.device("cpu")) == BATCH_ON_CPU
+
+
+def test_a_gpu_s_batch_is_as_large_as_two_small_ones_say(monkeypatch):
+    """With a stand-in for its memory: 10 MB of weights, 5 MB a picture, 2 MB that stay reserved."""
+    held, calls = {"peak": 0}, []
+    stand_in = {
+        "empty_cache": lambda: calls.append("emptied"),
+        "reset_peak_memory_stats": lambda device: held.update(peak=10),
+        "synchronize": lambda device: calls.append("waited"),
+        "max_memory_allocated": lambda device: held["peak"] if calls[-1] == "waited" else 0,
+        "mem_get_info": lambda device: (198, 1000),
+        "memory_reserved": lambda device: 2,
+    }
+    for name, function in stand_in.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    assert fitting_batch(lambda n: held.update(peak=10 + 5 * n), torch.device("cuda")) == 32
+
+
+def test_a_gpu_s_rows_are_read_once_their_copy_has_ended(tmp_path, monkeypatch):
+    """With stand-ins: a pinned block that holds nonsense until its event was waited for."""
+    late = []
+
+    class StandIn(torch.Tensor):
+        @staticmethod
+        def __new__(cls, values):
+            made = torch.Tensor._make_wrapper_subclass(
+                cls, values.shape, dtype=torch.uint8, device=cls.place
+            )
+            made.values = values
+            return made
+
+        def __torch_dispatch__(self, *given):
+            raise AssertionError("nothing else is done with it")
+
+    class OnDevice(StandIn):
+        place = "cuda"
+
+    class Pinned(StandIn):
+        place = "cpu"
+
+        def copy_(self, rows, *, non_blocking):
+            assert non_blocking
+            late.append(lambda: self.values.__setitem__(slice(None), rows.values))
+            return self
+
+        def numpy(self):
+            return self.values
+
+    class Event:
+        def record(self):
+            self.copy = late.pop()
+
+        def synchronize(self):
+            self.copy()
+
+    def empty(shape, *, dtype, pin_memory):
+        assert pin_memory
+        return Pinned(np.full(shape, 255, np.uint8))
+
+    monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    target = array(tmp_path, 10, 4)
+    values = np.arange(10, dtype=np.uint8).reshape(10, *[1] * (target.ndim - 1))
+    values = np.broadcast_to(values, target.shape)
+    with BlockWriter(target, lambda path: None, 4, 0) as writer:
+        for start in range(0, 10, 3):
+            writer.put(OnDevice(values[start : start + 3]))
+    np.testing.assert_array_equal(target[:], values)
 
 
 @pytest.mark.parametrize("sizes", [[10], [3, 3, 4], [1] * 10, [7, 3]])
@@ -165,7 +234,7 @@ def test_batches_change_once_to_a_fixed_shape_and_stay_in_order(tmp_path, monkey
     monkeypatch.setattr(compiling, "DEVICES", ("cpu",))
     monkeypatch.setattr(compiling, "COMPILED", tmp_path)
     monkeypatch.setattr(compiling, "LEAST_STEPS", 3)
-    monkeypatch.setattr(generation, "priors", lambda *args, **more: {"whole": Cost(0, 0.01)})
+    monkeypatch.setattr(pace, "priors", lambda *args, **more: {"whole": Cost(0, 0.01)})
     turned, seen = [], []
     monkeypatch.setattr(generation, "run_as", lambda way, networks: turned.append(way))
     speed = Speed("images", [Drawing()], each=10, of="")
@@ -185,7 +254,7 @@ def test_batches_change_once_to_a_fixed_shape_and_stay_in_order(tmp_path, monkey
 
 
 def test_the_shards_that_follow_in_a_job_count_as_work(monkeypatch):
-    monkeypatch.setattr(generation, "priors", lambda *args, **more: {"whole": Cost(10, 0.5)})
+    monkeypatch.setattr(pace, "priors", lambda *args, **more: {"whole": Cost(10, 0.5)})
     speed = Speed("images", [Drawing()], each=10, of="")
     lefts = []
     monkeypatch.setattr(speed.pace, "begin", lambda left: lefts.append(left) or False)

@@ -15,7 +15,7 @@ from bood_tasks.networks import compiled
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.weights import initialised
 from bood_tasks.training import fit as training
-from bood_tasks.training import loading
+from bood_tasks.training import loading, pace
 from bood_tasks.training import predict as predicting
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.curve import write_curve
@@ -329,7 +329,7 @@ def test_a_run_that_is_long_enough_compiles_its_blocks_after_some_plain_steps(
     monkeypatch.setattr(compiling, "LEAST_STEPS", 20)
     monkeypatch.setattr(compiling, "LEAST_SAVED", -9.0)  # whatever this machine measures
     monkeypatch.setattr(compiling, "COMPILED", tmp_path / ".compiled")
-    monkeypatch.setattr(training, "priors", lambda *args, **more: {"blocks": Cost(0, 0.1)})
+    monkeypatch.setattr(pace, "priors", lambda *args, **more: {"blocks": Cost(0, 0.1)})
     laps, real = [], compiled.compile_blocks
     monkeypatch.setattr(compiled, "compile_blocks", lambda net: (laps.append(1), real(net)))
     images, labels = pictures()

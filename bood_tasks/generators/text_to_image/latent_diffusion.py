@@ -11,7 +11,6 @@ every STEPS_PER_POINT.
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,14 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from bood_tasks.generators.text_to_image.time_limit import TimeLimit
-from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.seeds import stream
+from bood_tasks.networks.compiled import run_as, uncompile
 from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
+from bood_tasks.training.pace import pace_of
 from bood_tasks.training.recipe import average_decay, cosine_lr, require_finite
 
 KL_WEIGHT = 1e-4  # per latent number, beside the mean squared error of pixels in [-1, 1]
 WARM_UP = 100  # steps
-WORTH_COMPILING = 2000  # steps: a minute of compiling is assumed, and not measured
 AUTOENCODER_SHARE = 0.2  # of a limited time, at most
 LAST_SHARE = 0.02  # of the learning rate, at the last step
 WEIGHT_DECAY = 0.01
@@ -94,12 +93,19 @@ class Descent:
         return self.before + self.clock() - self.began
 
     def steps(
-        self, phase: str, count: int, trained: dict[str, nn.Parameter], share: float = 1.0
+        self,
+        phase: str,
+        count: int,
+        trained: dict[str, nn.Parameter],
+        batch_size: int,
+        *networks: nn.Module,
+        share: float = 1.0,
     ) -> Iterator[int]:
         """Yield the steps still to do (`descend` once in each); leave the average in `trained`.
 
-        There are `count`, or as many as fit into `share` of the seconds that are left. Raises
-        ValueError if these are fewer than the warm-up.
+        There are `count`, or as many as fit into `share` of the seconds that are left. `networks`
+        are those whose forward passes are compiled where that pays; a limited time is shared out
+        once that is settled. Raises ValueError if the steps are fewer than the warm-up.
         """
         self.trained, self.losses = trained, []
         self.adam = torch.optim.AdamW(trained.values(), lr=self.lr, weight_decay=WEIGHT_DECAY)
@@ -114,14 +120,21 @@ class Descent:
             self.log = [tuple(row) for row in log]
             total, self.before = more or (total, 0.0)
             self.began = self.clock()
-        limit, started = self._limit(count - first, share), self.spent()
+        limit, started = None, self.spent()
+        ends = started + share * ((self.seconds or 0) - started)
+        device = next(iter(trained.values())).device
+        pace = pace_of("generator", "training", networks, device, phase, batch_size, self.precision)
+        if pace.begin((total or count) - first):
+            run_as(pace.way, networks)
         self.report(first, f"{phase} {first}/{count}")
-        step = first
+        step, lap = first, (first, self.clock())
         while step < (count if total is None else total):
-            if total is None:
-                limit.see(step - first)
+            if total is None and pace.decided:
+                if limit is None:
+                    limit, settled = self._limit(count - step, ends - self.spent()), step
+                limit.see(step - settled)
                 if limit.total is not None:
-                    total = self._settled(phase, first + limit.total, count)
+                    total = self._settled(phase, settled + limit.total, count)
                     continue
             lr_share = cosine_lr(step, total or count, 1, last=LAST_SHARE)
             self.adam.param_groups[0]["lr"] = self.lr * lr_share * min((step + 1) / WARM_UP, 1)
@@ -133,11 +146,18 @@ class Descent:
                 self._read()
                 self.log.append((phase, step, round(sum(self.losses) / len(self.losses), 6)))
                 self.losses = []
+                taken, seconds = step - lap[0], self.clock() - lap[1]
+                if pace.lap(taken, seconds, left=(total or count) - step):
+                    run_as(pace.way, networks)
+                lap = step, self.clock()
             self.report(1, f"{phase}, loss {self.log[-1][2]:.4f}" if self.log else phase)
             if step % self.every == 0 or ended:
                 self._read()
                 state = [self.log, self.losses, total, self.spent()]
                 save_checkpoint(checkpoint, kept, [self.adam], step, state)
+        pace.close()
+        for network in networks:
+            uncompile(network)
         rate = (step - first) / max(self.spent() - started, 1e-9)
         self.facts |= {f"{phase}_steps": step, f"{phase}_steps_per_second": round(rate, 3)}
         with torch.no_grad():
@@ -167,12 +187,10 @@ class Descent:
             require_finite([loss for loss, _ in values], first, {"generator.train.lr": self.lr})
             self.losses[-len(fresh) :] = [shown for _, shown in values]
 
-    def _limit(self, count: int, share: float) -> TimeLimit | None:
-        if self.seconds is None:
-            return None
+    def _limit(self, count: int, seconds: float) -> TimeLimit:
         device = next(iter(self.trained.values())).device
         wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-        return TimeLimit(share * (self.seconds - self.spent()), count, self.clock, wait)
+        return TimeLimit(seconds, count, self.clock, wait)
 
     def _settled(self, phase: str, total: int, count: int) -> int:
         """Return a phase's number of steps, said; raise ValueError for one that teaches nothing."""
@@ -188,21 +206,6 @@ class Descent:
 
 def _to_signed(pictures: Pixels, device: torch.device) -> Float[Tensor, "n 3 h w"]:
     return pictures.to(device).float() / 127.5 - 1
-
-
-@contextmanager
-def _compiled(steps: int, *networks: nn.Module) -> Iterator[None]:
-    """Compile the forward passes, where that pays, for one batch shape and for this context."""
-    wanted = run_setting("compile")
-    on_gpu = next(networks[0].parameters()).is_cuda
-    if wanted is True or (wanted == "auto" and on_gpu and steps >= WORTH_COMPILING):
-        for network in networks:
-            network.forward = torch.compile(network.forward, dynamic=False)
-    try:
-        yield
-    finally:
-        for network in networks:
-            network.__dict__.pop("forward", None)
 
 
 def train_autoencoder(
@@ -224,18 +227,19 @@ def train_autoencoder(
     if grey:
         _level_channels(vae.decoder.conv_out)
     trained = dict(vae.named_parameters())
-    with _compiled(steps, vae.encoder, vae.decoder):
-        for step in descent.steps("autoencoder", steps, trained, AUTOENCODER_SHARE):
-            rows, random = batches.rows("autoencoder", step, batch_size, vae.device)
-            x = _to_signed(pictures[rows.to(pictures.device)], vae.device)
-            with descent.autocast(vae.device):
-                posterior = vae.encode(x).latent_dist
-                mean, std = posterior.mean.float(), posterior.std.float()
-                noise = torch.randn(mean.shape, generator=random, device=vae.device)
-                decoded = vae.decode(mean + std * noise).sample.float()
-            error = F.mse_loss(decoded, x)
-            kl = 0.5 * (mean**2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-            descent.descend(error + KL_WEIGHT * kl, shown=error)
+    for step in descent.steps(
+        "autoencoder", steps, trained, batch_size, vae.encoder, vae.decoder, share=AUTOENCODER_SHARE
+    ):
+        rows, random = batches.rows("autoencoder", step, batch_size, vae.device)
+        x = _to_signed(pictures[rows.to(pictures.device)], vae.device)
+        with descent.autocast(vae.device):
+            posterior = vae.encode(x).latent_dist
+            mean, std = posterior.mean.float(), posterior.std.float()
+            noise = torch.randn(mean.shape, generator=random, device=vae.device)
+            decoded = vae.decode(mean + std * noise).sample.float()
+        error = F.mse_loss(decoded, x)
+        kl = 0.5 * (mean**2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+        descent.descend(error + KL_WEIGHT * kl, shown=error)
     vae.eval()
     if grey:
         _level_channels(vae.decoder.conv_out)
@@ -303,19 +307,18 @@ def train_denoiser(
     trained |= {f"text.{name}": p for name, p in text.named_parameters() if p is not table}
     kept = pipe.scheduler.alphas_cumprod.to(device)[:, None, None, None]
     latents, word_of, captions = latents.to(device), word_of.to(device), captions.to(device)
-    with _compiled(steps, unet):
-        for step in descent.steps("denoiser", steps, trained):
-            rows, random = batches.rows("denoiser", step, batch_size, device)
-            draw = {"generator": random, "device": device}
-            dropped = torch.rand(len(rows), **draw) < caption_dropout
-            caption = torch.where(dropped, len(captions) - 1, word_of[rows])
-            t = torch.randint(0, len(kept), (len(rows),), **draw)
-            clean = latents[rows]
-            noise = torch.randn(clean.shape, **draw)
-            noisy = kept[t].sqrt() * clean + (1 - kept[t]).sqrt() * noise
-            with descent.autocast(device):
-                states = caption_states(text, captions, caption, repeated=device.type == "cpu")
-                predicted = unet(noisy, t, states).sample.float()
-            descent.descend(F.mse_loss(predicted, noise))
+    for step in descent.steps("denoiser", steps, trained, batch_size, unet):
+        rows, random = batches.rows("denoiser", step, batch_size, device)
+        draw = {"generator": random, "device": device}
+        dropped = torch.rand(len(rows), **draw) < caption_dropout
+        caption = torch.where(dropped, len(captions) - 1, word_of[rows])
+        t = torch.randint(0, len(kept), (len(rows),), **draw)
+        clean = latents[rows]
+        noise = torch.randn(clean.shape, **draw)
+        noisy = kept[t].sqrt() * clean + (1 - kept[t]).sqrt() * noise
+        with descent.autocast(device):
+            states = caption_states(text, captions, caption, repeated=device.type == "cpu")
+            predicted = unet(noisy, t, states).sample.float()
+        descent.descend(F.mse_loss(predicted, noise))
     unet.eval()
     text.eval()
