@@ -80,6 +80,13 @@ def _counts(specs: dict[str, Spec], found: dict[str, Standing]) -> str:
     return ", ".join(parts)
 
 
+def _why(item: Standing) -> str:
+    if item.state == "failed":
+        return item.said
+    by_hand = item.said.startswith("KeyboardInterrupt")
+    return "by Ctrl-C" if by_hand else f"killed{', last it said: ' if item.said else ''}{item.said}"
+
+
 def _tell(state: str, jobs: list[tuple[Spec, Standing]]) -> None:
     """Print the jobs of one state, those that say how far they are first."""
     jobs.sort(key=lambda item: (item[1].now is None, item[1].since))
@@ -93,7 +100,7 @@ def _tell(state: str, jobs: list[tuple[Spec, Standing]]) -> None:
         print_table(rows, dict.fromkeys(headings, "left"))
     else:
         for spec, item in jobs[:SHOWN]:
-            print(f"  {_moment(item.since)} {spec.stage} {spec.name}: {item.said or 'killed'}")
+            print(f"  {_moment(item.since)} {spec.stage} {spec.name}: {_why(item)}")
             print(f"    log: {log_of(spec)}")
     if len(jobs) > SHOWN:
         print(f"  and {len(jobs) - SHOWN} more")

@@ -120,7 +120,7 @@ def _withdraw_others(record: Path, results: Path, about: About) -> None:
                 (results / folder).rmdir()
         pending.unlink()
         if names and kind != record.name.rpartition("-")[0]:
-            told.append(f"{kind} ({len(names)} files)")
+            told.append(f"{kind} ({len(names)} file{'s' * (len(names) > 1)})")
     if told:
         print(f"{WITHDRAWN}{', '.join(told)}, which another configuration published in {results}")
 

@@ -226,7 +226,7 @@ def test_help_shows_defaults_and_what_a_path_is(capsys):
     assert "artifacts/STAGE/NAME/DIGEST" in said
     with pytest.raises(SystemExit):
         main(["ls", "--help"])
-    assert "(default: artifacts)" in capsys.readouterr().out
+    assert "(default: artifacts)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_config_of_an_overlay_alone_says_how_to_lay_it_over(tmp_path):

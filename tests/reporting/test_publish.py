@@ -85,7 +85,7 @@ def test_with_a_publication_goes_what_other_configurations_have_published(tmp_pa
     assert not other.exists()
     assert not (tmp_path / "results" / "sweeps").exists()
     said = capsys.readouterr().out
-    assert "withdrawn: gallery (1 files), sweeps (1 files)" in said
+    assert "withdrawn: gallery (1 file), sweeps (1 file)" in said
 
 
 def test_a_file_that_both_configurations_have_is_not_withdrawn(tmp_path):
