@@ -117,9 +117,15 @@ def test_of_a_setting_in_two_files_the_later_one_is_named(tmp_path):
     assert "(1.yaml, line 1)" in mistaken(tmp_path, "seeds: [x]\n", "seeds: [y]\n")
 
 
+def test_a_value_where_a_list_or_a_mapping_belongs_is_shown_as_one(tmp_path):
+    said = mistaken(tmp_path, "seeds: 3\nrows: [ce]\n")
+    assert "seeds must be a valid list, got 3; write [3] (0.yaml, line 1)" in said
+    assert "got ['ce']; write a mapping, `name: value` for each of them (0.yaml, line 2)" in said
+
+
 def test_a_setting_of_config_yaml_is_named_there(tmp_path):
     said = mistaken(tmp_path, "id: cats\n", "datasets:\n  mine: {kind: foldr}\n")
-    assert "datasets.mine" in said
+    assert "datasets.mine.kind must be a known one, got 'foldr'; did you mean 'folder'?" in said
     assert "(1.yaml, line 2)" in said
 
 
