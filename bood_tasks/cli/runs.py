@@ -29,13 +29,13 @@ FOLDER = Path(".snakemake", "bood")
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its overlays and `--config` values, the whole configuration as YAML gives it, when
+    """One run: its overlays and `--config` values, the whole configuration as JSON, when
     (seconds since 1970) and where it began, its command and log, the digests of the artifacts that
     it makes; and what publishing reads: the records of this configuration, results/README.md."""
 
     files: list[str]
     overrides: dict[str, Any]
-    config: dict[str, Any]
+    config: str
     began: float
     host: str
     process: int
@@ -48,7 +48,15 @@ class Run:
 
 def note_of(config: Mapping) -> Path:
     """Return the file in which runs of a configuration, as YAML gives it, say what they do."""
-    return FOLDER / f"run-{digest_of(config)}.json"
+    return FOLDER / f"run-{digest_of({'config': _as_text(config)})}.json"
+
+
+def _as_text(config: Mapping) -> str:
+    """Return a configuration as JSON; what JSON cannot hold, YAML's dates, as it is written.
+
+    Its order stays: that of rows is the order in which tables show them.
+    """
+    return json.dumps(config, default=str)
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -70,7 +78,8 @@ def note(
     names = [os.path.relpath(file) for file in files]
     began = time.time()
     run = Run(
-        names, overrides, raw, began, platform.node(), os.getpid(), command_line(sys.argv), log,
+        names, overrides, _as_text(raw), began, platform.node(), os.getpid(),
+        command_line(sys.argv), log,
         [name for name in (Path(item).parent.name for item in outputs) if name in plan.specs],
         sorted(f"{kind}-{spec.digest}.json" for kind, spec in plan.targets.items()),
         readme(config, names, overrides, began),

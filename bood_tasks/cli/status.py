@@ -1,5 +1,6 @@
 """`bood status`: how far a run is that another terminal or a cluster makes."""
 
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -31,7 +32,7 @@ def status(config: Config | None) -> None:
                 f"no run has begun here: {runs.FOLDER} holds none; start one, or name a "
                 "configuration by --configfile"
             )
-        config = load(run.config)
+        config = load(json.loads(run.config))
     specs = planning.make(config).specs
     if run:
         makes = set(run.makes)

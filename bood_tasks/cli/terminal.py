@@ -205,7 +205,7 @@ class Terminal(logging.Handler):
                 continue
             told, silences = self._at_work(), self.silences + 1
             if told:
-                each = [f"{job} {far or 'began'}" for job, far in told[:AT_ONCE]]
+                each = [f"{job} {far or 'no word yet'}" for job, far in told[:AT_ONCE]]
                 more = [f"{len(told) - AT_ONCE} more"] if len(told) > AT_ONCE else []
                 self._line("at work: " + "; ".join(each + more))
             self.silences = silences

@@ -140,7 +140,7 @@ def test_a_long_silence_without_a_bar_tells_how_far_jobs_are(screen, monkeypatch
     screen.live = object()  # no second thread
     start(screen, 1, FIRST)
     screen._beat()
-    assert "at work: dataset cats began" in shown(screen)[-1]
+    assert "at work: dataset cats no word yet" in shown(screen)[-1]
     screen.live = None
 
 
