@@ -7,6 +7,7 @@ that says how far the running jobs are.
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -58,7 +59,7 @@ class Terminal(logging.Handler):
         self.total, self.done, self.began = 0, 0, time.time()
         self.running: dict[int, Job] = {}
         self.failed: dict[int, tuple[Job, str]] = {}
-        self.stopped = self.over = False
+        self.over, self.interrupts = False, 0  # interrupts: how often Ctrl-C was pressed
         self.live = None
         self.printed, self.silences, self.ended = time.monotonic(), 0, threading.Event()
 
@@ -216,6 +217,19 @@ class Terminal(logging.Handler):
         """The first job starts now; `makes` are the digests of what the run makes."""
         self.makes, self.keeps_going = set(makes), keeps_going
 
+    def interrupt(self, number: int, frame: object) -> None:
+        """Take Ctrl-C: the first one stops the run. One more, of somebody impatient, reaches the
+        jobs, but must not break what Snakemake tidies up; a third one may."""
+        self.interrupts += 1
+        if self.interrupts == 2:
+            os.write(2, b"It stops already; once more ends Snakemake at once\n")
+            return
+        signal.default_int_handler(number, frame)
+
+    @property
+    def stopped(self) -> bool:
+        return self.interrupts > 0
+
     def end(self) -> None:
         """Take the bar away: what follows is printed below the lines."""
         self.ended.set()
@@ -279,10 +293,5 @@ def attach(workflow, plan: Plan) -> Terminal | None:
         logger.removeHandler(handler)
     logger.addHandler(terminal)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-
-        def interrupt(number, frame):
-            terminal.stopped = True
-            signal.default_int_handler(number, frame)
-
-        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGINT, terminal.interrupt)
     return terminal

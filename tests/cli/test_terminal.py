@@ -112,7 +112,9 @@ def test_a_failed_job_of_a_group_is_named(screen):
 
 def test_who_stops_a_run_is_told_in_two_lines_what_is_kept_and_how_to_go_on(screen):
     start(screen, 1, FIRST)
-    screen.stopped = True
+    with pytest.raises(KeyboardInterrupt):
+        screen.interrupt(2, None)
+    screen.interrupt(2, None)  # by somebody impatient: Snakemake tidies up undisturbed
     write_log(FIRST, "Traceback (most recent call last):\nKeyboardInterrupt\n")
     before = len(shown(screen))
     tell(screen, LogEvent.JOB_ERROR, level=logging.ERROR, jobid=1)
