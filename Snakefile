@@ -48,7 +48,15 @@ include: "workflow/rules/reporting.smk"
 onstart:
     require_data(CONFIG)
     note_force(workflow.dag_settings)
+    note_run(log)
 
 
 onsuccess:
-    summarise(PLAN)
+    if SCREEN:
+        SCREEN.end()
+    summarise(PLAN, note_of(config), log)
+
+
+onerror:
+    if SCREEN:
+        SCREEN.give_up()

@@ -125,22 +125,61 @@ def try_hold(folder: Path) -> Iterator[bool | None]:
             os.close(descriptor)
 
 
+def _note_if_held(path: Path) -> str | None:
+    """Return what a lock file says if a process holds it, "" if none does.
+
+    None where that cannot be told: the file cannot be opened, or nothing there knows locks.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return None
+    try:
+        # shared: two that look at the same time do not take each other for a holder
+        free = try_lock(descriptor, shared=True)
+        return "" if free else path.read_text(encoding="utf-8", errors="replace") or " "
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def holder(folder: Path) -> str | None:
+    """Return who makes an artifact at the moment, `process 12 on node3`, "" for nobody.
+
+    None where that cannot be told, see `_note_if_held`.
+    """
+    note = _note_if_held(lock_path(folder))
+    return note and note.partition("\n")[0]
+
+
+def in_use(path: Path) -> bool | None:
+    """Whether processes have or share a lock; None where that cannot be told."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        return not try_lock(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def being_read(root: Path) -> set[str]:
     """Return the digests of all artifacts that jobs of a store read at the moment."""
     found: set[str] = set()
     for path in root.glob("*/*/.*.lock"):
+        note = (_note_if_held(path) or "").partition("\n")[2]
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
+            found |= {str(digest) for digest in json.loads(note or "[]")}
+        except (ValueError, TypeError):
             continue
-        try:
-            if not try_lock(descriptor):
-                note = path.read_text(encoding="utf-8", errors="replace").partition("\n")[2]
-                found |= {str(digest) for digest in json.loads(note or "[]")}
-        except (OSError, ValueError, TypeError):
-            continue
-        finally:
-            os.close(descriptor)
     return found
 
 

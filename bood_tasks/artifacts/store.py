@@ -83,6 +83,12 @@ def _text(path: Path) -> str:
 
 
 _ENDED: list[float] = []  # when this process finished its last artifact, seconds since 1970
+_WRITTEN: list[Path] = []  # the folders of unfinished artifacts that this process writes
+
+
+def being_written() -> Path | None:
+    """Return the folder of the artifact that this process writes, None if there is none."""
+    return _WRITTEN[-1] if _WRITTEN else None
 
 
 class Draft:
@@ -126,6 +132,7 @@ class Draft:
             disk.write_text(note, spec)
         self.manifest.unlink(missing_ok=True)
         self._remove_unbelievable()
+        _WRITTEN.append(self.folder)
         return self
 
     def _remove_unbelievable(self) -> None:
@@ -207,7 +214,8 @@ class Draft:
         path.unlink(missing_ok=True)
 
     def __exit__(self, *_exc: object) -> None:
-        return None
+        if self.folder in _WRITTEN:  # it is not, once finished
+            _WRITTEN.remove(self.folder)
 
     @property
     def group(self) -> "zarr.Group":
@@ -280,6 +288,7 @@ class Draft:
         }  # fmt: skip
         write_json(self.folder / MANIFEST_COPY, content)
         write_json(self.manifest, content)
+        _WRITTEN[:] = [folder for folder in _WRITTEN if folder != self.folder]
         shutil.rmtree(self.progress)
         _ENDED.append(time.time())
 

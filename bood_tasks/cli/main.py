@@ -17,7 +17,7 @@ from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.catalogue.scores import LEVEL
 from bood_tasks.cli.listing import RESULTS, ls, print_table, summary
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, verify
-from bood_tasks.config.load import effective_config
+from bood_tasks.config.load import ConfigError, effective_config
 from bood_tasks.config.root import Config
 
 DEFAULT = Path("config.yaml")
@@ -28,13 +28,26 @@ def with_overlays(files: list[Path]) -> Config:
     return effective_config([DEFAULT, *files])
 
 
+def _whole(files: list[Path]) -> Config:
+    """Return the configuration of a whole file and those laid over it."""
+    try:
+        return effective_config(files)
+    except ConfigError as error:
+        if "is missing" not in str(error) or files[0] == DEFAULT:
+            raise
+        raise ValueError(
+            f"{error}\nthe first FILE must be a whole configuration, got {files[0]}; to lay it "
+            f"over {DEFAULT} write --configfile {files[0]}"
+        ) from None
+
+
 def cost(files: list[Path], device: str | None) -> None:
     """Print what a configuration will cost on a device, or (None) what its artifacts did cost."""
     from bood_tasks.cli import cost as costs
     from bood_tasks.plan import plan as planning
     from bood_tasks.plan.resources import DEVICES, REACHED, REACHED_BY_OTHERS
 
-    config = effective_config(files)
+    config = _whole(files)
     plan = planning.make(config)
     if device is None:
         stages = usage.measured((spec.stage, Path(spec.manifest)) for spec in plan.specs.values())
@@ -63,13 +76,36 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2)
 
 
+PLACE = "artifacts/STAGE/NAME/DIGEST"
+EXAMPLES = {
+    "ls": ["bood ls artifacts/detector"],
+    "verify": ["bood verify", "bood verify --repair --configfile workflow/presets/demo.yaml"],
+    "gc": ["bood gc workflow/presets/demo.yaml", "bood gc --delete demo.yaml+mine.yaml"],
+    "doctor": ["bood doctor --configfile workflow/presets/demo.yaml"],
+    "fetch": ["bood fetch --configfile workflow/presets/bood-cifar100.yaml"],
+    "words": ["bood words sneaker", "bood words --configfile mine.yaml"],
+    "status": ["bood status", "bood status --configfile workflow/presets/demo.yaml"],
+    "summary": ["bood summary artifacts/images artifacts/detector"],
+    "config": ["bood config --configfile workflow/presets/demo.yaml mine.yaml"],
+    "plan": ["bood plan --device a100 --configfile workflow/presets/bood-cifar100.yaml"],
+    "cost": ["bood cost --configfile workflow/presets/demo.yaml"],
+    "score": [
+        "bood score photos/ one.png --row bood --configfile workflow/presets/demo.yaml",
+        f"bood score photos/ --detector {PLACE.replace('STAGE', 'scores')}",
+    ],
+    "export": ["bood export --row bood --out model.onnx"],
+    "schema": ["bood schema > config.schema.json"],
+}  # fmt: skip
+
+
 def _take_overlays(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--configfile",
         nargs="+",
         type=Path,
         default=[],
-        help="overlays on config.yaml, as Snakemake's",
+        metavar="FILE",
+        help="YAML files laid over config.yaml, as Snakemake's; without it config.yaml alone",
     )
 
 
@@ -79,25 +115,45 @@ def _take_files(command: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         default=[DEFAULT],
-        help="the base, and overlays on it, merged as Snakemake does",
+        metavar="FILE",
+        help="a whole configuration and YAML files laid over it, merged as Snakemake does",
     )
+    _take_overlays(command)
 
 
 def _take_artifacts(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "paths", nargs="*", type=Path, default=[ROOT], help="artifacts, and folders of artifacts"
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[ROOT],
+        metavar="PATH",
+        help=f"an artifact's folder ({PLACE}), its manifest.json, or a folder above",
     )
 
 
 def _take_detector(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--row", help="row of the configuration, as `rows` names it, e.g. bood")
+    which.add_argument(
         "--detector",
         type=Path,
-        required=True,
-        help="folder of an artifact of stage scores or detector",
+        metavar="FOLDER",
+        help=f"or a folder {PLACE} of stage scores or detector",
     )
-    command.add_argument("--score", help="which score, if the detector has several")
-    command.add_argument("--method", type=Path, help="Python file of the method, if it is your own")
+    command.add_argument(
+        "--seed", type=int, help="with --row: which seed; without it the first that is finished"
+    )
+    _take_overlays(command)
+    command.add_argument(
+        "--score", help="which score; without it the row's first, or that of the method's paper"
+    )
+    command.add_argument(
+        "--method",
+        type=Path,
+        metavar="FILE",
+        help="with --detector: the Python file of the method, if it is your own",
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,20 +166,46 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
+class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps an example's lines, and adds to each argument the default that it has."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        empty = action.default in (None, False, "") or action.default == []
+        if isinstance(action.default, list) and not empty:
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        return action.help if empty else super()._get_help_string(action)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `bood` and its subcommands."""
     bood = Parser(
         prog="bood",
         description=__doc__.splitlines()[0],
         fromfile_prefix_chars="@",
-        epilog="`@FILE` reads further arguments from a file, one per line.",
+        epilog="`bood COMMAND --help` shows a command's arguments, each with its default, and an "
+        "example. `@FILE` in place of arguments reads them from a file, one per line, where a "
+        "command line would be too long.",
     )
-    commands = bood.add_subparsers(dest="command", required=True)
+    commands = bood.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    command = commands.add_parser("ls", help="list artifacts with their size and time")
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=Help,
+            epilog="\n".join(["example:", *(f"  {line}" for line in EXAMPLES[name])]),
+        )  # fmt: skip
+
+    command = add("ls", "list artifacts: the row that they serve, their date, size and time")
+    _take_overlays(command)
     _take_artifacts(command)
 
-    command = commands.add_parser("verify", help="hash artifacts again and name damaged files")
+    command = add("status", "tell how far a run is that another terminal or a cluster makes")
+    command.add_argument(
+        "--configfile", nargs="+", type=Path, metavar="FILE",
+        help="tell of config.yaml with these YAML files laid over it; without it of the run that "
+        "began last in this folder",
+    )  # fmt: skip
+
+    command = add("verify", "hash artifacts again and name damaged files")
     command.add_argument("--jobs", type=int, help="files read at once; without it, one per CPU")
     command.add_argument("--repair", action="store_true", help="make damaged artifacts again")
     _take_overlays(command)
@@ -132,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _take_artifacts(command)
 
-    command = commands.add_parser("gc", help="list artifacts that no configuration reaches")
+    command = add("gc", "list artifacts that no configuration reaches")
     command.add_argument("--delete", action="store_true", help="move them to artifacts/.trash, too")
     command.add_argument(
         "--now", action="store_true", help="with --delete: remove them and the trash for good"
@@ -146,39 +228,31 @@ def parser() -> argparse.ArgumentParser:
         "overlays",
         nargs="*",
         default=[],
-        help="overlays whose artifacts are kept, too; a.yaml+b.yaml stands for both at once",
+        help="YAML files over config.yaml whose artifacts are kept, too; a.yaml+b.yaml stands for "
+        "both at once. What config.yaml alone reaches is always kept",
     )
 
     for name, text in (
         ("doctor", "check whether this machine is fit for a run"),
         ("fetch", "fetch the weights and data of a run, for nodes without a network"),
     ):
-        _take_overlays(commands.add_parser(name, help=text))
+        _take_overlays(add(name, text))
 
-    command = commands.add_parser(
-        "words", help="list the words that a configuration's generator knows as class anchors"
-    )
+    command = add("words", "list the words that a configuration's generator knows as class anchors")
     command.add_argument("like", nargs="*", help="only the words nearest to these")
     _take_overlays(command)
 
-    command = commands.add_parser(
-        "summary", help="print the time of each stage, and the files in results/"
-    )
+    command = add("summary", "print the time of each stage, and the files in results/")
     command.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     _take_artifacts(command)
 
-    command = commands.add_parser(
-        "config", help="check a configuration and print it with all defaults"
-    )
-    _take_files(command)
-
+    _take_files(add("config", "check a configuration and print it with all defaults"))
     for name, text in (
         ("plan", "estimate what a configuration will cost"),
         ("cost", "print what the artifacts of a configuration did cost"),
     ):
-        command = commands.add_parser(name, help=text)
+        command = add(name, text)
         _take_files(command)
-        _take_overlays(command)
         if name == "plan":
             command.add_argument(
                 "--device",
@@ -187,24 +261,53 @@ def parser() -> argparse.ArgumentParser:
                 help="device that the hours are estimated for",
             )
 
-    command = commands.add_parser("score", help="score pictures with a trained detector")
+    command = add("score", "score pictures with a trained detector")
     _take_detector(command)
     command.add_argument(
         "--tpr", type=float, default=LEVEL, help="share of ID pictures that are accepted"
     )
     command.add_argument(
-        "--out", type=Path, default=Path("scores.csv"), help="file that is written"
+        "--out", type=Path, default=Path("scores.csv"), help="CSV file that is written"
     )
-    command.add_argument("images", nargs="+", type=Path, help="pictures, and folders of pictures")
+    command.add_argument(
+        "images", nargs="+", type=Path, metavar="PICTURE",
+        help="pictures, and folders of pictures, which are searched with all folders below",
+    )  # fmt: skip
 
-    command = commands.add_parser("export", help="write a trained detector as an ONNX file")
+    command = add("export", "write a trained detector as an ONNX file")
     _take_detector(command)
     command.add_argument(
         "--out", type=Path, required=True, help="file that is written, e.g. model.onnx"
     )
 
-    commands.add_parser("schema", help="print the JSON schema of the settings")
+    add("schema", "print the JSON schema of the settings")
     return bood
+
+
+def _rows(files: list[Path]) -> dict[str, list[str]]:
+    """Return the rows that each artifact of a configuration serves, by its digest."""
+    from bood_tasks.cli.rows import served
+
+    try:
+        return served(with_overlays(files))
+    except (ValueError, OSError) as error:  # artifacts can be listed where nobody configures
+        if files:
+            raise
+        print(f"rows are not shown: {error}", file=sys.stderr)
+        return {}
+
+
+def _meant(arguments: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Return the folder of the detector that is meant, and the file of its method if that is one's
+    own."""
+    if arguments.row is None:
+        return arguments.detector, arguments.method
+    from bood_tasks.cli.rows import find
+
+    config = with_overlays(arguments.configfile)
+    folder, method = find(config, arguments.row, arguments.seed, arguments.score)
+    print(f"row {arguments.row}: {folder}", file=sys.stderr)
+    return folder, arguments.method or method
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -213,7 +316,12 @@ def main(argv: list[str] | None = None) -> None:
     try:
         match arguments.command:
             case "ls":
-                ls(arguments.paths)
+                ls(arguments.paths, _rows(arguments.configfile))
+            case "status":
+                from bood_tasks.cli.status import status
+
+                files = arguments.configfile
+                status(None if files is None else with_overlays(files))
             case "verify":
                 damaged = verify(arguments.paths, max(1, arguments.jobs or os.cpu_count()))
                 if damaged and arguments.repair:
@@ -248,7 +356,8 @@ def main(argv: list[str] | None = None) -> None:
             case "summary":
                 summary(manifests_below(arguments.paths), arguments.results)
             case "config":
-                content = effective_config(arguments.files).model_dump(mode="json")
+                files = [*arguments.files, *arguments.configfile]
+                content = _whole(files).model_dump(mode="json")
                 print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
             case "plan":
                 cost([*arguments.files, *arguments.configfile], arguments.device)
@@ -257,19 +366,18 @@ def main(argv: list[str] | None = None) -> None:
             case "score":
                 from bood_tasks.deploy.score_pictures import score_pictures
 
+                folder, method = _meant(arguments)
                 unreadable = score_pictures(
-                    arguments.detector, arguments.images, arguments.out, tpr=arguments.tpr,
-                    score=arguments.score, method=arguments.method,
+                    folder, arguments.images, arguments.out, tpr=arguments.tpr,
+                    score=arguments.score, method=method,
                 )  # fmt: skip
                 reasons = "\n  ".join([f"{len(unreadable)} pictures are unreadable:", *unreadable])
                 sys.exit(f"error: {reasons}" if unreadable else 0)
             case "export":
                 from bood_tasks.deploy.export import export
 
-                export(
-                    arguments.detector, arguments.out, score=arguments.score,
-                    method=arguments.method,
-                )  # fmt: skip
+                folder, method = _meant(arguments)
+                export(folder, arguments.out, score=arguments.score, method=method)
             case "schema":
                 print(schema())
     except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bood_tasks import PROJECT
 from bood_tasks.cli import cost
-from bood_tasks.cli.main import parser
+from bood_tasks.cli.main import EXAMPLES, parser
 from bood_tasks.config.load import effective_config
 from bood_tasks.config.root import Config
 from bood_tasks.plan import plan as planning
@@ -156,6 +156,7 @@ def commands() -> str:
         )
         text += f"\n## bood {name}\n\n{summary[0].upper()}{summary[1:]}.\n\n"
         text += f"```\n{' '.join(['bood', name, *typed])}\n```\n"
+        text += "\nFor example:\n\n```\n" + "\n".join(EXAMPLES[name]) + "\n```\n"
         if actions:
             rows = ((f"`{_argument(item)}`", _default(item), item.help) for item in actions)
             text += "\n" + _table(("argument", "default", "meaning"), rows)

@@ -72,12 +72,20 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             lines.append(in_section(message, model, path, location))
         elif kind == "missing":
             lines.append(f"{path} is missing")
+        elif kind == "union_tag_invalid":
+            known = re.findall("'([^']*)'", item["ctx"]["expected_tags"])
+            tag = item["ctx"]["tag"]
+            lines.append(f"{path}.kind must be a known one, got {tag!r}{closest(tag, known)}")
         else:
             line = f"{path} {message}, got {got!r}"
             if isinstance(got, str) and re.fullmatch(r"\d+(\.\d*)?e[+-]?\d+", got):
                 number = repr(float(got))
                 number = number if "." in number else number.replace("e", ".0e")
                 line += f"; YAML reads {got} as text; write {number}"
+            elif kind == "list_type" and not isinstance(got, dict | None):
+                line += f"; write [{got}]"
+            elif kind == "dict_type" and isinstance(got, list):
+                line += "; write a mapping, `name: value` for each of them"
             elif kind == "string_type" and not isinstance(got, dict | list | None):
                 line += quoting(got)
             elif isinstance(got, str) and kind.endswith("_type"):

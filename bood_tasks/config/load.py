@@ -12,6 +12,7 @@ from bood_tasks.config.checks import check
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.explain import closest, explain, in_section, quoting
 from bood_tasks.config.fields import merged
+from bood_tasks.config.places import Places, no_yaml, written_twice
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import study
 
@@ -25,7 +26,6 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
-MERGE = "tag:yaml.org,2002:merge"  # `<<`, which others may overrule
 MOST_VALUES = 200_000  # of a configuration; the largest of the presets has a few thousand
 OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
 
@@ -125,10 +125,14 @@ def _require_names(value: object, path: str = "") -> None:
         _require_names(item, f"{path}.{key}" if path else key)
 
 
-def load(raw: dict[str, Any]) -> Config:
+def load(
+    raw: dict[str, Any], files: Iterable[str | Path] = (), given: Iterable[str] = ()
+) -> Config:
     """Validate a configuration as read from YAML.
 
-    Raises ConfigError with one line per problem.
+    Raises ConfigError with one line per problem, which says where the setting stands: `files` are
+    those that `raw` was merged from, the last one counts most, `given` the sections that
+    `--config` has set besides.
     """
     try:
         require_bounded(raw)
@@ -137,7 +141,9 @@ def load(raw: dict[str, Any]) -> Config:
         if config.text is not None:
             config.set_texts(_with_texts(config))
     except ValueError as error:
-        raise ConfigError("config: " + str(error).replace("\n", "\nconfig: ")) from None
+        places = Places([Path(file) for file in files], given)
+        lines = [f"config: {line}{places.of(line)}" for line in str(error).split("\n")]
+        raise ConfigError("\n".join(lines)) from None
     return config
 
 
@@ -148,13 +154,13 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        twice = _written_twice(text)
+        twice = written_twice(text)
         try:
             content = json.loads(text)
         except ValueError:
             content = yaml.safe_load(text)
     except UNREADABLE as error:
-        raise ValueError(f"{path} is no YAML: {error!r}") from None
+        raise ValueError(f"{path} {no_yaml(error)}") from None
     if twice:
         raise ValueError(f"{path} {twice}; keep one")
     try:
@@ -168,33 +174,6 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} must name its settings by text, got {other[0]!r}{quoting(other[0])}"
         )
     return content
-
-
-def _written_twice(text: str) -> str:
-    """Say which key a mapping of a YAML (or JSON) text has twice, and where; "" for none.
-
-    YAML itself, and Snakemake with it, takes the last one without a word.
-    """
-    reader = yaml.SafeLoader("")
-    seen, waiting = set(), [yaml.compose(text, Loader=yaml.SafeLoader)]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-            continue
-        lines: dict[object, int] = {}
-        for key, value in node.value:
-            waiting.append(value)
-            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
-                continue
-            found, line = reader.construct_object(key), key.start_mark.line + 1
-            if found in lines:
-                return f"has {key.value} twice, in lines {lines[found]} and {line}"
-            lines[found] = line
-    return ""
 
 
 def require_plain(paths: Iterable[str | Path]) -> None:
@@ -251,4 +230,4 @@ def effective_config(files: list[Path]) -> Config:
     Raises ConfigError for settings, ValueError for files that cannot be used.
     """
     base, *overlays = files
-    return load(laid_over(base, overlays))
+    return load(laid_over(base, overlays), files)

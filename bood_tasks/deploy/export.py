@@ -10,6 +10,7 @@ picture is ID if its score reaches it) with the share `tpr` of `calibration` tha
 import json
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -88,3 +89,10 @@ def export(
         os.replace(scratch, out)
     finally:
         scratch.unlink(missing_ok=True)
+    told = metadata(detector)
+    print(
+        f"{out}: score {told['score']}, >= {told['threshold']} is ID and accepts {LEVEL:.4g} of "
+        f"{told['calibration']}; it takes pictures of {side} x {side} pixels, resized by "
+        f"{' '.join(f'{key}={value}' for key, value in detector.image.items())}",
+        file=sys.stderr,
+    )

@@ -1,16 +1,19 @@
 """The console command."""
 
 import json
+import os
+import shlex
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from bood_tasks.artifacts.spec import Spec
+from bood_tasks.artifacts.spec import Spec, digest_of
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.cli.listing import summarise
-from bood_tasks.cli.main import main
+from bood_tasks.cli.listing import differences, made, summarise
+from bood_tasks.cli.main import EXAMPLES, main, parser
 from bood_tasks.plan.plan import Plan
 from tests import fake_artifacts
 
@@ -41,10 +44,39 @@ def test_ls_shows_each_artifact_on_a_line(two, capsys):
     main(["ls"])
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if two[0].digest in line]
-    assert line.split() == ["metrics", "fake", two[0].digest, "8", "B", "1", "min", "15", "s"]
+    cells = line.split()
+    assert cells[:3] == ["metrics", "fake", two[0].digest]
+    assert cells[3] == time.strftime("%Y-%m-%d")  # the date, and the time of day
+    assert cells[5:] == ["8", "B", "1", "min", "15", "s"]
     (line,) = [line for line in lines if two[1].digest in line]
     size = sum(item["size"] for item in two[1].files.values())
     assert f"{size / 1000:.3g} kB" in line
+
+
+def test_ls_shows_what_sets_artifacts_of_one_name_apart(tmp_path, capsys):
+    for epochs, name in ((4, "a"), (30, "a"), (30, "b")):
+        settings = {"epochs": epochs, "sgd": {"lr": 0.1}, "data": name}
+        fake_artifacts.make(tmp_path, "encoder", settings=settings)
+    main(["ls", "artifacts/encoder"])
+    said = capsys.readouterr().out
+    assert "differs in" in said
+    assert said.count("epochs=30") == 2
+    assert said.count("epochs=4") == said.count("data=b") == 1
+    assert "lr" not in said
+
+
+def test_ls_finds_the_difference_in_what_artifacts_are_made_from(tmp_path):
+    encoders = [fake_artifacts.make(tmp_path, "encoder", settings={"width": w}) for w in (4, 8)]
+    specs = {}
+    for item in encoders:
+        spec = fake_artifacts.identity("features", {"k": 1}, {"encoder": item})
+        specs[tmp_path / "artifacts/features/f" / digest_of(spec) / "manifest.json"] = spec
+    assert list(differences(specs).values()) == ["encoder.width=4", "encoder.width=8"]
+    encoders[0].manifest.unlink()
+    first, second = differences(specs).values()
+    assert first == f"encoder.digest={encoders[0].digest}"
+    assert second.startswith("encoder.version=")
+    assert second.endswith(", encoder.width=8")
 
 
 def test_ls_shows_row_counts(tmp_path, capsys):
@@ -155,8 +187,51 @@ def test_summarise_counts_what_the_plan_holds(tmp_path, capsys):
         plan.add(Spec("tables", "fake", {"n": n}))
     fake_artifacts.make(tmp_path, "tables", settings={"n": 0})
     fake_artifacts.make(tmp_path, "tables", settings={"n": 7})
-    summarise(plan)
+    summarise(plan, tmp_path / "no note", [])
     assert ["tables", "1"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_closing_list_names_what_this_run_made_and_what_was_there(tmp_path):
+    published = Path("results/.published")
+    published.mkdir(parents=True)
+    for kind, files in (("metrics", ["metrics.csv"]), ("tables", ["tables/a", "tables/b"])):
+        (published / f"{kind}-0.json").write_text(json.dumps({"files": files}))
+    os.utime(published / "metrics-0.json", (1e9, 1e9))
+    note = tmp_path / "note"
+    note.touch()
+    os.utime(note, (1.1e9, 1.1e9))
+    records = {"metrics-0.json": "metrics", "tables-0.json": "tables", "report-0.json": "report"}
+    assert made(Path("results"), records, note) == [
+        "results/tables/ (2 files of tables)",
+        "from earlier runs of this configuration: results/metrics.csv",
+    ]
+
+
+def test_every_command_has_an_example_that_its_parser_takes():
+    names = next(item for item in parser()._actions if item.dest == "command").choices
+    assert set(names) == set(EXAMPLES)
+    for name, lines in EXAMPLES.items():
+        assert lines[0] in names[name].format_help()
+        for line in lines:
+            arguments = parser().parse_args(shlex.split(line.partition(" > ")[0])[1:])
+            assert arguments.command == name
+
+
+def test_help_shows_defaults_and_what_a_path_is(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(default: scores.csv)" in said
+    assert "(default: 0.95)" in said
+    assert "artifacts/STAGE/NAME/DIGEST" in said
+    with pytest.raises(SystemExit):
+        main(["ls", "--help"])
+    assert "(default: artifacts)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_config_of_an_overlay_alone_says_how_to_lay_it_over(tmp_path):
+    (tmp_path / "mine.yaml").write_text("seeds: [3]")
+    assert "write --configfile mine.yaml" in failure("config", "mine.yaml")
 
 
 CONFIG = """

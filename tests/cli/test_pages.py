@@ -41,7 +41,9 @@ def test_every_setting_is_a_line_with_its_values_and_default():
 def test_every_command_is_a_section_with_its_arguments():
     page = commands()
     assert "bood gc [--delete] [--now] [--no-jobs] [OVERLAYS ...]\n" in page
-    assert "| `--detector DETECTOR` | required |" in page
+    assert "| `--out OUT` | required |" in page
+    assert "| `--configfile FILE ...` |" in page
+    assert "\nbood ls artifacts/detector\n" in page  # its example
     assert "| `--device {h200,h100,a100,cpu}` | `h200` |" in page
     assert "None" not in page  # every argument has a help text
 

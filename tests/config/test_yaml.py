@@ -79,3 +79,55 @@ def test_names_and_sizes_that_a_late_job_would_refuse(change, message):
         raw[key] = {**raw[key], **value} if isinstance(value, dict) else value
     with pytest.raises(ConfigError, match=message):
         load(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\n\tb: 2\n", r"c.yaml is no YAML: line 2, column 1: .*takes no tabs$"),
+        ("a: [1\nb: 2\n", r"c.yaml is no YAML: line 2, .* flow sequence that began in line 1$"),
+        ("a: 'x\n", r"c.yaml is no YAML: line 2, .* unexpected end of stream"),
+    ],
+)
+def test_what_is_no_yaml_is_named_with_its_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, text)
+
+
+def mistaken(tmp_path, *texts, given=()):
+    files = [tmp_path / f"{n}.yaml" for n in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(laid_over(ROOT / "config.yaml", files), [ROOT / "config.yaml", *files], given)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def test_a_refused_setting_is_named_with_the_file_that_counts_and_its_line(tmp_path):
+    first = "seeds: [0]\ndetector:\n  epoch: 4\n"
+    second = "rows:\n  bood: {method: bood, outliers: {images: -1}}\ndetector:\n  lr: -2\n"
+    said = mistaken(tmp_path, first, second).splitlines()
+    assert any("detector.epoch is no setting" in line and line.endswith(" (0.yaml, line 3)")
+               for line in said)  # fmt: skip
+    assert any("detector.lr must" in line and line.endswith(" (1.yaml, line 4)") for line in said)
+    assert any("rows.bood" in line and line.endswith(" (1.yaml, line 2)") for line in said)
+
+
+def test_of_a_setting_in_two_files_the_later_one_is_named(tmp_path):
+    assert "(1.yaml, line 1)" in mistaken(tmp_path, "seeds: [x]\n", "seeds: [y]\n")
+
+
+def test_a_value_where_a_list_or_a_mapping_belongs_is_shown_as_one(tmp_path):
+    said = mistaken(tmp_path, "seeds: 3\nrows: [ce]\n")
+    assert "seeds must be a valid list, got 3; write [3] (0.yaml, line 1)" in said
+    assert "got ['ce']; write a mapping, `name: value` for each of them (0.yaml, line 2)" in said
+
+
+def test_a_setting_of_config_yaml_is_named_there(tmp_path):
+    said = mistaken(tmp_path, "id: cats\n", "datasets:\n  mine: {kind: foldr}\n")
+    assert "datasets.mine.kind must be a known one, got 'foldr'; did you mean 'folder'?" in said
+    assert "(1.yaml, line 2)" in said
+
+
+def test_a_value_of_the_command_line_is_of_no_file(tmp_path):
+    assert mistaken(tmp_path, "seeds: [x]\n", given=["seeds"]).endswith("(--config)")

@@ -1,13 +1,15 @@
 """ONNX files: onnxruntime, which knows nothing of ours, must say what the stages' arrays say."""
 
 import json
+import re
 
 import numpy as np
 import onnx
 import onnxruntime
+import PIL.Image
 import pytest
 
-from bood_tasks import load_detector
+from bood_tasks import PROJECT, load_detector
 from bood_tasks.cli.main import main
 from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.deploy.export import export
@@ -87,3 +89,15 @@ def test_a_folder_or_a_link_is_no_file_to_write(tiny, tmp_path):
         with pytest.raises(ValueError, match="--out must be a file of its own"):
             export(detector, tmp_path / name)
     assert {path.name for path in tmp_path.iterdir()} == {"folder", "link.onnx"}
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (90, 61), (400, 33), (8, 20), (1, 300)])
+def test_the_page_s_way_to_resize_is_the_data_sets_own(shape):
+    page = (PROJECT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(from PIL.*?)```", page, re.DOTALL)
+    defined: dict = {}
+    exec(code, defined)
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    picture = PIL.Image.fromarray(pixels)
+    found = np.asarray(defined["padded"](picture, 32))
+    np.testing.assert_array_equal(found, fit_picture(picture, size=32, fit="pad"))

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from bood_tasks.artifacts.spec import digest_of
+from bood_tasks.artifacts.store import Draft, being_written
 from bood_tasks.jobs import progress as module
-from bood_tasks.jobs.progress import progress
+from bood_tasks.jobs.progress import Now, how_far, progress
 
 
 @pytest.fixture
@@ -56,3 +58,40 @@ def test_bar_at_a_terminal_advances(monkeypatch, capsys):
         advance(3, "done")
     shown = capsys.readouterr()
     assert re.search(r"4/4", shown.out + shown.err)
+
+
+def test_others_are_told_at_most_once_a_second_while_an_artifact_is_written(clock, tmp_path):
+    identity = {"stage": "images", "version": 1, "settings": {}, "inputs": {}}
+    folder = tmp_path / "artifacts" / "images" / "x" / digest_of(identity)
+    with Draft(folder / "manifest.json", identity) as draft:
+        with progress("images", 100, "images", done=10) as advance:
+            assert how_far(folder) == Now(10, 100, "images", 0.0)
+            clock[0] += 0.5
+            advance(5)
+            assert how_far(folder).done == 10
+            clock[0] += 1.5
+            advance(15)
+            assert how_far(folder) == Now(30, 100, "images", 10.0)
+            assert how_far(folder).seconds_left == 7.0
+            clock[0] += 2
+            (folder / ".progress" / "now.tmp").mkdir()  # what cannot be written stops no work
+            advance(1)
+            assert how_far(folder).done == 30
+            (folder / ".progress" / "now.tmp").rmdir()
+        (folder / "a").write_text("")
+        draft.finish()
+        with progress("more", 3) as advance:  # of nothing that is being written
+            advance(3)
+    assert how_far(folder) is None
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".finished.json", "a", "manifest.json", "run.json"
+    ]  # fmt: skip
+    assert being_written() is None
+
+
+def test_an_artifact_given_up_is_no_longer_told_of(clock, tmp_path):
+    identity = {"stage": "images", "version": 1, "settings": {}, "inputs": {}}
+    folder = tmp_path / "artifacts" / "images" / "x" / digest_of(identity)
+    with pytest.raises(KeyboardInterrupt), Draft(folder / "manifest.json", identity):
+        raise KeyboardInterrupt
+    assert being_written() is None

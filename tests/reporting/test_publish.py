@@ -54,6 +54,95 @@ def test_publish_replaces_the_last_publication_of_its_kind(tmp_path):
     assert records(tmp_path) == [record.name]
 
 
+def about(root, *records, text="whose"):
+    """A run's note: it publishes these records, and has something to say of itself."""
+    path = root / "note.json"
+    path.write_text(json.dumps({"records": [item.name for item in records], "readme": text}))
+    return path
+
+
+def put_of(root, artifact, kind, note):
+    record = root / "results" / ".published" / f"{kind}-{artifact.digest}.json"
+    given = ["--in", str(artifact.manifest), "--out", str(record), "--kind", kind]
+    publish.main([*given, "--about", str(note)])
+    return record
+
+
+def test_with_a_publication_goes_what_other_configurations_have_published(tmp_path, capsys):
+    """A person's own files stay, in folders that were published, too; what both have stays."""
+    other = put(tmp_path, fake_artifacts.make(tmp_path, "gallery", files={"g": "1"}), "gallery")
+    tables = fake_artifacts.make(tmp_path, "tables", files={"t": "1"})
+    both = put(tmp_path, tables, "tables")
+    put(tmp_path, fake_artifacts.make(tmp_path, "sweeps", files={"s": "1"}), "sweeps")
+    (tmp_path / "results" / "gallery" / "mine").write_text("mine")
+    (tmp_path / "results" / "notes.txt").write_text("mine")
+    record = put_of(tmp_path, figures(tmp_path, a="2"), "figures", about(tmp_path, both))
+    assert shown(tmp_path) == {
+        "figures/a": "2", "tables/t": "1", "gallery/mine": "mine", "notes.txt": "mine",
+        "README.md": "whose",
+    }  # fmt: skip
+    assert records(tmp_path) == ["README.md", record.name, both.name]
+    assert not other.exists()
+    assert not (tmp_path / "results" / "sweeps").exists()
+    said = capsys.readouterr().out
+    assert "withdrawn: gallery (1 file), sweeps (1 file)" in said
+
+
+def test_a_file_that_both_configurations_have_is_not_withdrawn(tmp_path):
+    put(tmp_path, fake_artifacts.make(tmp_path, "costs", files={"t": "1"}), "costs")
+    tables = fake_artifacts.make(tmp_path, "tables", files={"t": "2"})
+    record = put(tmp_path, tables, "tables")
+    put_of(tmp_path, figures(tmp_path, a="2"), "figures", about(tmp_path, record))
+    assert shown(tmp_path)["tables/t"] == "2"
+
+
+def test_a_killed_withdrawal_leaves_no_record_and_is_finished_by_the_next(tmp_path, monkeypatch):
+    gallery = fake_artifacts.make(tmp_path, "gallery", files={"a": "1", "b": "1"})
+    other, note = put(tmp_path, gallery, "gallery"), about(tmp_path)
+    real = publish.Path.unlink
+
+    def killed(path, **more):
+        if path.name == "b":
+            raise KeyboardInterrupt
+        real(path, **more)
+
+    monkeypatch.setattr(publish.Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        put_of(tmp_path, figures(tmp_path, f="1"), "figures", note)
+    assert not other.exists()
+    assert records(tmp_path) == ["gallery.pending"]
+    monkeypatch.undo()
+    put_of(tmp_path, figures(tmp_path, f="1"), "figures", note)
+    assert set(shown(tmp_path)) == {"figures/f", "README.md"}
+
+
+def test_results_say_whose_they_are_unless_a_person_has_written_there(tmp_path):
+    readme = tmp_path / "results" / "README.md"
+    put_of(tmp_path, figures(tmp_path, f="1"), "figures", about(tmp_path, text="first"))
+    assert readme.read_text() == "first"
+    put_of(tmp_path, figures(tmp_path, f="2"), "figures", about(tmp_path, text="second"))
+    assert readme.read_text() == "second"
+    readme.write_text("mine")
+    for text in ("third", "fourth"):
+        put_of(tmp_path, figures(tmp_path, f=text), "figures", about(tmp_path, text=text))
+        assert readme.read_text() == "mine"
+
+
+def test_a_person_s_own_readme_stays_from_the_beginning(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "README.md").write_text("mine")
+    for text in ("first", "second"):
+        put_of(tmp_path, figures(tmp_path, f=text), "figures", about(tmp_path, text=text))
+    assert shown(tmp_path)["README.md"] == "mine"
+
+
+def test_without_a_note_of_the_run_nothing_of_others_is_withdrawn(tmp_path, capsys):
+    put(tmp_path, fake_artifacts.make(tmp_path, "gallery", files={"g": "1"}), "gallery")
+    put_of(tmp_path, figures(tmp_path, f="1"), "figures", tmp_path / "gone.json")
+    assert set(shown(tmp_path)) == {"gallery/g", "figures/f"}
+    assert "gone.json does not say whose" in capsys.readouterr().err
+
+
 def test_going_back_publishes_the_old_artifact_again(tmp_path):
     first, second = figures(tmp_path, a="1"), figures(tmp_path, b="2")
     for artifact in (first, second, first):

@@ -91,10 +91,21 @@ def test_scrambled_times_and_lost_records_rerun_nothing(fresh):
 
 @pytest.mark.long
 def test_results_follow_the_configuration_there_and_back(fresh):
-    table = fresh.path / "results" / "metrics.csv"
+    """They are one configuration's, whatever part of it was asked for; a person's files stay."""
+    results = fresh.path / "results"
+    table, mine = results / "metrics.csv", results / "tables" / "notes.txt"
     before = table.read_bytes()
+    mine.write_text("mine")
     overlay = {"metrics": {"threshold": "nearest"}, "test": ["digits"]}
-    assert fresh.snakemake("metrics", overlay=overlay).returncode == 0
+    done = fresh.snakemake("metrics", overlay=overlay)
+    assert done.returncode == 0
+    assert "withdrawn: " in done.stderr
+    assert done.stdout.splitlines()[-2] == "results/metrics.csv"
+    shown = {p.relative_to(results).as_posix() for p in results.rglob("*") if p.is_file()}
+    assert {name for name in shown if not name.startswith(".published/")} == {
+        "README.md", "metrics.csv", "tables/notes.txt"
+    }  # fmt: skip
+    assert fresh.overlay in (results / "README.md").read_text()
     assert "near" not in table.read_text()
     assert fresh.planned("metrics") == {"metrics": 1, "publish": 1}  # nothing is computed again
     assert fresh.snakemake("metrics").returncode == 0

@@ -13,7 +13,9 @@ from bood_tasks.artifacts.outside import require_writable
 from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import STAGES
+from bood_tasks.cli import runs, terminal
 from bood_tasks.cli.listing import summarise
+from bood_tasks.cli.runs import note_of
 from bood_tasks.config.load import left_out, load, require_plain
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
@@ -24,13 +26,14 @@ from bood_tasks.reporting.publish import exhibits
 try:
     if workflow.is_main_process:  # Snakemake takes the last of two equal keys
         require_plain(workflow.configfiles)
-    CONFIG = load(config)
+    CONFIG = load(config, workflow.configfiles, workflow.config_settings.config or ())
     PLAN = planning.make(CONFIG)
     require_writable(Path("results"))
 except (ValueError, FileNotFoundError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
 prepare(workflow.basedir, CONFIG.run.model_dump())
+SCREEN = terminal.attach(workflow, PLAN) if workflow.is_main_process else None
 if workflow.is_main_process:
     if not {"-n", "--dry-run", "--dryrun"} & set(sys.argv):  # a dry run holds nothing
         clear_stale_locks(Path.cwd())
@@ -49,6 +52,22 @@ def note_force(told):
     """Let jobs know whether Snakemake was told to make finished things again."""
     forced = told.forceall or told.forcerun or told.forcetargets
     os.environ[FORCED] = "1" if forced else ""
+
+
+def note_run(log):
+    """Say what this run is, for `bood status` and results/README.md."""
+    settings = workflow.config_settings
+    run = runs.note(
+        config,
+        CONFIG,
+        PLAN,
+        files=settings.configfiles,
+        overrides=dict(settings.config or {}),
+        outputs=[name for job in workflow.dag.needrun_jobs() for name in job.output],
+        log=os.path.relpath(log[0]) if log else "",
+    )
+    if SCREEN:
+        SCREEN.begin(run.makes, keeps_going=workflow.execution_settings.keep_going)
 
 
 def published(*kinds, target=""):

@@ -120,6 +120,8 @@ rule publish:
     resources:
         mem_mb=1000,
         runtime=5,
+    params:
+        about=note_of(config),
     shell:
         "python -m bood_tasks.reporting.publish --in {input} --out {output} "
-        "--kind {wildcards.kind} > {log} 2>&1"
+        "--kind {wildcards.kind} --about {params.about} > {log} 2>&1"
