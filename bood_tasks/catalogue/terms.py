@@ -15,6 +15,8 @@ WORDS = {
     "is rejected, a false positive an ID sample that is rejected.",
     "outliers": "Samples outside the classes that training shows beside ID.",
     "score": "One number a sample, larger for what looks more like ID; a threshold on it decides.",
+    "95\u00a0% interval": "Where the figure of endlessly many samples lies with 95 %, by the "
+    "number of samples alone: another seed may differ by more.",
     "seed": "The number that every random choice of one run starts from.",
 }
 METRICS = {

@@ -265,7 +265,10 @@ def test_figures_are_the_same_bytes_in_a_second_run(drawn, from_scores, tmp_path
 
 def test_warnings_count_ties_and_left_out_rows(drawn):
     _, made = drawn
-    ties, dropped = made.json("captions.json")["warnings"]
+    figures = made.json("captions.json")["figures"]
+    warned = {item["file"]: item["warnings"] for item in figures if "warnings" in item}
+    assert list(warned) == ["distances.png"]
+    ties, dropped = warned["distances.png"]
     assert ties.startswith("6 features tie exactly at the selection cut, of 4 selected")
     assert dropped == "2 features were wrongly classified from the start and left out."
 

@@ -1,8 +1,8 @@
 """Draw the steps before the scores: the paper's figures of pictures, under their numbers there,
 contact sheets, distances and losses. What depends on one run shows the first seed.
 
-`captions.json` holds, for every PNG in reading order, its title and caption, and `warnings`: what
-a reader must know about the numbers.
+`captions.json` holds, for every PNG in reading order, its title and caption and, where there are
+any, `warnings`: what a reader must know about its numbers.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from bood_tasks.reporting.figures import (
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.gallery_pictures import first_images
 
-VERSION = 4
+VERSION = 5
 OOD_ROWS_PER_SHEET = 4
 MUCH_TIED = 0.5
 
@@ -96,6 +96,7 @@ def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
         "cut, below which features become outliers; features that tie at the cut are ordered by "
         "margin, then by index. Hatched at 0: wrong from the start. Grey: never crossed.",
         formats=["png", "svg"],
+        warnings=find_warnings(facts),
     )
 
 
@@ -164,5 +165,4 @@ def main(argv: list[str] | None = None) -> None:
         _draw_contacts(album, job, classes, called)
         _draw_distances(album, job, classes)
         _draw_losses(album, job)
-        facts = job.inputs["ood_features"].json("ood_features.json")
-        draft.finish(rows={"figures": album.finish(find_warnings(facts))})
+        draft.finish(rows={"figures": album.finish()})
