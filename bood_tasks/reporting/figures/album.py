@@ -40,11 +40,11 @@ class Album:
         title: str,
         caption: str,
         *,
-        formats: Sequence[str],
+        vector: bool = True,
         warnings: Sequence[str] = (),
     ) -> None:
-        """Write `name` in each format; the caption tells what the axes cannot, `warnings` what a
-        reader must know about the numbers.
+        """Write `name` as PNG and, unless there are many like it, as SVG; the caption tells what
+        the axes cannot, `warnings` what a reader must know about the numbers.
 
         Names made from other names may be one (a file name keeps `_` of both 犬 and 猫), also where
         a file system takes capitals for small letters: the second is numbered.
@@ -54,6 +54,7 @@ class Album:
         while name.lower() in taken:
             number += 1
             name = f"{first}-{number}"
+        formats = ["png", "svg"] if vector else ["png"]
         save_figure(figure, self.folder, name, formats=formats)
         told = {"file": f"{name}.png", "title": title, "caption": caption}
         self.captions.append(told | ({"warnings": list(warnings)} if warnings else {}))
