@@ -47,6 +47,11 @@ def _below_pixels(table: Lookup, label: Label, name: str, metric: str) -> bool:
     return own is not None and any(floor and own["mean"] < floor["mean"] for floor in floors)
 
 
+def meaning_of_line(label: Label, outliers: Mapping[str, str]) -> str:
+    """Return what the row of a line does; `outliers`: what kind each `method|variant` saw."""
+    return meaning_of_row(*label[:2], outliers.get("|".join(label[:2]), "none"))
+
+
 def _table(
     table: Lookup,
     title: str,
@@ -54,14 +59,16 @@ def _table(
     metrics: tuple[tuple[str, str], ...],
     *,
     meanings: Mapping[str, str],
+    outliers: Mapping[str, str],
     intervals: Mapping[tuple, tuple[float, float]],
     notes: Mapping[str, list[str]] = MappingProxyType({}),
     accuracy: Row | None = None,
 ) -> dict:
     """Return heads and lines of cells, each a list of lines of text; the average stands first.
 
-    `meanings`: of the data sets. `notes`: what to mind of each, numbered below the table.
-    `accuracy`: of any detector, where a column shows it.
+    `meanings`: of the data sets. `outliers`: what kind each `method|variant` saw. `notes`: what to
+    mind of each set, numbered below the table. `accuracy`: of any detector, where a column shows
+    it.
     """
     names = sorted(datasets, key=lambda name: name != AVERAGE)
     labels, best = table.labels(), table.winners(names, metrics)
@@ -80,7 +87,7 @@ def _table(
             beside=_between(intervals.get((*label, name, *metric))),
         )
 
-    heads = [[_text("Method"), _text("Score", WORDS["score"])]]
+    heads = [[_text("Method", WORDS["method"]), _text("Score", WORDS["score"])]]
     for name in names:
         numbers = ", ".join(str(k) for k, (which, _) in enumerate(told, 1) if which == name)
         heads.append(
@@ -93,7 +100,7 @@ def _table(
         )
     lines = [
         [
-            [_text(row_name(*label[:2]), meaning_of_row(label[0])),
+            [_text(row_name(*label[:2]), meaning_of_line(label, outliers)),
              _text(score_name(label[2]), meaning_of_score(label[2]))],
             *([cell(label, name, metric) for metric in metrics] for name in names),
         ]
@@ -113,12 +120,13 @@ def own_tables(
     table: Lookup,
     accuracy: Row,
     meanings: Mapping[str, str],
+    outliers: Mapping[str, str],
     intervals: Mapping[tuple, tuple[float, float]],
     notes: Mapping[str, list[str]],
 ) -> list[dict]:
     """Return the run's own tables: test sets, the other convention, validation and control sets."""
     tests, others = table.datasets("test"), table.datasets("validation", "control")
-    known = {"meanings": meanings, "intervals": intervals}
+    known = {"meanings": meanings, "outliers": outliers, "intervals": intervals}
     shown = [
         _table(table, "", tests, IN_SUMMARY, **known, notes=notes, accuracy=accuracy),
         _table(

@@ -14,14 +14,16 @@ from bood_tasks import __version__
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, Run, duration, measured, ran, size
+from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.metrics import IN_SUMMARY, METRICS, headings
 from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
 from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.findings import sentences
-from bood_tasks.reporting.own_tables import own_tables, read_intervals
+from bood_tasks.reporting.own_tables import meaning_of_line, own_tables, read_intervals
 from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
 from bood_tasks.reporting.tables.frames import read_csv, records
@@ -38,14 +40,26 @@ FOLDED = "contact_"  # a sheet per class would bury the rest
 UNKNOWN = "?"
 
 
-def _words(table: Lookup, meanings: Mapping[str, str]) -> list[tuple[str, str]]:
+def _words(
+    table: Lookup, meanings: Mapping[str, str], outliers: Mapping[str, str], papers: list[dict]
+) -> list[tuple[str, str]]:
     """Return each term of the tables and what it means, in order of reading."""
     labels = table.labels()
-    rows = {row_name(*label[:2]): meaning_of_row(label[0]) for label in labels}
+    rows = {row_name(*label[:2]): meaning_of_line(label, outliers) for label in labels}
     scores = {score_name(label[2]): meaning_of_score(label[2]) for label in labels}
     metrics = {entry.title: METRIC_TERMS[name] for name, entry in METRICS.items()}
-    found = WORDS | metrics | rows | scores | meanings
-    return [(word, meaning) for word, meaning in found.items() if meaning]
+    named = {
+        cell.text
+        for item in papers
+        for line in item["table"].lines
+        for cell in line[: item["table"].left]
+    }
+    theirs = {row_name(name, ""): meaning_of_row(name) for name in METHODS}
+    theirs |= {score_name(name): meaning_of_score(name) for name in SCORES}
+    theirs = {word: meaning for word, meaning in theirs.items() if word in named}
+    found = (WORDS, metrics, rows, scores, theirs, meanings)  # a row and a score may share a name
+    pairs = dict.fromkeys(pair for part in found for pair in part.items())
+    return [(word, meaning) for word, meaning in pairs if meaning]
 
 
 def find_warnings(
@@ -194,9 +208,7 @@ def render(
     table = Lookup(summary)
     warnings = find_warnings(table, results, pixels)
     accuracy = table.first_accuracy()
-    meanings = {
-        name: meaning_of_set(item["kind"]) for name, item in config.get("datasets", {}).items()
-    }
+    meanings = {name: meaning_of_set(item) for name, item in config.get("datasets", {}).items()}
     seen = {
         name: meanings.get(name, "")
         for name in (accuracy["id_dataset"], *table.datasets("test", "validation", "control"))
@@ -212,9 +224,11 @@ def render(
         metrics=[(METRICS[name].title, METRIC_TERMS[name]) for name, _ in IN_SUMMARY],
         run=run,
         findings=sentences(results, outliers, pixels),
-        tables=own_tables(table, accuracy, meanings, read_intervals(intervals), warnings),
+        tables=own_tables(
+            table, accuracy, meanings, outliers, read_intervals(intervals), warnings
+        ),
         ends=len(intervals) > 0,
-        words=_words(table, seen),
+        words=_words(table, seen, outliers, papers),
         words_of=WORDS,
         version=__version__,
         duration=duration,

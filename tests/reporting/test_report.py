@@ -36,6 +36,7 @@ SETS = [  # as each dataset.json has it
      "read": {"left_out": {}, "unreadable": 0, "converted": {}, "published": {"test": 5640},
               "classes": {"test": {".": 50}}}},
 ]  # fmt: skip
+CONFIG = {"id": "cats"}
 OF_BOOD = {"method": "bood", "variant": "", "score": "energy", "split": "test"}
 INTERVALS = [
     OF_BOOD | {"ood_dataset": "dogs", "metric": "auroc", "convention": "", "low": 0.5, "high": 0.87}
@@ -278,7 +279,7 @@ def album(root, name, content, warnings=()):
     return fake_artifacts.make(root, name, files=files)
 
 
-def made_page(root, **more):
+def made_page(root, config=CONFIG, intervals=INTERVALS, **more):
     """The page that the stage writes; `more` are inputs in place of these or beside them."""
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in ONE_SEED]
     measured = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
@@ -287,7 +288,7 @@ def made_page(root, **more):
     inputs = {
         "metrics": fake_artifacts.make(
             base, "metrics",
-            files={"metrics.csv": measured, "intervals.csv": csv_text(pd.DataFrame(INTERVALS))},
+            files={"metrics.csv": measured, "intervals.csv": csv_text(pd.DataFrame(intervals))},
         ),
         "tables": fake_artifacts.make(
             base, "tables", files={"summary.csv": summarised}, settings={"notes": SETTINGS}
@@ -302,7 +303,7 @@ def made_page(root, **more):
             for facts in SETS
         ],
     } | more  # fmt: skip
-    settings = {"config": {"id": "cats"}, "outliers": {}, "provenance": PROVENANCE}
+    settings = {"config": config, "outliers": {}, "provenance": PROVENANCE}
     found = fake_artifacts.run_stage(root, report.main, "report", settings, inputs)
     return found.folder / "report.html"
 
