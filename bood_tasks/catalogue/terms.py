@@ -4,9 +4,10 @@ One or two sentences each, without another term that is not explained here. A te
 method, score, metric and kind of data set has its line.
 """
 
-from bood_tasks.catalogue.corpora import ALL_PUBLISHED
+from collections.abc import Mapping
 
 WORDS = {
+    "method": "One way to train the classifier, with or without outliers: a row of the table.",
     "ID": "In-distribution: pictures or texts of the classes that the classifier was trained on.",
     "OOD": "Out-of-distribution: anything else. A detector should tell it from ID.",
     "ID positive": "Rates are named from the side of ID: a true positive is an ID sample that is "
@@ -15,6 +16,8 @@ WORDS = {
     "is rejected, a false positive an ID sample that is rejected.",
     "outliers": "Samples outside the classes that training shows beside ID.",
     "score": "One number a sample, larger for what looks more like ID; a threshold on it decides.",
+    "95\u00a0% interval": "Where the figure of endlessly many samples lies with 95 %, by the "
+    "number of samples alone: another seed may differ by more.",
     "seed": "The number that every random choice of one run starts from.",
 }
 METRICS = {
@@ -63,31 +66,82 @@ SCORES = {
     "best": "The best of four statistics of the pixels, chosen for each set.",
     "length": "The length of a text before it is cut.",
 }
-KINDS = {  # of data sets that are not published ones
-    "npz": "pictures of an array file",
-    "folder": "pictures in a folder",
-    "digits": "handwritten digits",
-    "noise": "pictures whose every pixel is drawn on its own",
-    "corrupted": "ID pictures, spoilt: the outliers of the validation",
-    "resampled": "the ID test pictures made smaller and large again: a control, which a detector "
-    "of other objects would accept",
-    "tsv": "texts of a table's column",
-    "lines": "texts, one a line of a file",
-    "texts": "texts in a folder",
-    "random_tokens": "texts of words drawn at random",
+OUTLIERS = {  # kinds that training may be shown
+    "decoded": "outliers that a text-to-image generator decoded.",
+    "generated": "outliers that another generator made.",
+    "natural": "outliers of a collected data set.",
+    "noise": "plain noise as outliers.",
+    "mixed": "outliers of several kinds.",
+    "none": "no outliers.",
 }
+KINDS = {  # of data sets that are not published ones
+    "npz": "Pictures of an array file.",
+    "folder": "Pictures in a folder of one's own.",
+    "digits": "Handwritten digits, enlarged from 8 × 8 pixels.",
+    "noise": "Pictures whose every pixel is drawn on its own.",
+    "corrupted": "ID pictures, spoilt: the outliers of the validation.",
+    "resampled": "The ID test pictures made smaller and large again: a control, which a detector "
+    "of other objects would accept.",
+    "tsv": "Texts of a table's column.",
+    "lines": "Texts, one a line of a file.",
+    "texts": "Texts in a folder of one's own.",
+    "random_tokens": "Texts of words drawn at random.",
+}
+EMBEDDED = {  # files that ship with the project
+    "embedded:fashion_mnist.npz": "Grey pictures of clothes, shoes and bags: Fashion-MNIST.",
+    "embedded:clipart.npz": "Drawings of things, symbols and charts.",
+    "embedded:textures.npz": "Photographs of stones, fabrics and other surfaces.",
+}
+PUBLISHED = {
+    "cifar10": "Small photographs of 10 kinds of animals and vehicles.",
+    "cifar100": "Small photographs of 100 kinds of animals, plants, vehicles, things and places.",
+    "imagenet100": "Photographs of 100 of ImageNet's classes.",
+    "imagenet1k": "Photographs of 1,000 classes of things and animals.",
+    "svhn": "Digits of house numbers, photographed in streets.",
+    "mnist": "Handwritten digits, grey.",
+    "places365": "Photographs of 365 kinds of places, inside and outside.",
+    "lsun_c": "Photographs of rooms and places, cut to small pieces.",
+    "lsun_r": "Photographs of rooms and places, made small.",
+    "isun": "Photographs of places, made small.",
+    "dtd": "Photographs of textures, by 47 words such as bumpy or striped.",
+    "inaturalist": "Photographs of plants whose species ImageNet has not.",
+    "sun": "Photographs of places that ImageNet has not.",
+    "places": "Photographs of places that ImageNet has not, of another collection.",
+    "ninco": "Photographs of classes that ImageNet has not, each checked by a person.",
+    "ssb_hard": "Photographs of classes that are hard to tell from ImageNet's 1,000: near OOD.",
+    "tinyimagenet_crop": "Photographs of ImageNet's things, cut to small pieces.",
+    "tinyimagenet_resize": "Photographs of ImageNet's things, made small.",
+    "tinyimagenet": "Small photographs of 200 of ImageNet's classes.",
+    "imagenet_a": "Photographs of ImageNet's classes that classifiers get wrong.",
+    "imagenet_r": "Paintings, toys and other renditions of ImageNet's classes.",
+    "imagenet_o": "Photographs of other classes that classifiers take for ImageNet's.",
+    "random_images": "Small pictures of all kinds from the web, gathered as outliers.",
+    "cifar100_gan": "Pictures of a generator of CIFAR-100, drawn far outside its training range.",
+    "newsgroups20": "Messages to 20 news groups.",
+    "reuters52": "News of Reuters, of 52 topics.",
+    "multi30k": "Sentences that describe photographs.",
+    "wmt16_sentences": "Sentences of a translation task.",
+    "wikitext2": "Articles of Wikipedia.",
+}
+MOST_CLASSES = 12  # named in a meaning
 
 
-def meaning_of_row(method: str) -> str:
-    """Return what a row's method does; an empty text for a method of one's own."""
-    return METHODS.get(method, "")
+def meaning_of_row(method: str, variant: str = "", outliers: str = "none") -> str:
+    """Return what a row's method does, and of a variant what kind of outliers it was shown
+    (plan/reporting.kind_of_outliers)."""
+    meaning = METHODS.get(method, "A method of one's own: its file says what it does.")
+    return f"{meaning} This variant: {OUTLIERS[outliers]}" if variant else meaning
 
 
 def meaning_of_score(score: str) -> str:
-    """Return what a score is; an empty text for one of one's own."""
-    return SCORES.get(score, "")
+    """Return what a score is."""
+    return SCORES.get(score, "A score of one's own: larger for what looks more like ID.")
 
 
-def meaning_of_set(kind: str) -> str:
-    """Return what a data set of a kind is."""
-    return ALL_PUBLISHED[kind].title if kind in ALL_PUBLISHED else KINDS[kind]
+def meaning_of_set(item: Mapping) -> str:
+    """Return what a data set of the configuration holds, with the classes that were chosen."""
+    text = EMBEDDED.get(item.get("file"), (KINDS | PUBLISHED)[item["kind"]])
+    chosen = item.get("classes")
+    if isinstance(chosen, Mapping) and len(chosen) <= MOST_CLASSES:
+        text += f" Here: {', '.join(chosen)}."
+    return text

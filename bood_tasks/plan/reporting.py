@@ -4,6 +4,7 @@ Each rests on the stages that it shows and no others: `snakemake table1` trains 
 curve needs. catalogue/products.py says where each lies in results/ and what asks for it.
 """
 
+from bood_tasks.artifacts.outside import SHIPPED
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import MADE
@@ -33,7 +34,8 @@ TRAINED_WITH = (
 
 
 def shown(config: Config) -> dict:
-    """Return the configuration without paths and run settings: contents are in the digests.
+    """Return the configuration without run settings and paths, but for what ships with the
+    project: contents are in the digests.
 
     Without `only`, too: what it chose is what is left.
     """
@@ -42,7 +44,8 @@ def shown(config: Config) -> dict:
     if config.outlier_filter.max_confidence is None:
         del plain["outlier_filter"]
     for item in plain["datasets"].values():
-        item.pop("file", None)
+        if not str(item.get("file")).startswith(SHIPPED):
+            item.pop("file", None)
         item.pop("path", None)
     return plain
 

@@ -14,22 +14,25 @@ from bood_tasks import __version__
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, Run, duration, measured, ran, size
+from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.metrics import IN_SUMMARY, METRICS, headings
 from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
 from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.findings import sentences
+from bood_tasks.reporting.own_tables import meaning_of_line, own_tables, read_intervals
 from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
-from bood_tasks.reporting.tables.frames import Row, read_csv, records
+from bood_tasks.reporting.tables.frames import read_csv, records
 from bood_tasks.reporting.tables.goe_tables import goe_layout
 from bood_tasks.reporting.tables.layout import TableLayout
 from bood_tasks.reporting.tables.paper_tables import bood_layout
-from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
+from bood_tasks.reporting.tables.summary import AVERAGE, Lookup
 
-VERSION = 5
+VERSION = 6
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
@@ -37,138 +40,62 @@ FOLDED = "contact_"  # a sheet per class would bury the rest
 UNKNOWN = "?"
 
 
-def _text(text: str, meaning: str = "", *, best: bool = False) -> dict:
-    """Return what a cell says in one line, what that means, and whether it is the column's best."""
-    return {"text": text, "meaning": meaning, "best": best}
-
-
-def _table(
-    table: Lookup,
-    title: str,
-    datasets: Mapping[str, int],
-    metrics: tuple[tuple[str, str], ...],
-    *,
-    meanings: Mapping[str, str],
-    accuracy: Row | None = None,
-) -> dict:
-    """Return heads and lines of cells, each a list of lines of text; the average stands first.
-
-    `meanings`: of the data sets. `accuracy`: of any detector, where a column shows it.
-    """
-    names = sorted(datasets, key=lambda name: name != AVERAGE)
-    labels, best = table.labels(), table.winners(names, metrics)
-
-    def cell(label: Label, name: str, metric: tuple[str, str]) -> dict:
-        row = table.cell(label, name, *metric, table.split(name))
-        return _text(percent(row), best=(label, name, metric) in best)
-
-    heads = [[_text("Method"), _text("Score", WORDS["score"])]]
-    heads += [
-        [_text("Average", "The plain mean over the test sets: every set counts the same.")]
-        if name == AVERAGE
-        else [_text(name, meanings.get(name, "")), _text(f"n = {datasets[name]:,}")]
-        for name in names
-    ]
-    lines = [
-        [
-            [_text(row_name(*label[:2]), meaning_of_row(label[0])),
-             _text(score_name(label[2]), meaning_of_score(label[2]))],
-            *([cell(label, name, metric) for metric in metrics] for name in names),
-        ]
-        for label in labels
-    ]  # fmt: skip
-    if accuracy:
-        told = _text("ID accuracy", METRIC_TERMS["id_acc"])
-        heads.append([told, _text(f"n = {accuracy['n_id']:,}")])
-        for line, label in zip(lines, labels, strict=True):
-            line.append([_text(percent(table.accuracy(label)))])
-    return {"title": title, "heads": heads, "lines": lines}
-
-
-def _summary(table: Lookup, accuracy: Row, meanings: Mapping[str, str]) -> list[dict]:
-    """Return the run's own tables: test sets, the other convention, validation and control sets."""
-    tests, others = table.datasets("test"), table.datasets("validation", "control")
-    shown = [
-        _table(table, "", tests, IN_SUMMARY, meanings=meanings, accuracy=accuracy),
-        _table(
-            table, "The same scores, OOD positive: FPR95 ↓ in percent", tests,
-            (("fpr95", "ood"),), meanings=meanings,
-        ),
-    ]  # fmt: skip
-    if others:
-        heading = f"Validation and control sets, ID positive: {' and '.join(headings(IN_SUMMARY))}"
-        shown.append(_table(table, heading, others, IN_SUMMARY, meanings=meanings))
-    return shown
-
-
-def _words(table: Lookup, meanings: Mapping[str, str]) -> list[tuple[str, str]]:
+def _words(
+    table: Lookup, meanings: Mapping[str, str], outliers: Mapping[str, str], papers: list[dict]
+) -> list[tuple[str, str]]:
     """Return each term of the tables and what it means, in order of reading."""
     labels = table.labels()
-    rows = {row_name(*label[:2]): meaning_of_row(label[0]) for label in labels}
+    rows = {row_name(*label[:2]): meaning_of_line(label, outliers) for label in labels}
     scores = {score_name(label[2]): meaning_of_score(label[2]) for label in labels}
     metrics = {entry.title: METRIC_TERMS[name] for name, entry in METRICS.items()}
-    found = WORDS | metrics | rows | scores | meanings
-    return [(word, meaning) for word, meaning in found.items() if meaning]
+    named = {
+        cell.text
+        for item in papers
+        for line in item["table"].lines
+        for cell in line[: item["table"].left]
+    }
+    theirs = {row_name(name, ""): meaning_of_row(name) for name in METHODS}
+    theirs |= {score_name(name): meaning_of_score(name) for name in SCORES}
+    theirs = {word: meaning for word, meaning in theirs.items() if word in named}
+    found = (WORDS, metrics, rows, scores, theirs, meanings)  # a row and a score may share a name
+    pairs = dict.fromkeys(pair for part in found for pair in part.items())
+    return [(word, meaning) for word, meaning in pairs if meaning]
 
 
-def find_warnings(table: Lookup, results: pd.DataFrame) -> list[str]:
-    """Return what the table's own counts tell a reader to be careful about.
+def find_warnings(
+    table: Lookup, results: pd.DataFrame, pixels: Mapping[str, Mapping]
+) -> dict[str, list[str]]:
+    """Return what to be careful about: of the whole table by "", else by the set that it concerns.
 
-    `results`: the rows of metrics.csv.
+    `results`: the rows of metrics.csv; `pixels`: pixel_statistics.json.
     """
-    found = []
+    found: dict[str, list[str]] = {"": []}
     seeds = max(row["n_seeds"] for row in table.rows)
     if seeds == 1:
-        found.append("One seed: differences between rows may be chance.")
+        found[""].append("One seed: differences between rows may be chance.")
     elif seeds < 3:
-        found.append(f"Only {seeds} seeds: the deviations are rough.")
+        found[""].append(f"Only {seeds} seeds: the deviations are rough.")
     few = results[(results["ood_dataset"] != "") & (results["n_ood"] < FEW_SAMPLES)]
-    if len(few):
-        counts = dict(zip(few["ood_dataset"], few["n_ood"], strict=True))
-        sets = ", ".join(f"{name} ({count})" for name, count in counts.items())
-        found.append(f"Few samples, so coarse figures: {sets}.")
-    return found
-
-
-def find_pixel_warnings(table: Lookup, pixels: Mapping[str, Mapping]) -> list[str]:
-    """Return what pixels alone can tell, the rows that tell less, and pictures that are no test.
-
-    `pixels` is pixel_statistics.json.
-    """
-    found = []
-    shown = [name for name in table.datasets("test", "validation", "control") if name in pixels]
-    trivial = [
-        f"{name} ({pixels[name]['statistic']}, AUROC {100 * pixels[name]['auroc']:.1f})"
-        for name in shown
-        if pixels[name]["auroc"] >= TRIVIAL
-    ]
-    if trivial:
-        found.append(
-            "One statistic of the pixels tells these sets from ID, so a detector need not have "
-            f"learnt more: {', '.join(trivial)}."
-        )
-    for name in shown:
-        best, below = pixels[name], []
-        for label in table.labels():
-            row = table.cell(label, name, "auroc", "", table.split(name))
-            if row and row["mean"] < best["auroc"]:
-                below.append(f"{row_name(*label[:2])}, {score_name(label[2])} ({percent(row)})")
-        if below:
-            found.append(
-                f"On {name}, the pixels' {best['statistic']} has an AUROC of "
-                f"{100 * best['auroc']:.1f}. Below that: {'; '.join(below)}."
-            )
+    for name in few["ood_dataset"].unique():
+        found.setdefault(name, []).append("few samples, so coarse figures.")
     for name, fact in pixels.items():
         if "auroc" not in fact:
             if fact["in_training"]:
-                found.append(
+                found[""].append(
                     f"{fact['in_training']:,} ID test pictures ({name}) are exact copies of "
                     "training pictures: detectors have seen them."
                 )
-        elif fact["in_training"] or fact["in_test"]:
-            found.append(
-                f"{name} holds exact copies of ID pictures: {fact['in_training']:,} of the "
-                f"training split, {fact['in_test']:,} of the test split, among {fact['n']:,}."
+            continue
+        texts = found.setdefault(name, [])
+        if fact["auroc"] >= TRIVIAL:
+            texts.append(
+                f"one statistic of the pixels ({fact['statistic']}) tells it from ID with an AUROC "
+                f"of {100 * fact['auroc']:.1f}, so a detector need not have learnt more."
+            )
+        if fact["in_training"] or fact["in_test"]:
+            texts.append(
+                f"it holds exact copies of ID pictures: {fact['in_training']:,} of the training "
+                f"split, {fact['in_test']:,} of the test split, among {fact['n']:,}."
             )
     return found
 
@@ -262,11 +189,11 @@ def render(
     notes: Mapping,
     *,
     pixels: Mapping[str, Mapping],
+    intervals: pd.DataFrame,
     papers: list[dict],
     stages: Mapping[str, Cost],
     run: Run,
     pictures: list[dict],
-    warnings: list[str],
     config: Mapping,
     outliers: Mapping[str, str],
     provenance: list[dict],
@@ -274,14 +201,14 @@ def render(
 ) -> str:
     """Return the page.
 
-    `summary`, `results`: summary.csv and metrics.csv. `read`: see read_lines. `pictures` hold
-    file, title, caption and their PNG bytes as `data`. `outliers`: see findings.sentences.
+    `summary`, `results`, `intervals`: summary.csv, metrics.csv, intervals.csv. `read`: see
+    read_lines. `pictures` hold file, title, caption, warnings and their PNG bytes as `data`.
+    `outliers`: see findings.sentences.
     """
     table = Lookup(summary)
+    warnings = find_warnings(table, results, pixels)
     accuracy = table.first_accuracy()
-    meanings = {
-        name: meaning_of_set(item["kind"]) for name, item in config.get("datasets", {}).items()
-    }
+    meanings = {name: meaning_of_set(item) for name, item in config.get("datasets", {}).items()}
     seen = {
         name: meanings.get(name, "")
         for name in (accuracy["id_dataset"], *table.datasets("test", "validation", "control"))
@@ -297,13 +224,16 @@ def render(
         metrics=[(METRICS[name].title, METRIC_TERMS[name]) for name, _ in IN_SUMMARY],
         run=run,
         findings=sentences(results, outliers, pixels),
-        tables=_summary(table, accuracy, meanings),
-        words=_words(table, seen),
+        tables=own_tables(
+            table, accuracy, meanings, outliers, read_intervals(intervals), warnings
+        ),
+        ends=len(intervals) > 0,
+        words=_words(table, seen, outliers, papers),
         words_of=WORDS,
         version=__version__,
         duration=duration,
         day=lambda when: datetime.fromtimestamp(when, UTC).strftime("%d %B %Y, %H:%M UTC"),
-        warnings=find_warnings(table, results) + find_pixel_warnings(table, pixels) + warnings,
+        warnings=warnings[""],
         papers=papers,
         costs=cost_lines(stages) if stages else [],
         notes=list(footnotes(notes).values()),
@@ -313,6 +243,7 @@ def render(
             | {
                 "data": base64.b64encode(picture["data"]).decode(),
                 "folded": picture["file"].startswith(FOLDED),
+                "warnings": picture.get("warnings", []),
             }
             for picture in pictures
         ],
@@ -333,13 +264,11 @@ def _holding(what: str, inputs: Mapping) -> list[Artifact]:
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    inputs, pictures, warnings = job.inputs, [], []
+    inputs, pictures = job.inputs, []
     for album in _holding("figures", inputs):
-        captions = album.json("captions.json")
-        warnings += captions["warnings"]
         pictures += [
             item | {"data": (album.folder / item["file"]).read_bytes()}
-            for item in captions["figures"]
+            for item in album.json("captions.json")["figures"]
         ]
     made = [
         (item["stage"], Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"))
@@ -349,13 +278,13 @@ def main(argv: list[str] | None = None) -> None:
         read_csv(inputs["tables"].folder / "summary.csv"),
         read_csv(inputs["metrics"].folder / "metrics.csv"),
         inputs["tables"].settings["notes"],
+        intervals=read_csv(inputs["metrics"].folder / "intervals.csv"),
         pixels=inputs["pixel_statistics"].json("pixel_statistics.json"),
         papers=paper_tables(_holding("tables", inputs)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(made),
         run=ran(made),
         pictures=pictures,
-        warnings=warnings,
         config=job.settings["config"],
         outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],

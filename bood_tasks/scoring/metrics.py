@@ -2,23 +2,33 @@
 
 Scores are larger for samples that look more like ID. Test and control sets are compared with the
 ID test split, validation sets with the ID validation split. No averages here: tables make them.
+
+Beside it intervals.csv: where each row's figures, and their averages over the test sets, lie with
+95 % by the number of samples (intervals.py), the mean over seeds taken.
 """
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+import numpy as np
+
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.catalogue.metrics import AVERAGE
 from bood_tasks.catalogue.titles import BEST, LENGTH
 from bood_tasks.jobs.job import read_job
-from bood_tasks.scoring.roc import compare
+from bood_tasks.scoring.intervals import auroc_influences, fpr95_influences, interval
+from bood_tasks.scoring.roc import auroc, compare, fpr95
 
-VERSION = 3
+VERSION = 4
 COLUMNS = {
     "method": str, "variant": str, "score": str, "id_dataset": str, "ood_dataset": str,
     "split": str, "seed": int, "metric": str, "convention": str, "value": float, "n_id": int,
     "n_ood": int,
 }  # fmt: skip
+INTERVALS = (
+    "method", "variant", "score", "ood_dataset", "split", "metric", "convention", "low", "high",
+)  # fmt: skip
 KEYS = (  # what tells values apart, but for the seed
     "method", "variant", "score", "id_dataset", "ood_dataset", "split", "metric", "convention",
 )  # fmt: skip
@@ -73,6 +83,55 @@ def all_rows(found: Iterable[Artifact], settings: dict) -> Iterator[dict]:
         yield from _rows(scores, label, settings)
 
 
+def _figures(inside, outside, threshold: str) -> Iterator[tuple]:
+    """Yield (metric, convention, value, influences of ID, influences of OOD) of one run and set."""
+    yield "auroc", "", auroc(inside, outside), *auroc_influences(inside, outside)
+    for convention, turn in (("id", 1), ("ood", -1)):
+        value = fpr95(inside, outside, convention=convention, threshold=threshold)
+        sides = (inside, outside)[::turn]
+        found = fpr95_influences(*(turn * side for side in sides))[::turn]
+        yield "fpr95", convention, value, *found
+
+
+def interval_rows(found: Iterable[Artifact], settings: dict) -> Iterator[dict]:
+    """Yield the interval of every line's figures on each set, and on average, over its seeds."""
+    name, runs = settings["id"], {}
+    for scores, label in zip(found, settings["rows"], strict=True):
+        runs.setdefault((label["method"], label["variant"], label["score"]), []).append(scores)
+    for (method, variant, score), seeds in runs.items():
+        known = {"method": method, "variant": variant, "score": score}
+        for split in ("test", "validation", "control"):
+            reference = "validation" if split == "validation" else "test"
+            averaged: dict[tuple, list[tuple]] = {}
+            for dataset in settings[split]:
+                each = [
+                    _figures(
+                        run[f"{name}/{reference}/score"][:], run[f"{dataset}/test/score"][:],
+                        settings["threshold"],
+                    )
+                    for run in seeds
+                ]  # fmt: skip
+                for parts in zip(*each, strict=True):
+                    which = parts[0][:2]
+                    value, inside, outside = (
+                        np.mean([part[place] for part in parts], 0) for place in (2, 3, 4)
+                    )
+                    averaged.setdefault(which, []).append((value, inside, outside))
+                    yield _interval_row(known, dataset, split, which, value, inside, [outside])
+            if split == "test":
+                for which, parts in averaged.items():
+                    values, insides, outsides = zip(*parts, strict=True)
+                    value, inside = np.mean(values), np.mean(insides, 0)
+                    yield _interval_row(known, AVERAGE, split, which, value, inside, outsides)
+
+
+def _interval_row(known: Mapping, dataset: str, split: str, which, *found) -> dict:
+    low, high = interval(*found)
+    place = {"ood_dataset": dataset, "split": split}
+    of = dict(zip(("metric", "convention"), which, strict=True))
+    return {**known, **place, **of, "low": round(low, 5), "high": round(high, 5)}
+
+
 def control_rows(method: str, facts: Mapping[str, Mapping], settings: Mapping) -> Iterator[dict]:
     """Yield the best plain statistic of each OOD set, and the texts' length, as the first seed's
     (pixel_statistics.py, text_statistics.py)."""
@@ -101,4 +160,8 @@ def main(argv: list[str] | None = None) -> None:
             for row in rows:
                 writer.writerow(row | {"value": repr(row["value"])})
                 count += 1
+        with (draft.folder / "intervals.csv").open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, INTERVALS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(interval_rows(job.inputs["scores"], job.settings))
         draft.finish(rows={"metrics": count})

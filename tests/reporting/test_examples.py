@@ -1,9 +1,12 @@
 """The pictures of what was told apart, against arrays where the right pictures are known."""
 
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bood_tasks.reporting.figures import examples
+from bood_tasks.reporting.figures import examples, style
 from tests import fake_artifacts
 from tests.reporting.test_figures import holds, pictures, pixels
 
@@ -77,6 +80,24 @@ def test_the_surest_mistakes_are_shown(drawn):
     assert all(holds(sheet, pictures(3, 12)[row]) for row in (11, 10, 9))
     assert all(holds(sheet, own["test/images"][row]) for row in (0, 1, 2))
     assert not holds(sheet, own["test/images"][19])
+
+
+@pytest.mark.parametrize("count", [2, 20, 21, 100, 200])
+def test_any_number_of_classes_is_drawn_with_names_that_stay_apart(count):
+    names = [f"class {k}" for k in range(count)]
+    rejected = np.arange(count) / count
+    with style.house_style():
+        figure = examples.draw_classes(np.eye(count, dtype=int) * 9, rejected, names)
+        FigureCanvasAgg(figure).draw()
+        _, bars = figure.axes
+        boxes = [text.get_window_extent() for text in bars.get_yticklabels()]
+    shown = [text.get_text() for text in bars.get_yticklabels()]
+    most = examples.MOST_NUMBERED
+    assert shown == (names if count <= most else names[: -most - 1 : -1])
+    assert all(not one.overlaps(other) for one, other in itertools.pairwise(boxes))
+    assert all(box.x0 >= 0 for box in boxes)
+    (legend,) = figure.legends
+    assert not legend.get_window_extent().overlaps(bars.get_window_extent())
 
 
 def test_captions_say_which_class_errs(drawn):

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from bood_tasks.reporting.figures import distributions, figures, gallery, mosaics, style
 from bood_tasks.reporting.figures.album import Album
+from bood_tasks.reporting.figures.class_names import ClassNames
 from bood_tasks.synthesis.crossing import walk
 from bood_tasks.synthesis.stepping import Stepping
 from tests import fake_artifacts
@@ -137,10 +138,27 @@ def drawn(tmp_path_factory):
     return given, fake_artifacts.run_stage(root, gallery.main, "gallery", SETTINGS, given)
 
 
-def test_a_class_is_called_by_the_word_that_drew_it_too(drawn):
-    titles = [item["title"] for item in drawn[1].json("captions.json")["figures"]]
-    assert "Contact sheet: big dog, drawn as bag" in titles
-    assert "Contact sheet: cat" in titles
+def test_every_caption_of_a_class_names_the_word_that_drew_it(drawn):
+    """`big dog` is drawn by the word `bag`; losses show no class, figure 2 a cat."""
+    figures = {item["file"]: item for item in drawn[1].json("captions.json")["figures"]}
+    told = {name for name, item in figures.items() if "big dog, drawn as “bag”" in item["caption"]}
+    assert figures.keys() - told == {"figure2_trajectory.png", "contact_cat.png", "losses.png"}
+    assert figures["contact_big_dog.png"]["title"] == "Contact sheet: big dog, drawn as “bag”"
+    assert figures["contact_cat.png"]["title"] == "Contact sheet: cat"
+
+
+def test_a_caption_tells_of_a_few_of_many_other_words():
+    classes = [f"class{k}" for k in range(100)]
+    names = ClassNames(classes, [f"word{k}" for k in range(99)] + ["class99"])
+    told = names.told(classes)
+    assert told.startswith(" Mind: class0, drawn as “word0”; class1")
+    assert told.endswith("; and 87 more.")
+    assert names.told(["class99"]) == ""
+
+
+def test_figure_2_says_that_picture_and_probability_are_of_two_networks(drawn):
+    figures = {item["file"]: item for item in drawn[1].json("captions.json")["figures"]}
+    assert "come from two networks" in figures["figure2_trajectory.png"]["caption"]
 
 
 def pixels(path):
@@ -189,7 +207,7 @@ def test_figures_are_all_there_with_captions(request, which, mosaics, drawings):
     assert sorted(item["file"] for item in captions) == sorted(f"{stem}.png" for stem in stems)
     assert all(item["title"] and item["caption"] for item in captions)
     vectors = {name for name in made.files if name.endswith(".svg")}
-    assert vectors == {f"{stem}.svg" for stem in drawings}
+    assert vectors == {f"{x}.svg" for x in stems if not x.startswith("contact_")}
     for stem in stems:
         image = pixels(made.folder / f"{stem}.png")
         assert min(image.shape[:2]) > 100
@@ -221,7 +239,8 @@ def test_figure_8_holds_both_methods_and_needs_a_row_of_dreamood(drawn, tmp_path
     assert holds(sheet, given["ood_images"][0]["images"][1])
     without = {role: item for role, item in given.items() if role != "dreamood_images"}
     again = fake_artifacts.run_stage(tmp_path, gallery.main, "gallery", SETTINGS, without)
-    assert set(made.files) - set(again.files) == {"figure8_dreamood_and_bood.png"}
+    lost = {f"figure8_dreamood_and_bood.{kind}" for kind in ("png", "svg")}
+    assert set(made.files) - set(again.files) == lost
 
 
 def test_the_filter_s_sheet_holds_a_kept_and_a_dropped_picture_and_the_counts(drawn, tmp_path):
@@ -242,7 +261,7 @@ def test_the_filter_s_sheet_holds_a_kept_and_a_dropped_picture_and_the_counts(dr
         assert holds(sheet, shard["images"][0])
     (told,) = [each["caption"] for each in again.json("captions.json")["figures"]
                if each["file"] == "outlier_filter.png"]  # fmt: skip
-    assert "above 0.9. Dropped: cat 2 of 5, big dog 2 of 5." in told
+    assert "above 0.9. Dropped: 4 of 10; cat 2 of 5, big dog 2 of 5." in told
 
 
 def test_captions_tell_of_blank_places_and_of_first_pictures(drawn):
@@ -251,7 +270,7 @@ def test_captions_tell_of_blank_places_and_of_first_pictures(drawn):
     assert "Blank: not crossed within 100 steps." in told["figure3_step_size.png"]
     assert "Blank" not in told["figure3_extra_steps.png"]
     for name in ("figure1_id_and_ood", "figure7_ood", "figure8_dreamood_and_bood"):
-        assert told[f"{name}.png"].endswith("by index, not chosen.")
+        assert "by index, not chosen." in told[f"{name}.png"]
 
 
 def test_figures_are_the_same_bytes_in_a_second_run(drawn, from_scores, tmp_path):
@@ -265,7 +284,10 @@ def test_figures_are_the_same_bytes_in_a_second_run(drawn, from_scores, tmp_path
 
 def test_warnings_count_ties_and_left_out_rows(drawn):
     _, made = drawn
-    ties, dropped = made.json("captions.json")["warnings"]
+    figures = made.json("captions.json")["figures"]
+    warned = {item["file"]: item["warnings"] for item in figures if "warnings" in item}
+    assert list(warned) == ["distances.png"]
+    ties, dropped = warned["distances.png"]
     assert ties.startswith("6 features tie exactly at the selection cut, of 4 selected")
     assert dropped == "2 features were wrongly classified from the start and left out."
 
@@ -299,10 +321,48 @@ def test_distances_of_many_classes_share_one_panel():
     names = [f"class{i}" for i in range(distributions.MOST_PANELS_OF_CLASSES + 1)]
     steps = np.arange(26) % 5 + 1
     figure = distributions.distances(
-        steps, np.ones(26, bool), np.arange(26) % 13, names,
+        steps, np.ones(26, bool), np.ones(26, bool), np.arange(26) % 13, names,
         taken={}, cut=dict.fromkeys(names, 2), tied={}, left_out={},
     )  # fmt: skip
     assert len(figure.axes) == 1
+
+
+def test_distances_draw_what_was_counted_and_tell_of_the_others(drawn, tmp_path):
+    """Of 10 features two are known to lie beyond the cut, and no more."""
+    given = drawn[0]
+    steps, crossed = (given["distances"][name][:] for name in ("steps", "crossed"))
+    counted = fake_artifacts.make(
+        tmp_path, "distances",
+        arrays={"steps": steps, "crossed": crossed, "exact": np.arange(10) < 8},
+    )  # fmt: skip
+    labels = given["features"]["labels"][:]
+    names = dict.fromkeys(CLASSES, 2)
+    figure = distributions.distances(
+        steps, crossed, counted["exact"][:], labels, CLASSES, taken=names, cut=names, tied=names,
+        left_out=names,
+    )  # fmt: skip
+    titles = [ax.get_title(loc="left").split("\n") for ax in figure.axes]
+    assert titles[0] == ["cat: 2 of 5 taken", "cut at d = 2, 2 tie there",
+                         "2 at d = 0 left out, 1 not counted"]  # fmt: skip
+    bars = sum(patch.get_height() for ax in figure.axes for patch in ax.patches)
+    assert bars == 8
+    made = fake_artifacts.run_stage(
+        tmp_path, gallery.main, "gallery", SETTINGS, given | {"distances": counted}
+    )
+    told = {item["file"]: item["caption"] for item in made.json("captions.json")["figures"]}
+    assert "2 features beyond the cut were not counted" in told["distances.png"]
+    plain = {item["file"]: item["caption"] for item in drawn[1].json("captions.json")["figures"]}
+    assert "the most steps of any feature that was taken" in plain["distances.png"]
+    assert "not counted" not in plain["distances.png"]
+
+
+@pytest.mark.parametrize("count", [2, 8, 100, 200])
+def test_no_two_of_the_classes_drawn_together_look_alike(count):
+    """Figure 4 draws as many as there are markers; rows of the table may be a few dozen."""
+    looks = [style.class_style(index) for index in range(min(count, 70))]
+    assert len(set(looks)) == len(looks)
+    drawn = looks[: len(style.MARKERS)]
+    assert len({(color, filled) for color, _, filled in drawn}) == len(drawn)  # without the marker
 
 
 def test_detectors_show_every_score_and_many_scores_have_figures_of_their_own():
@@ -319,7 +379,7 @@ def test_detectors_show_every_score_and_many_scores_have_figures_of_their_own():
 def test_names_that_become_one_keep_their_own_files(tmp_path):
     album = Album(tmp_path)
     for name in ("contact__", "contact__", "contact_A", "contact_a"):
-        album.add(name, Figure(figsize=(1, 1)), name, "", formats=["png"])
+        album.add(name, Figure(figsize=(1, 1)), name, "", vector=False)
     files = [item["file"] for item in album.captions]
     assert files == ["contact__.png", "contact__-2.png", "contact_A.png", "contact_a-2.png"]
     assert len(list(tmp_path.glob("*.png"))) == 4

@@ -9,7 +9,7 @@ import pytest
 
 from bood_tasks.artifacts.usage import Cost, Run
 from bood_tasks.reporting import report
-from bood_tasks.reporting.tables import costs, summary
+from bood_tasks.reporting.tables import costs
 from bood_tasks.reporting.tables.frames import csv_text
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.scoring import metrics
@@ -36,12 +36,18 @@ SETS = [  # as each dataset.json has it
      "read": {"left_out": {}, "unreadable": 0, "converted": {}, "published": {"test": 5640},
               "classes": {"test": {".": 50}}}},
 ]  # fmt: skip
+CONFIG = {"id": "cats"}
+OF_BOOD = {"method": "bood", "variant": "", "score": "energy", "split": "test"}
+INTERVALS = [
+    OF_BOOD | {"ood_dataset": "dogs", "metric": "auroc", "convention": "", "low": 0.5, "high": 0.87}
+]
 PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
 
 def page(results=ONE_SEED, **changes):
     given = {
-        "pixels": PIXELS, "papers": [], "stages": STAGES, "pictures": PICTURES, "warnings": [],
+        "pixels": PIXELS, "papers": [], "stages": STAGES, "pictures": PICTURES,
+        "intervals": pd.DataFrame(INTERVALS),
         "config": {"id": "cats"}, "provenance": PROVENANCE, "run": Run(), "outliers": {},
         "read": report.read_lines(SETS),
     }  # fmt: skip
@@ -49,10 +55,13 @@ def page(results=ONE_SEED, **changes):
 
 
 def cells(text):
-    """Every table row as the list of its cells' texts."""
-    rows = re.findall(r"<tr>(<td.*?)</tr>", text, re.DOTALL)
+    """Every table row as the list of its cells' texts, without what stands in small type."""
+    rows = re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", text, re.DOTALL)
     return [
-        [re.sub(r"<[^>]+>", " ", cell).split() for cell in re.findall(r"<td.*?</td>", row)]
+        [
+            re.sub(r"<small>.*?</small>|<[^>]+>", " ", cell).split()
+            for cell in re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.DOTALL)
+        ]
         for row in rows
     ]
 
@@ -91,7 +100,8 @@ def test_report_holds_every_picture_and_folds_the_sheets():
 
 def test_report_escapes_what_the_user_named():
     text = page(
-        warnings=["<b>bold</b>"], config={"id": "<script>alert(1)</script>"},
+        pictures=[PICTURES[0] | {"title": "<b>bold</b>", "warnings": ["<b>bold</b>"]}],
+        config={"id": "<script>alert(1)</script>"},
         provenance=[PROVENANCE[0] | {"name": "<i>x</i>"}],
     )  # fmt: skip
     assert "<b>" not in text
@@ -99,10 +109,11 @@ def test_report_escapes_what_the_user_named():
     assert "<i>" not in text
 
 
-def test_report_shows_notes_warnings_and_provenance():
-    text = page(warnings=["Many ties."])
+def test_report_shows_notes_and_provenance_and_a_figures_warnings_in_its_caption():
+    text = page(pictures=[PICTURES[0] | {"warnings": ["Many ties."]}, PICTURES[1]])
     assert "step size α = 0.015" in text
-    assert "Many ties." in text
+    caption = text[text.index("<figcaption") :].split("</figcaption>")[0]
+    assert "Many ties." in caption
     assert "<code>0123456789abcdef</code>" in text
 
 
@@ -112,7 +123,7 @@ def test_report_shows_notes_warnings_and_provenance():
         (ONE_SEED, "One seed: differences between rows may be chance."),
         (TWO_SEEDS, "Only 2 seeds: the deviations are rough."),
         ([row | {"n_ood": min(row["n_ood"], 50)} for row in ONE_SEED],
-         "Few samples, so coarse figures: dogs (50), cars (50)"),
+         "<li>cars: few samples, so coarse figures.</li>"),
     ],
 )  # fmt: skip
 def test_report_warns(figures, words):
@@ -126,12 +137,10 @@ def fact(**changes):
 @pytest.mark.parametrize(
     ("pixels", "words"),
     [
-        (fact(auroc=0.95), "tells these sets from ID, so a detector need not have learnt more: "
-                           "dogs (std, AUROC 95.0)."),
-        (fact(auroc=0.65), "On dogs, the pixels&#39; std has an AUROC of 65.0. Below that: "
-                           "Cross-entropy, Energy (60.0)."),
-        (fact(in_training=1200), "dogs holds exact copies of ID pictures: 1,200 of the training "
-                                 "split, 0 of the test split, among 50."),
+        (fact(auroc=0.95), "<li>dogs: one statistic of the pixels (std) tells it from ID with an "
+                           "AUROC of 95.0, so a detector need not have learnt more.</li>"),
+        (fact(in_training=1200), "<li>dogs: it holds exact copies of ID pictures: 1,200 of the "
+                                 "training split, 0 of the test split, among 50."),
         (fact(in_test=3), "0 of the training split, 3 of the test split"),
         ({"cats": {"in_training": 7}}, "7 ID test pictures (cats) are exact copies"),
     ],
@@ -141,10 +150,39 @@ def test_report_warns_of_what_pixels_tell(pixels, words):
     assert words not in page(pixels=PIXELS)
 
 
-def test_pixel_warnings_say_nothing_of_sets_that_the_table_does_not_show():
-    table = summary.Lookup(averaged(ONE_SEED))
+def test_a_sets_warnings_stand_below_the_table_that_shows_it_and_its_head_has_their_number():
     strange = {"birds": DOGS | {"auroc": 1.0}}
-    assert report.find_pixel_warnings(table, strange) == []
+    text = page(pixels=fact(auroc=0.96) | strange)
+    table = text[text.index("<table") :].split("</ol>")[0]
+    heads = [
+        re.sub(r"<[^>]+>|\s", "", head) for head in re.findall(r"<th.*?</th>", table, re.DOTALL)
+    ]
+    assert "dogs1n=2,000" in heads
+    assert "carsn=1,000" in heads
+    assert "need not have learnt more" in table.split("</table>")[1]
+    assert "birds" not in text
+
+
+def test_an_auroc_below_the_pixels_is_marked():
+    control = [
+        {**row, "method": "pixel_statistics", "score": "best", "value": 0.65, "seed": 0}
+        for row in ONE_SEED
+        if (row["method"], row["metric"], row["ood_dataset"]) == ("bood", "auroc", "dogs")
+    ]
+    text = page([*ONE_SEED, *control])
+    marked = {row[0][0]: row[2] for row in cells(text.split("</table>")[0])}
+    assert marked["Cross-entropy"] == ["40.0", "60.0", "†"]
+    assert marked["BOOD"] == ["30.0", "70.0"]
+    assert "tells this set better" in text
+    assert "tells this set better" not in page()
+
+
+def test_the_interval_stands_in_small_type_beside_its_figure():
+    text = page()
+    line = next(row for row in cells(text.replace("small", "span")) if row[0] == ["BOOD", "Energy"])
+    assert line[1:4] == [["20.0", "80.0"], ["30.0", "70.0", "50.0–87.0"], ["10.0", "90.0"]]
+    assert "95\u00a0% interval" in text
+    assert "In small type" not in page(intervals=pd.DataFrame(columns=[*INTERVALS[0]]))
 
 
 def test_cost_lines_add_up_what_is_known():
@@ -188,7 +226,7 @@ def test_paper_tables_are_left_out_where_nothing_is_measured_on_the_papers_data(
 
 def test_the_best_of_a_column_is_bold_and_what_is_no_detector_never_is():
     text = page().split("</table>")[0]
-    rows = re.findall(r"<tr>(<td.*?)</tr>", text, re.DOTALL)
+    rows = re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", text, re.DOTALL)
     best = {
         re.sub(r"<[^>]+>", " ", row).split()[0]: re.findall(r"<strong>(.*?)</strong>", row)
         for row in rows
@@ -236,19 +274,22 @@ def test_paper_tables_show_what_the_layout_holds(tmp_path):
 
 
 def album(root, name, content, warnings=()):
-    figures = [{"file": "a.png", "title": name, "caption": "b"}]
-    files = {"a.png": content, "captions.json": {"figures": figures, "warnings": warnings}}
+    figures = [{"file": "a.png", "title": name, "caption": "b", "warnings": warnings}]
+    files = {"a.png": content, "captions.json": {"figures": figures}}
     return fake_artifacts.make(root, name, files=files)
 
 
-def made_page(root, **more):
+def made_page(root, config=CONFIG, intervals=INTERVALS, **more):
     """The page that the stage writes; `more` are inputs in place of these or beside them."""
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in ONE_SEED]
     measured = "\n".join([",".join(metrics.COLUMNS), *lines, ""])
     summarised = csv_text(averaged(ONE_SEED))
     base = root / "default"  # apart from `more`, which may have the same digests
     inputs = {
-        "metrics": fake_artifacts.make(base, "metrics", files={"metrics.csv": measured}),
+        "metrics": fake_artifacts.make(
+            base, "metrics",
+            files={"metrics.csv": measured, "intervals.csv": csv_text(pd.DataFrame(intervals))},
+        ),
         "tables": fake_artifacts.make(
             base, "tables", files={"summary.csv": summarised}, settings={"notes": SETTINGS}
         ),
@@ -262,7 +303,7 @@ def made_page(root, **more):
             for facts in SETS
         ],
     } | more  # fmt: skip
-    settings = {"config": {"id": "cats"}, "outliers": {}, "provenance": PROVENANCE}
+    settings = {"config": config, "outliers": {}, "provenance": PROVENANCE}
     found = fake_artifacts.run_stage(root, report.main, "report", settings, inputs)
     return found.folder / "report.html"
 
@@ -290,8 +331,9 @@ def test_report_stage_reads_what_it_may_have_in_order(tmp_path, monkeypatch):
         ablations=papers(tmp_path)["ablations"], costs=papers(tmp_path)["costs"],
     )  # fmt: skip
     text = path.read_text(encoding="utf-8")
-    sections = ("30.0", "<li>mind</li>", "BOOD&#39;s table 3", "BOOD&#39;s table 4",
+    sections = ("30.0", "BOOD&#39;s table 3", "BOOD&#39;s table 4",
                 base64.b64encode(b"curve").decode(), base64.b64encode(b"swept").decode(),
+                "<li>mind</li>",
                 "30 min 0 s", "step size α", "&#34;id&#34;: &#34;cats",
                 "0123456789abcdef")  # fmt: skip
     places = [text.index(words) for words in sections]

@@ -31,12 +31,20 @@ class Album:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.captions: list[dict[str, str]] = []
+        self.captions: list[dict] = []
 
     def add(
-        self, name: str, figure: Figure, title: str, caption: str, *, formats: Sequence[str]
+        self,
+        name: str,
+        figure: Figure,
+        title: str,
+        caption: str,
+        *,
+        vector: bool = True,
+        warnings: Sequence[str] = (),
     ) -> None:
-        """Write `name` in each format; the caption tells what the axes cannot.
+        """Write `name` as PNG and, unless there are many like it, as SVG; the caption tells what
+        the axes cannot, `warnings` what a reader must know about the numbers.
 
         Names made from other names may be one (a file name keeps `_` of both 犬 and 猫), also where
         a file system takes capitals for small letters: the second is numbered.
@@ -46,11 +54,12 @@ class Album:
         while name.lower() in taken:
             number += 1
             name = f"{first}-{number}"
+        formats = ["png", "svg"] if vector else ["png"]
         save_figure(figure, self.folder, name, formats=formats)
-        self.captions.append({"file": f"{name}.png", "title": title, "caption": caption})
+        told = {"file": f"{name}.png", "title": title, "caption": caption}
+        self.captions.append(told | ({"warnings": list(warnings)} if warnings else {}))
 
-    def finish(self, warnings: Sequence[str] = ()) -> int:
-        """Write captions.json: each PNG's title and caption in reading order, and `warnings`."""
-        content = {"figures": self.captions, "warnings": list(warnings)}
-        write_json(self.folder / "captions.json", content)
+    def finish(self) -> int:
+        """Write captions.json: each PNG's title, caption warnings if any, in reading order."""
+        write_json(self.folder / "captions.json", {"figures": self.captions})
         return len(self.captions)

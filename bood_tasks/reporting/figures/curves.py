@@ -43,8 +43,12 @@ class Curve:
     found: Float[ndarray, "k 3"]
 
 
+def _color(number: int) -> str:
+    return CYCLE[1 + number % (len(CYCLE) - 1)]
+
+
 def _drawn(ax, positions: ndarray, curve: Curve, number: int, label: str, every: int = 1):
-    color = CYCLE[1 + number % (len(CYCLE) - 1)]
+    color = _color(number)
     mean, low, high = 100 * curve.found.T
     ax.fill_between(positions, *np.clip([low, high], 0, 100), color=color, alpha=0.18, lw=0)
     (line,) = ax.plot(
@@ -82,7 +86,7 @@ def over_setting(
             if score in floors.get(metric, {}):
                 name = f"{against}, {score}"
                 lines[name] = ax.axhline(
-                    100 * floors[metric][score], color=CYCLE[1 + number], lw=1,
+                    100 * floors[metric][score], color=_color(number), lw=1,
                     ls=DASHES[number % len(DASHES)],
                 )  # fmt: skip
         names = [f"{value:g}" for value in values]

@@ -36,6 +36,7 @@ Curve = tuple[Float[ndarray, " n"], Float[ndarray, " n"]]
 def distances(
     steps: Int[ndarray, " n"],
     crossed: Bool[ndarray, " n"],
+    counted: Bool[ndarray, " n"],
     labels: Int[ndarray, " n"],
     classes: Sequence[str],
     *,
@@ -46,10 +47,11 @@ def distances(
 ) -> Figure:
     """Histograms of step counts, one panel a class (one for all if there are many).
 
-    Rows that never crossed stand apart at the right; the cut is the largest step count taken,
-    `tied` the rows that have exactly it, `left_out` the wrongly classified rows dropped.
+    Rows that never crossed stand apart at the right; of rows that are not `counted` only a bound is
+    known: they have no bar. The cut is the largest step count taken, `tied` the rows that have
+    exactly it, `left_out` the wrongly classified rows dropped.
     """
-    reach = int(steps[crossed].max(initial=1))
+    reach = int(steps[crossed & counted].max(initial=1))
     width = max(1, -(-(reach + 1) // 40))
     edges = np.arange(0, reach + 1 + width, width) - 0.5
     apart = edges[-1] + max(2, 0.06 * reach)
@@ -59,7 +61,8 @@ def distances(
         panels = {f"all {len(classes)} classes": (np.ones(len(labels), bool), list(classes))}
     figure, axes = panel_grid(len(panels), 4, width=2.55 if len(panels) > 1 else 6, height=2.3)
     for ax, (title, (rows, names)) in zip(axes, panels.items(), strict=True):
-        _distance_panel(ax, steps[rows], crossed[rows], edges, apart)
+        shown = rows & counted
+        _distance_panel(ax, steps[shown], crossed[shown], edges, apart)
         cuts = sorted({cut[name] for name in names if cut.get(name) is not None})
         told = f"{title}: {sum(taken.get(name, 0) for name in names):,} of {rows.sum():,} taken"
         if cuts:
@@ -67,7 +70,11 @@ def distances(
             at = str(cuts[0]) if len(cuts) == 1 else f"{cuts[0]} … {cuts[-1]}"
             told += f"\ncut at d = {at}, {sum(tied.get(name, 0) for name in names):,} tie there"
         dropped = sum(left_out.get(name, 0) for name in names)
-        told += f"\n{dropped:,} at d = 0 left out" if dropped else "\n"
+        beyond = rows.sum() - shown.sum()
+        told += "\n" + ", ".join(
+            filter(None, (f"{dropped:,} at d = 0 left out" if dropped else "",
+                          f"{beyond:,} not counted" if beyond else ""))
+        )  # fmt: skip
         ax.set_title(told, loc="left", fontsize=8)
     figure.supxlabel("steps until the prediction changes, d", fontsize=9)
     figure.supylabel("features", fontsize=9)
@@ -162,8 +169,9 @@ def roc_curves(datasets: Mapping[str, Scored]) -> Figure:
     )  # fmt: skip
     looks = [(CYCLE[i % len(CYCLE)], DASHES[(i + i // len(CYCLE)) % len(DASHES)])
              for i in range(len(rows))]  # fmt: skip
-    for unused in axes[len(datasets) :]:
+    for place, unused in enumerate(axes[len(datasets) :], len(datasets)):
         unused.set_axis_off()
+        axes[place - columns].tick_params(labelbottom=True)  # it is the lowest of its column
     for ax, (dataset, scored) in zip(axes, datasets.items(), strict=False):
         for (color, dash), (inside, outside) in zip(looks, scored.values(), strict=True):
             hits, alarms = (np.append(0, counts) for counts in roc_counts(inside, outside))
@@ -215,7 +223,8 @@ def pixel_control(
 
     The bar begins at chance; a detector's mark inside it does not beat the pixels.
     """
-    figure = Figure(figsize=(7.2, 1.3 + 0.62 * len(pixels)), layout="constrained")
+    height = max(1.3 + 0.62 * len(pixels), 0.6 + 0.2 * len(detectors))  # the legend's
+    figure = Figure(figsize=(7.2, height), layout="constrained")
     ax = figure.subplots()
     places = np.arange(len(pixels))
     ax.barh(
@@ -230,15 +239,15 @@ def pixel_control(
     )
     apart = np.linspace(-0.24, 0.24, len(detectors)) if len(detectors) > 1 else [0]
     for index, (name, areas) in enumerate(detectors.items()):
-        color, marker = class_style(index)
+        color, marker, filled = class_style(index)
         ax.scatter(
             [100 * areas[dataset] for dataset in pixels],
             places + apart[index],
             s=38,
-            color=color,
+            facecolor=color if filled else "white",
             marker=marker,
-            edgecolor=BLACK,
-            lw=0.6,
+            edgecolor=BLACK if filled else color,
+            lw=0.6 if filled else 1.5,
             zorder=3,
             label=name,
         )

@@ -15,10 +15,8 @@ from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.mosaics import class_grids
 from bood_tasks.scoring.roc import LEVEL, first_threshold
 
-VERSION = 1
-MOST_NUMBERED = 20  # classes whose counts are printed into the matrix
-PNG = ["png"]
-BOTH = ["png", "svg"]
+VERSION = 2
+MOST_NUMBERED = 20  # classes whose names and counts stand in the matrix
 
 
 def spread(count: int, shown: int) -> Int[ndarray, " k"]:
@@ -45,32 +43,39 @@ def draw_classes(
     counts: Int[ndarray, "c c"], rejected: Float[ndarray, " c"], classes: Sequence[str]
 ) -> Figure:
     """Draw the shares of each class that were put into each, and beside them each class's
-    accuracy and the share of it that is rejected where 95 % of all ID are accepted."""
+    accuracy and the share of it that is rejected where 95 % of all ID are accepted.
+
+    Of more classes than MOST_NUMBERED the matrix has no names, and the bars are those of the
+    classes that are rejected most.
+    """
     number = len(classes)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = min(9.0, 2.2 + 0.36 * number)
-    figure = Figure(figsize=(1.9 * side, side), layout="constrained")
+    every = np.arange(number)
+    shown = every if number <= MOST_NUMBERED else extremes(rejected, MOST_NUMBERED, largest=True)
+    side = max(2.4, 1.6 + 0.36 * len(shown))
+    figure = Figure(figsize=(1.9 * side + 1, side), layout="constrained")
     matrix, bars = figure.subplots(1, 2, width_ratios=[1.15, 1])
     matrix.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     matrix.set(xlabel="put into", ylabel="class")
-    if number <= MOST_NUMBERED:
-        matrix.set_xticks(range(number), classes, rotation=45, ha="right")
-        matrix.set_yticks(range(number), classes)
+    if number > MOST_NUMBERED:
+        matrix.set(xlabel="put into, by number", ylabel="class, by number")
+    else:
+        matrix.set_xticks(every, classes, rotation=45, ha="right")
+        matrix.set_yticks(every, classes)
         for row, column in np.argwhere(counts):
             share = shares[row, column]
             matrix.text(
                 column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7,
                 color="white" if share > 0.5 else style.BLACK,
             )  # fmt: skip
-    places = np.arange(number)
-    bars.barh(places - 0.2, 100 * np.diag(shares), 0.38, color=style.SKY, label="accuracy")
-    bars.barh(places + 0.2, 100 * rejected, 0.38, color=style.VERMILION, hatch="///",
+    places = np.arange(len(shown))
+    bars.barh(places - 0.2, 100 * np.diag(shares)[shown], 0.38, color=style.SKY, label="accuracy")
+    bars.barh(places + 0.2, 100 * rejected[shown], 0.38, color=style.VERMILION, hatch="///",
               label=f"rejected, where {100 * LEVEL:.0f} % of all ID are accepted")  # fmt: skip
     bars.set(xlim=(0, 100), xlabel="percent of the class")
-    bars.set_yticks(places if number <= MOST_NUMBERED else [],
-                    classes if number <= MOST_NUMBERED else [])  # fmt: skip
+    bars.set_yticks(places, [classes[k] for k in shown])
     bars.invert_yaxis()
-    bars.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    figure.legend(*bars.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
@@ -95,7 +100,7 @@ def _add_sheet(album: Album, job: Job, name: str, bands: dict, title: str, capti
     """Add a sheet of a band of pictures for each label."""
     grids = {label: [images] for label, images in bands.items()}
     sheet = class_grids(grids, [""], title="", columns=job.settings["columns"])
-    album.add(name, sheet, title, caption, formats=PNG)
+    album.add(name, sheet, title, caption)
 
 
 def _draw_pictures(album: Album, job: Job) -> None:
@@ -157,8 +162,12 @@ def _draw_classes(album: Album, job: Job, told: str) -> None:
         draw_classes(counts, rejected, classes),
         "Class by class",
         f"{told}, on the ID test pictures, in percent of each class. {worst_pair(counts, classes)}."
-        f" Rejected most is {classes[int(rejected.argmax())]} ({100 * rejected.max():.0f} %).",
-        formats=BOTH,
+        f" Rejected most is {classes[int(rejected.argmax())]} ({100 * rejected.max():.0f} %)."
+        + (
+            f" Bars: the {MOST_NUMBERED} of {len(classes)} classes that are rejected most."
+            if len(classes) > MOST_NUMBERED
+            else ""
+        ),
     )
 
 

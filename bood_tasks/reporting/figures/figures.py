@@ -11,7 +11,7 @@ from bood_tasks.reporting.figures import distributions, style
 from bood_tasks.reporting.figures.album import Album, runs_shown
 from bood_tasks.scoring import roc
 
-VERSION = 7
+VERSION = 8
 MANY = 3  # scores of one detector from here on have figures of their own
 
 
@@ -55,14 +55,12 @@ def _draw_scores(album: Album, job: Job) -> None:
                 f"Share of samples per score, seed {seed}, each row in units of its own: 0 accepts "
                 "95 % of ID, 1 is the ID median. The more of the hatched area lies right of the "
                 "dashed line, the larger FPR95.",
-                formats=["png", "svg"],
             )
         album.add(
             readable("roc", group),
             distributions.roc_curves(curves),
             f"ROC: {name} against each test set",
             f"ID positive, seed {seed}. FPR95 is where a curve meets the dotted line.",
-            formats=["png", "svg"],
         )
 
 
@@ -86,7 +84,6 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
         "What pixels alone tell",
         "Bars: the best of four statistics of the pixels, chosen on the test set itself. Marks: "
         f"detectors, seed {rows[0]['seed']}. A mark inside its bar does not beat the pixels.",
-        formats=["png", "svg"],
     )
 
 

@@ -1,11 +1,9 @@
 """Draw the steps before the scores: the paper's figures of pictures, under their numbers there,
 contact sheets, distances and losses. What depends on one run shows the first seed.
 
-`captions.json` holds, for every PNG in reading order, its title and caption, and `warnings`: what
-a reader must know about the numbers.
+`captions.json` holds, for every PNG in reading order, its title and caption and, where there are
+any, `warnings`: what a reader must know about its numbers.
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,9 +22,10 @@ from bood_tasks.reporting.figures import (
     style,
 )
 from bood_tasks.reporting.figures.album import Album
+from bood_tasks.reporting.figures.class_names import ClassNames
 from bood_tasks.reporting.figures.gallery_pictures import first_images
 
-VERSION = 4
+VERSION = 5
 OOD_ROWS_PER_SHEET = 4
 MUCH_TIED = 0.5
 
@@ -45,18 +44,10 @@ def _curve(artifact: Artifact, term: str) -> distributions.Curve | None:
     return shown["epoch"].to_numpy(float), shown[term].to_numpy(float)
 
 
-def drawn_as(names: Mapping[str, list[str]]) -> list[str]:
-    """Return the classes as captions call them: with the word that the generator was given, where
-    that is another one. `names`: anchors.json."""
-    pairs = zip(names["classes"], names["words"], strict=True)
-    return [name if name == word else f"{name}, drawn as {word}" for name, word in pairs]
-
-
-def _draw_contacts(album: Album, job: Job, classes: list[str], called: list[str]) -> None:
+def _draw_contacts(album: Album, job: Job, names: ClassNames) -> None:
     columns, dataset = job.settings["contact_columns"], job.inputs["dataset"]
     inside, outside = job.inputs["id_images"], job.inputs["ood_images"]
-    for label, name in enumerate(classes):
-        title = called[label]
+    for label, (name, title) in enumerate(zip(names.classes, names.called, strict=True)):
         bands = {
             "real, training": _examples(dataset, label, columns),
             "decoded\nanchor (ID)": first_images(inside, label, columns),
@@ -69,33 +60,44 @@ def _draw_contacts(album: Album, job: Job, classes: list[str], called: list[str]
             mosaics.contact_sheet(bands, title=title, columns=columns),
             f"Contact sheet: {title}",
             "Real training pictures, decodes of the class anchor, decodes of outlier vectors made "
-            "from this class; the first of each by index.",
-            formats=["png"],
+            "from this class; the first of each by index." + names.told([name]),
+            vector=False,
         )
 
 
-def _draw_distances(album: Album, job: Job, classes: list[str]) -> None:
+def _draw_distances(album: Album, job: Job, names: ClassNames) -> None:
     counted, selection = job.inputs["distances"], job.inputs["ood_features"]
     facts = selection.json("ood_features.json")
-    known = counted["exact"][:]  # of the others only a bound is known
+    known = counted["exact"][:]  # of the others only a bound is known, beyond the cut
     figure = distributions.distances(
-        counted["steps"][:][known],
-        counted["crossed"][:][known],
-        job.inputs["features"]["labels"][:][known],
-        classes,
+        counted["steps"][:],
+        counted["crossed"][:],
+        known,
+        job.inputs["features"]["labels"][:],
+        names.classes,
         taken=facts["selected"],
         cut=facts["cut"],
         tied=facts["tie_mass"],
         left_out=facts["dropped_misclassified"],
     )
+    told = "How many steps each training feature needs until its prediction changes."
+    if any(cut is not None for cut in facts["cut"].values()):
+        told += (
+            " Dashed: the cut, the most steps of any feature that was taken as an outlier's start; "
+            "none beyond it was, and of those that tie at it the ones of the smallest margin, then "
+            "index."
+        )
+    else:
+        told += " Which features were taken as outliers' starts did not follow from it."
+    if not known.all():
+        told += f" {np.count_nonzero(~known):,} features beyond the cut were not counted: no bars."
+    told += " Hatched at 0: wrong from the start. Grey: never crossed."
     album.add(
         "distances",
         figure,
         "Distance to the decision boundary",
-        "How many steps each training feature needs until its prediction changes. Dashed: the "
-        "cut, below which features become outliers; features that tie at the cut are ordered by "
-        "margin, then by index. Hatched at 0: wrong from the start. Grey: never crossed.",
-        formats=["png", "svg"],
+        told + names.told(names.classes),
+        warnings=find_warnings(facts),
     )
 
 
@@ -120,7 +122,6 @@ def _draw_losses(album: Album, job: Job) -> None:
         distributions.losses({title: lines for title, lines in panels.items() if lines}),
         "Training losses",
         f"Seed {job.settings['seed']}; means of neighbouring steps.",
-        formats=["png", "svg"],
     )
 
 
@@ -150,19 +151,17 @@ def find_warnings(facts: dict) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    names = job.inputs["anchors"].json("anchors.json")
-    classes, called = names["classes"], drawn_as(names)
+    names = ClassNames.of(job.inputs["anchors"].json("anchors.json"))
     with job.draft() as draft, style.house_style():
         album = Album(draft.folder)
-        gallery_pictures.draw_decodes(album, job, called)
-        gallery_pictures.draw_trajectory(album, job, classes)
-        gallery_pictures.draw_strips(album, job)
-        gallery_planes.draw_planes(album, job, classes)
-        gallery_pictures.draw_outliers(album, job, called)
-        gallery_pictures.draw_dreamood(album, job, called)
-        gallery_pictures.draw_filter(album, job, classes)
-        _draw_contacts(album, job, classes, called)
-        _draw_distances(album, job, classes)
+        gallery_pictures.draw_decodes(album, job, names)
+        gallery_pictures.draw_trajectory(album, job, names)
+        gallery_pictures.draw_strips(album, job, names)
+        gallery_planes.draw_planes(album, job, names)
+        gallery_pictures.draw_outliers(album, job, names)
+        gallery_pictures.draw_dreamood(album, job, names)
+        gallery_pictures.draw_filter(album, job, names)
+        _draw_contacts(album, job, names)
+        _draw_distances(album, job, names)
         _draw_losses(album, job)
-        facts = job.inputs["ood_features"].json("ood_features.json")
-        draft.finish(rows={"figures": album.finish(find_warnings(facts))})
+        draft.finish(rows={"figures": album.finish()})

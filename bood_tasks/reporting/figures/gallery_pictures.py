@@ -13,6 +13,7 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.jobs.job import Job
 from bood_tasks.reporting.figures import mosaics
 from bood_tasks.reporting.figures.album import Album
+from bood_tasks.reporting.figures.class_names import ClassNames
 
 CLASSES_IN_GRIDS = 20
 ROWS_OF_OUTLIERS = 2
@@ -51,7 +52,7 @@ def pictures_of(
 def _add_grids(
     album: Album,
     name: str,
-    classes: list[str],
+    names: ClassNames,
     parts: dict[str, Sequence[Artifact]],
     *,
     rows: int,
@@ -60,27 +61,30 @@ def _add_grids(
     caption: str,
 ) -> None:
     """A grid per class and part: heading → image shards."""
-    shown = classes[:CLASSES_IN_GRIDS]
+    shown = names.classes[:CLASSES_IN_GRIDS]
     grids = {
-        each: [first_images(shards, label, rows * columns) for shards in parts.values()]
-        for label, each in enumerate(shown)
+        names.called[label]: [
+            first_images(shards, label, rows * columns) for shards in parts.values()
+        ]
+        for label in range(len(shown))
     }
-    fewer = "" if shown == classes else f" The first {len(shown)} of {len(classes)} classes."
+    count = len(names.classes)
+    fewer = "" if len(shown) == count else f" The first {len(shown)} of {count} classes."
     album.add(
         name,
         mosaics.class_grids(grids, list(parts), title="", columns=columns),
         title,
-        f"{caption}{fewer} The first pictures of each class by index, not chosen.",
-        formats=["png"],
+        f"{caption}{fewer} The first pictures of each class by index, not chosen."
+        + names.told(shown),
     )
 
 
-def draw_decodes(album: Album, job: Job, classes: list[str]) -> None:
+def draw_decodes(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 1: ID decodes beside OOD decodes."""
     _add_grids(
         album,
         "figure1_id_and_ood",
-        classes,
+        names,
         {
             "decoded class anchors (ID)": job.inputs["id_images"],
             "decoded outlier vectors (OOD)": job.inputs["ood_images"],
@@ -93,12 +97,12 @@ def draw_decodes(album: Album, job: Job, classes: list[str]) -> None:
     )
 
 
-def draw_outliers(album: Album, job: Job, classes: list[str]) -> None:
+def draw_outliers(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 7: more OOD decodes."""
     _add_grids(
         album,
         "figure7_ood",
-        classes,
+        names,
         {"": job.inputs["ood_images"]},
         rows=ROWS_OF_OUTLIERS,
         columns=job.settings["contact_columns"],
@@ -107,14 +111,14 @@ def draw_outliers(album: Album, job: Job, classes: list[str]) -> None:
     )
 
 
-def draw_dreamood(album: Album, job: Job, classes: list[str]) -> None:
+def draw_dreamood(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 8: DreamOOD's outliers beside BOOD's, if a row of the table is DreamOOD's."""
     if "dreamood_images" not in job.inputs:
         return
     _add_grids(
         album,
         "figure8_dreamood_and_bood",
-        classes,
+        names,
         {"DreamOOD": job.inputs["dreamood_images"], "BOOD": job.inputs["ood_images"]},
         rows=1,
         columns=max(1, job.settings["contact_columns"] // 2),
@@ -124,7 +128,7 @@ def draw_dreamood(album: Album, job: Job, classes: list[str]) -> None:
     )
 
 
-def draw_filter(album: Album, job: Job, classes: list[str]) -> None:
+def draw_filter(album: Album, job: Job, names: ClassNames) -> None:
     """What the outlier filter keeps and drops of each class, if there is one."""
     if "outlier_filter" not in job.inputs:
         return
@@ -133,34 +137,38 @@ def draw_filter(album: Album, job: Job, classes: list[str]) -> None:
     labels = np.concatenate([shard["labels"][:] for shard in shards])
     kept = np.isin(np.arange(len(labels)), made["rows"][:])
     side = max(mosaics.SMALLEST_TILE, *shards[0]["images"].shape[1:3])
-    bands = []
-    for label, name in enumerate(classes[:CLASSES_IN_GRIDS]):
+    bands, shown = [], names.classes[:CLASSES_IN_GRIDS]
+    for label, name in enumerate(shown):
         parts = [np.flatnonzero((labels == label) & which)[:columns] for which in (kept, ~kept)]
         many = f"{counts['kept'][name]:,} kept,\n{counts['dropped'][name]:,} dropped"
         tiles = [mosaics.mosaic(pictures_of(shards, rows), columns=columns, side=side)
                  for rows in parts]  # fmt: skip
         bands.append((f"{name}:\n{many}", tiles))
+    dropped, every = (
+        sum(sum(counts[key].values()) for key in keys)
+        for keys in (("dropped",), ("dropped", "kept"))
+    )
     told = ", ".join(f"{name} {counts['dropped'][name]:,} of "
                      f"{counts['dropped'][name] + counts['kept'][name]:,}"
-                     for name in classes)  # fmt: skip
+                     for name in shown)  # fmt: skip
     album.add(
         "outlier_filter",
         mosaics.lay_out(bands, ["kept", "dropped"], title="", margin=110, apart=24),
         "What the outlier filter drops",
         "The first pictures of each class by index that the filter keeps, and the first that it "
         "drops: an ID classifier's largest softmax probability of them is above "
-        f"{counts['max_confidence']:g}. Dropped: {told}.",
-        formats=["png"],
+        f"{counts['max_confidence']:g}. Dropped: {dropped:,} of {every:,}; {told}."
+        + names.told(shown),
     )
 
 
 # --- decodes along the way (Figures 2 and 3) ---
 
 
-def draw_trajectory(album: Album, job: Job, classes: list[str]) -> None:
+def draw_trajectory(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 2: one feature step by step."""
     way = job.inputs["trajectory"]
-    facts = way.json("trajectory.json")
+    facts, classes = way.json("trajectory.json"), names.classes
     figure = mosaics.trajectory(
         way["images"][:],
         way["probabilities"][:],
@@ -177,12 +185,13 @@ def draw_trajectory(album: Album, job: Job, classes: list[str]) -> None:
         "One feature perturbed step by step",
         f"A {facts['class']} (training row {facts['row']:,}) walks across the decision boundary "
         f"and crosses it at step {facts['crossed_at']}; each picture is decoded from the same "
-        "noise. Bars: the cosine classifier's probabilities.",
-        formats=["png"],
+        "noise. Picture and bars come from two networks: the generator draws the feature, the "
+        "cosine classifier gives it its probabilities, so a picture need not change where they do."
+        + names.told([facts["class"]]),
     )
 
 
-def draw_strips(album: Album, job: Job) -> None:
+def draw_strips(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 3: what c and α do to a few decodes."""
     made = job.inputs["strips"]
     facts = made.json("strips.json")
@@ -210,6 +219,6 @@ def draw_strips(album: Album, job: Job) -> None:
             f"The effect of {symbol}",
             f"{what}. A column is one feature, the nearest to the boundary of its class, always "
             "decoded from the same noise."
-            + (f" Blank: not crossed within {facts['max_steps']} steps." if blank else ""),
-            formats=["png"],
+            + (f" Blank: not crossed within {facts['max_steps']} steps." if blank else "")
+            + names.told(facts["classes"]),
         )

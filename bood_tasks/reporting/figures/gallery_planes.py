@@ -17,6 +17,7 @@ from torch import Tensor
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.jobs.job import Job
 from bood_tasks.reporting.figures.album import Album
+from bood_tasks.reporting.figures.class_names import ClassNames
 from bood_tasks.reporting.figures.planes import (
     Plane,
     comparison_plane,
@@ -108,17 +109,17 @@ def _figure(
     )
 
 
-def draw_planes(album: Album, job: Job, classes: list[str]) -> None:
+def draw_planes(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 4, among the classes that exchange the most outliers, and of all classes."""
-    made = job.inputs["ood_features"]
+    made, classes = job.inputs["ood_features"], names.classes
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:])
     labels = made["labels"][:]
     reached = predict(torch.from_numpy(made["vectors"][:]), anchors).numpy()
 
     shown = most_switching(labels, reached, len(classes))
     among = np.flatnonzero(np.isin(labels, shown) & np.isin(reached, shown))
-    names = [classes[label] for label in shown]
-    across = f"across it, to {names[2]}'s" if len(names) == 3 else "principal component beside it"
+    few = [classes[label] for label in shown]
+    across = f"across it, to {few[2]}'s" if len(few) == 3 else "principal component beside it"
     album.add(
         "figure4_boundary",
         _figure(
@@ -128,18 +129,19 @@ def draw_planes(album: Album, job: Job, classes: list[str]) -> None:
             shown,
             among[_first_of_each(labels[among], shown, WAYS_PER_CLASS)],
             lambda points: comparison_plane(anchors[shown].double().numpy(), points),
-            (f"from the anchor of {names[0]} to {names[1]}'s", across),
+            (f"from the anchor of {few[0]} to {few[1]}'s", across),
         ),
         "Features near the boundary and their ways across it",
-        f"{', '.join(names)}: the classes that exchange the most outliers. The first "
+        f"{', '.join(few)}: the classes that exchange the most outliers. The first "
         f"{POINTS_PER_CLASS} training features of each, and of the selected features that reach "
         f"another of these classes the first {WAYS_PER_CLASS} of each, with their ways. All at "
         "unit length. Heavy line: where the cosine classifier changes between these classes; each "
-        "point lies on the side of the one it prefers.",
-        formats=["png", "svg"],
+        "point lies on the side of the one it prefers." + names.told(few),
     )
     every = list(range(min(len(classes), len(MARKERS))))
-    fewer = "" if len(every) == len(classes) else f" The first {len(every)} of {len(classes)}."
+    whose = f"The first {len(every)} of {len(classes)} classes"
+    if len(every) == len(classes):
+        whose = "All classes"
     album.add(
         "figure4_all_classes",
         _figure(
@@ -152,8 +154,7 @@ def draw_planes(album: Album, job: Job, classes: list[str]) -> None:
             ("first principal component", "second principal component"),
         ),
         "The same in the plane of the principal components",
-        f"All classes: the first {POINTS_PER_CLASS} training features of each, and the ways of its "
-        f"first {WAYS_OF_ALL_CLASSES} selected features.{fewer} Two dimensions of many: a "
-        "feature's class does not follow from its place here.",
-        formats=["png", "svg"],
+        f"{whose}: the first {POINTS_PER_CLASS} training features of each, and the ways of its "
+        f"first {WAYS_OF_ALL_CLASSES} selected features. Two dimensions of many: a "
+        "feature's class does not follow from its place here." + names.told(classes[: len(every)]),
     )

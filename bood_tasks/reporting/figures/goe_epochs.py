@@ -96,7 +96,6 @@ def main(argv: list[str] | None = None) -> None:
                 title,
                 f"By the {by}; epoch 0 is the network before; FPR95 with OOD positive; bands: 95 % "
                 f"intervals of the mean over {len(found.seeds)} seeds (Student's t).",
-                formats=["png", "svg"],
             )
         (draft.folder / "epochs.csv").write_text(csv_text(rows), encoding="utf-8")
         draft.finish(rows={"figures": album.finish()})

@@ -32,7 +32,6 @@ def main(argv: list[str] | None = None) -> None:
             "First row: ID training pictures of the first classes. Below: one picture of each of "
             "those classes at each scale of the latents, the same latents in every row; 1 is what "
             "the generator was trained with.",
-            formats=["png", "svg"],
         )
         parts = []
         for shard in job.inputs.get("texts", ()):

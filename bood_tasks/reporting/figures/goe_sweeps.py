@@ -71,7 +71,6 @@ def main(argv: list[str] | None = None) -> None:
                 f"Effect of the {symbol}",
                 f"{row_name(method, '')}: averages over the test sets, FPR95 with OOD positive; "
                 f"bands: 95 % intervals of the mean over {len(seeds)} seeds (Student's t).",
-                formats=["png", "svg"],
             )
         with (draft.folder / "curves.csv").open("w", newline="", encoding="utf-8") as handle:
             writer = csv.writer(handle, lineterminator="\n")

@@ -52,7 +52,12 @@ def trajectory(
     peaks = probabilities[steps].max(0)
     peaks[source] = np.inf
     bars = sorted(np.argsort(-peaks, kind="stable")[:MOST_BARS].tolist())
-    figure = Figure(figsize=(1.35 * len(steps) + 0.9, 1.6 + 0.2 * len(bars)), layout="constrained")
+    told = (
+        f"probability (black: {classes[source]}, hatched: the class predicted instead)",
+        f"one step moves every coordinate by α = {step_size:g}",
+    )
+    width = max(1.35 * len(steps) + 0.9, LETTER * max(map(len, told)) / DPI)
+    figure = Figure(figsize=(width, 1.8 + 0.2 * len(bars)), layout="constrained")
     axes = figure.subplots(2, len(steps), height_ratios=[1.2, 0.2 * len(bars)], squeeze=False)
     for column, step in enumerate(steps):
         beyond = step >= crossed_at
@@ -75,11 +80,7 @@ def trajectory(
         chart.set_yticks(range(len(bars)), [classes[i] for i in bars] if column == 0 else [])
         chart.invert_yaxis()
     axes[0, 0].set_ylabel("decoded")
-    figure.supxlabel(
-        f"probability (black: {classes[source]}, hatched: the class predicted instead); "
-        f"one step moves every coordinate by α = {step_size:g}",
-        fontsize=9,
-    )
+    figure.supxlabel("\n".join(told), fontsize=9)
     return figure
 
 

@@ -104,9 +104,10 @@ def perturbation_paths(
     if sides is not None:
         _shade_regions(ax, sides, classes)
     for index, name in enumerate(classes):
-        color, marker = class_style(index)
+        color, marker, filled = class_style(index)
         own = points[labels == index]
-        ax.scatter(*own.T, s=16, color=color, marker=marker, alpha=0.6, lw=0, label=name)
+        look = {"color": color, "lw": 0} if filled else {"facecolor": "none", "edgecolor": color}
+        ax.scatter(*own.T, s=16, marker=marker, alpha=0.6, **look, label=name)
     for path in paths:
         ax.plot(*path.T, color=BLACK, lw=0.8, marker=".", ms=3, label="_path")
         way = {"arrowstyle": "-|>", "color": BLACK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
@@ -129,7 +130,7 @@ def _shade_regions(ax, sides: Float[ndarray, "v 2"], classes: Sequence[str]) -> 
         lead = products[..., index] - np.delete(products, index, -1).max(-1)
         if lead.max() <= 0:
             continue  # out of sight
-        color, _ = class_style(index)
+        color, *_ = class_style(index)
         ax.contourf(x, y, lead, [0, lead.max() + 1], colors=[color], alpha=0.13)
         if lead.min() < 0:
             ax.contour(x, y, lead, [0], colors=[BLACK], linewidths=1.8)

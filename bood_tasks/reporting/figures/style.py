@@ -44,6 +44,8 @@ def panel_grid(count: int, columns: int, *, width: float, height: float) -> tupl
     return figure, list(axes[:count])
 
 
-def class_style(index: int) -> tuple[str, str]:
-    """Return colour and marker of a class; black is left to what is not a class."""
-    return CYCLE[1 + index % (len(CYCLE) - 1)], MARKERS[index % len(MARKERS)]
+def class_style(index: int) -> tuple[str, str, bool]:
+    """Return colour and marker of a class, and whether it is filled: each second round of the
+    colours is open. Black is left to what is not a class."""
+    turn, place = divmod(index, len(CYCLE) - 1)
+    return CYCLE[1 + place], MARKERS[index % len(MARKERS)], turn % 2 == 0

@@ -77,7 +77,6 @@ def main(argv: list[str] | None = None) -> None:
                 f"Effect of {', '.join(shown)}",
                 f"{row_name(method, '')}: averages over the test sets, FPR95 with ID positive. "
                 + seeds_and_size(job.settings["notes"]),
-                formats=["png", "svg"],
             )
         draft.finish(rows={"figures": album.finish()})
 

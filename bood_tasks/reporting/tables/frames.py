@@ -14,8 +14,9 @@ from bood_tasks.scoring.metrics import COLUMNS
 Row = dict
 DTYPES = {str: "str", int: "Int64", float: "float64", bool: "bool"}
 TYPES = COLUMNS | {
-    "epoch": int, "mean": float, "std": float, "n_seeds": int, "published": float,
-    "published_std": float, "delta": float, "ours": float, "comparable": bool,
+    "epoch": int, "mean": float, "std": float, "low": float, "high": float,
+    "n_seeds": int, "published": float, "published_std": float, "delta": float,
+    "ours": float, "comparable": bool,
 }  # fmt: skip
 
 
