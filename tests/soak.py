@@ -37,6 +37,7 @@ from bood_tasks.plan import synthesis as stages
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ROOT / "workflow/presets/smoke.yaml"
+USUAL = "--printshellcmds"  # Snakemake's own lines: of a job when it starts, too
 FAULTS = {  # kind: weight
     "job killed": 4, "job terminated": 2, "Snakemake killed": 1,
     "file truncated": 1, "byte flipped": 1, "file deleted": 1,
@@ -99,7 +100,7 @@ class Soak:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile",
                  "--directory", self.folder, "--cores", str(self.cores), "--retries", "2",
-                 "--configfile", SMOKE, f"{overlay}.yaml", "--", *targets],
+                 USUAL, "--configfile", SMOKE, f"{overlay}.yaml", "--", *targets],
                 cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
@@ -229,8 +230,8 @@ class Soak:
 
     def mend(self) -> None:
         """Remake damaged artifacts by `bood verify --repair`, which must find all of them."""
-        overlays = ["--configfile", str(SMOKE), "overlay.yaml"]
-        command = [sys.executable, "-m", "bood_tasks.cli.main", "verify", "--repair", *overlays]
+        more = [f"--snakemake={USUAL}", "--configfile", str(SMOKE), "overlay.yaml"]
+        command = [sys.executable, "-m", "bood_tasks.cli.main", "verify", "--repair", *more]
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
