@@ -6,6 +6,8 @@ method, score, metric and kind of data set has its line.
 
 from collections.abc import Mapping
 
+from bood_tasks.catalogue.corpora import ALL_PUBLISHED
+
 WORDS = {
     "method": "One way to train the classifier, with or without outliers: a row of the table.",
     "ID": "In-distribution: pictures or texts of the classes that the classifier was trained on.",
@@ -90,7 +92,7 @@ KINDS = {  # of data sets that are not published ones
 EMBEDDED = {  # files that ship with the project
     "embedded:fashion_mnist.npz": "Grey pictures of clothes, shoes and bags: Fashion-MNIST.",
     "embedded:clipart.npz": "Drawings of things, symbols and charts.",
-    "embedded:textures.npz": "Photographs of stones, fabrics and other surfaces.",
+    "embedded:textures.npz": "Photographs of gravel, bricks, grass and the like.",
 }
 PUBLISHED = {
     "cifar10": "Small photographs of 10 kinds of animals and vehicles.",
@@ -140,7 +142,9 @@ def meaning_of_score(score: str) -> str:
 
 def meaning_of_set(item: Mapping) -> str:
     """Return what a data set of the configuration holds, with the classes that were chosen."""
-    text = EMBEDDED.get(item.get("file"), (KINDS | PUBLISHED)[item["kind"]])
+    kind = item["kind"]
+    known = KINDS | {name: f"{entry.title}." for name, entry in ALL_PUBLISHED.items()} | PUBLISHED
+    text = EMBEDDED.get(item.get("file"), known[kind])
     chosen = item.get("classes")
     if isinstance(chosen, Mapping) and len(chosen) <= MOST_CLASSES:
         text += f" Here: {', '.join(chosen)}."

@@ -44,7 +44,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "distances": config.distances.model_dump(exclude={"rows"}),  # the same selection
         "ood_features": stages.sampling(config),
         "images": config.images.model_dump(exclude={"shard"} | unsaved),
-        "detector": _detector(config, SECTIONS),
+        "detector": _detector(config, [*SECTIONS, "gru", "snapshots"]),
         **own,
         **config.scoring.model_dump(include=scores),
         **_filtered(config),

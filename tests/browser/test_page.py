@@ -283,7 +283,7 @@ def test_keys_reach_everything_and_show_where_they_are(browser, page):
 
 def test_a_tap_on_a_word_shows_what_it_means_within_the_window(browser, page):
     show(browser, page, WIDTHS["phone"])
-    browser.execute_script("document.querySelector('.main abbr').focus()")
+    browser.find_element("css selector", ".main abbr").click()
     shown = """const style = getComputedStyle(document.querySelector('.main abbr'), '::after');
         return [style.content, style.position, parseFloat(style.width)]"""
     content, position, width = browser.execute_script(shown)

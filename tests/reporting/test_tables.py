@@ -132,6 +132,19 @@ def test_footnotes_say_every_setting_once():
     assert found["detector"].endswith("β = 2.5 (0 for cross-entropy); new key 7")
 
 
+def test_footnotes_are_words_and_no_settings_of_python():
+    given = {
+        "vim": {"components": None},
+        "dice": {"sparsity": 90},
+        "odd": {"on": True, "off": False},
+    }
+    found = footnotes.footnotes(SETTINGS | given | {"odin": {"magnitudes": [0.0, 0.01]}})
+    assert "vim" not in found
+    assert found["dice"] == "DICE: sparsity 90"
+    assert found["odd"] == "Odd: on"
+    assert found["odin"] == "ODIN: magnitudes 0, 0.01"
+
+
 def test_footnotes_leave_out_settings_that_the_perturbation_does_not_read():
     section = {"perturb": "none", "extra_steps": 2, "sigma": 0.03, "shift": 0.5}
     found = footnotes.footnotes(SETTINGS | {"ood_features": section})

@@ -14,7 +14,7 @@ from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.reporting.tables.summary import aggregate
 
-VERSION = 2
+VERSION = 3
 
 
 def main(argv: list[str] | None = None) -> None:

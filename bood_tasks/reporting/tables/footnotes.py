@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.samplers import SAMPLERS
+from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.catalogue.titles import row_name, score_name
 
 THRESHOLDS = {
     "first": "the strictest threshold that accepts at least 95 % of ID",
@@ -43,20 +46,23 @@ DECODED = {"outliers": "outlier vectors", "anchors": "plain class anchors", "wor
 def _said(value: object, words: Mapping[str, str] | None = None) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
     return (words or {}).get(str(value), str(value))
 
 
 def _sentence(settings: Mapping, parts: Iterable[tuple[str, str, Mapping | None]]) -> str:
-    """Fill each part's words with its setting, if it has one; other settings follow as they are."""
+    """Fill each part's words with its setting, if it has one; other settings follow as they are,
+    those that are off left out."""
     told, left = [], dict(settings)
     for key, words, meaning in parts:
         value = left.pop(key, None)
         if value is not None:
             told.append(words.format(_said(value, meaning)))
     told.extend(
-        f"{key.replace('_', ' ')} {_said(value)}"
+        key.replace("_", " ") + ("" if value is True else f" {_said(value)}")
         for key, value in left.items()
-        if value not in (None, [], {}, "")
+        if value is not False and value not in (None, [], {}, "")
     )
     return "; ".join(told)
 
@@ -106,7 +112,11 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
             ),
             ("ood_weight", "OOD term weighted by β = {} (0 for cross-entropy)", None),
             ("reduction", "reduction {}", None),
-            ("phi", "φ is {}", {"mlp": "an MLP", "linear": "linear"}),
+            (
+                "phi",
+                "φ is {}",
+                {"mlp": "an MLP", "linear": "linear", "increasing": "an increasing function"},
+            ),
         ),
     ),
     "encoder": (
@@ -173,6 +183,13 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
 }
 
 
+def _title(section: str) -> str:
+    """Return what a section is called: as the score or method that alone reads it."""
+    if section in SCORES:
+        return score_name(section)
+    return row_name(section, "") if section in METHODS else section.replace("_", " ").capitalize()
+
+
 def footnotes(notes: Mapping) -> dict[str, str]:
     """Return {topic: text} of the choices that decide the numbers, in the order of numbering.
 
@@ -210,7 +227,8 @@ def footnotes(notes: Mapping) -> dict[str, str]:
             found[section] = f"{title}: {_sentence(known.pop(section), parts)}"
     for section, settings in known.items():
         values = settings if isinstance(settings, Mapping) else {section: settings}
-        found[section] = f"{section.replace('_', ' ').capitalize()}: {_sentence(values, ())}"
+        if told := _sentence(values, ()):
+            found[section] = f"{_title(section)}: {told}"
     changed = [
         f"{name}: " + ", ".join(
             f"{section}.{key} = {_said(value)}"

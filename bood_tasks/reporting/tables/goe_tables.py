@@ -26,7 +26,7 @@ from bood_tasks.reporting.tables.paper_tables import (
 from bood_tasks.reporting.tables.published import KEY, beside, fraction, read_published
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, aggregate
 
-VERSION = 3
+VERSION = 4
 KINDS = {
     "none": "none", "Noise": "noise", "Generated": "generated",
     "Tiny300k": "natural", "Wiki2": "natural",

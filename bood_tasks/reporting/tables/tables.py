@@ -21,7 +21,7 @@ from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, aggregate, percent
 
-VERSION = 4
+VERSION = 5
 
 
 def _sized(datasets: Mapping[str, int]) -> list[str]:
