@@ -4,6 +4,8 @@ One or two sentences each, without another term that is not explained here. A te
 method, score, metric and kind of data set has its line.
 """
 
+from collections.abc import Mapping
+
 from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 
 WORDS = {
@@ -78,14 +80,14 @@ KINDS = {  # of data sets that are not published ones
 }
 
 
-def meaning_of_row(method: str) -> str:
-    """Return what a row's method does; an empty text for a method of one's own."""
-    return METHODS.get(method, "")
+def meaning_of_row(method: str, told: Mapping[str, str]) -> str:
+    """Return what a row's method does; `told` is what methods of one's own say of themselves."""
+    return METHODS.get(method) or told.get(method, "")
 
 
-def meaning_of_score(score: str) -> str:
-    """Return what a score is; an empty text for one of one's own."""
-    return SCORES.get(score, "")
+def meaning_of_score(score: str, told: Mapping[str, str]) -> str:
+    """Return what a score is; `told` likewise."""
+    return SCORES.get(score) or told.get(score, "")
 
 
 def meaning_of_set(kind: str) -> str:

@@ -97,7 +97,9 @@ def _take_detector(command: argparse.ArgumentParser) -> None:
         help="folder of an artifact of stage scores or detector",
     )
     command.add_argument("--score", help="which score, if the detector has several")
-    command.add_argument("--method", type=Path, help="Python file of the method, if it is your own")
+    for option, what in (("--method", "method"), ("--score-file", "score")):
+        help = f"Python file of the {what}, if it is your own"
+        command.add_argument(option, type=Path, help=help)
 
 
 class Parser(argparse.ArgumentParser):
@@ -259,7 +261,7 @@ def main(argv: list[str] | None = None) -> None:
 
                 unreadable = score_pictures(
                     arguments.detector, arguments.images, arguments.out, tpr=arguments.tpr,
-                    score=arguments.score, method=arguments.method,
+                    score=arguments.score, method=arguments.method, score_file=arguments.score_file,
                 )  # fmt: skip
                 reasons = "\n  ".join([f"{len(unreadable)} pictures are unreadable:", *unreadable])
                 sys.exit(f"error: {reasons}" if unreadable else 0)
@@ -268,7 +270,7 @@ def main(argv: list[str] | None = None) -> None:
 
                 export(
                     arguments.detector, arguments.out, score=arguments.score,
-                    method=arguments.method,
+                    method=arguments.method, score_file=arguments.score_file,
                 )  # fmt: skip
             case "schema":
                 print(schema())

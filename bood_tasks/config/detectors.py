@@ -10,7 +10,6 @@ from bood_tasks.config.fields import (
     Natural,
     NonNegative,
     Positive,
-    ScoreName,
     Section,
     Share,
     WeightsPath,
@@ -143,7 +142,7 @@ class OwnMethod(Section):
         description="Outliers of a row of this method that names none: none, images, or a "
         "data set.",
     )
-    scores: Annotated[list[ScoreName], Field(min_length=1)] = Field(
+    scores: Annotated[list[Name], Field(min_length=1)] = Field(
         ["energy"], description="Scores of a row of this method that names none."
     )
     settings: dict[str, Any] = Field({}, description="Keyword arguments of the class.")

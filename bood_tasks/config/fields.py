@@ -1,10 +1,9 @@
 """The kinds of value that settings have, and the strict section they stand in. Used by config."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.catalogue.weights import RELEASED, WEIGHTS
 
 
@@ -52,7 +51,6 @@ Names = Annotated[list[Name], AfterValidator(distinct)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 WeightsPath = Annotated[str, AfterValidator(_known_release)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-ScoreName = Literal[tuple(SCORES)]
 Overrides = dict[str, dict[str, Any]]  # section: {setting: value}
 Prompt = Annotated[str, AfterValidator(_one_placeholder)]
 

@@ -13,10 +13,10 @@ from bood_tasks.config.datasets import (
 )
 from bood_tasks.config.detectors import Detector, OutlierFilter, OwnMethod
 from bood_tasks.config.explain import explain
-from bood_tasks.config.fields import Count, Name, Natural, Overrides, ScoreName, Section, merged
+from bood_tasks.config.fields import Count, Name, Natural, Overrides, Section, merged
 from bood_tasks.config.generators import GanGenerator, Generator, LanguageModel
 from bood_tasks.config.reporting import Ablations, Only
-from bood_tasks.config.scoring import Metrics, Scoring
+from bood_tasks.config.scoring import Metrics, OwnScore, Scoring
 from bood_tasks.config.synthesis import (
     Anchors,
     Distances,
@@ -51,8 +51,10 @@ class Row(Section):
         "one of `sources`; or {name: share of the outliers shown}; null = the "
         "method's.",
     )
-    scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
-        None, description="Scores that are read from the detector; null = the method's."
+    scores: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None,
+        description="Scores that are read from the detector: of the catalogue, or of `scores`; "
+        "null = the method's.",
     )
     set: Overrides = Field(
         {}, description="Overrides {section: {setting: value}} for this row alone."
@@ -154,6 +156,11 @@ class Config(Section):
     methods: dict[Name, OwnMethod] = Field(
         {},
         description="Name: training method of your own. What rows can name beside the catalogue's.",
+    )
+    scores: dict[Name, OwnScore] = Field(
+        {},
+        description="Name: score of your own. What rows can name beside the catalogue's; tables "
+        "show it by this name.",
     )
     rows: Annotated[dict[Name, Row], Field(min_length=1)] = Field(
         description="Name: row of the tables; if `only.rows` is a list, only those that it names."

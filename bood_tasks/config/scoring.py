@@ -1,6 +1,6 @@
 """The settings of the scores that have any. Used by config."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -86,6 +86,18 @@ class Scoring(Section):
     vim: Vim = Vim()
     react: React = React()
     dice: Dice = Dice()
+
+
+class OwnScore(Section):
+    """A post-hoc score of your own, in a Python file."""
+
+    module: str = Field(
+        description="Path of the Python file, which defines `score(outputs, state)` and, if it is "
+        "fitted to the training split, `fit(training)`."
+    )
+    settings: dict[str, Any] = Field(
+        {}, description="Keyword arguments of `score` and, if there is one, of `fit`."
+    )
 
 
 class Metrics(Section):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from bood_tasks.artifacts.code import says
+from bood_tasks.artifacts.outside import locate
 from bood_tasks.catalogue.methods import KEYS, SECTIONS
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
@@ -47,6 +49,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "detector": _detector(config, SECTIONS),
         **own,
         **config.scoring.model_dump(include=scores),
+        **{x: config.scores[x].settings for x in sorted(scores & set(config.scores))},
         **_filtered(config),
     }
 
@@ -86,4 +89,15 @@ def _of_all(config: Config, rows: Iterable[str]) -> dict:
         "seeds": config.seeds,
         "threshold": config.metrics.threshold,
         "rows": {name: config.rows[name].set for name in rows},
+    }
+
+
+def own_words(config: Config) -> dict[str, str]:
+    """Return what each method and score of one's own says of itself: its docstring's first line."""
+    own = {"methods": config.methods, "scores": config.scores}
+    return {
+        name: says(locate(item.module, f"{section}.{name}.module"))
+        or "Of your own; its file has no docstring."
+        for section, items in own.items()
+        for name, item in items.items()
     }

@@ -14,6 +14,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import code, content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
+from bood_tasks.plan.notes import own_words
 from bood_tasks.plan.pipelines import check_pipelines
 from bood_tasks.plan.reporting import kinds_of_outliers, products, shown
 from bood_tasks.plan.scoring import evaluated
@@ -129,14 +130,17 @@ def make(config: Config) -> Plan:
         {"stage": spec.stage, "name": spec.name, "digest": spec.digest}
         for spec in plan.specs.values()
     ]
+    settings = {
+        "config": shown(config),
+        "outliers": kinds_of_outliers(config),
+        "provenance": provenance,
+    }
+    if told := own_words(config):
+        settings["told"] = told
     report = Spec(
         "report",
         readable(config.id),
-        {
-            "config": shown(config),
-            "outliers": kinds_of_outliers(config),
-            "provenance": provenance,
-        },
+        settings,
         shows
         | {"pixel_statistics": shows["figures"].inputs["pixels"], "datasets": tuple(read(config))},
     )

@@ -44,6 +44,8 @@ def shown(config: Config) -> dict:
     for item in plain["datasets"].values():
         item.pop("file", None)
         item.pop("path", None)
+    if not config.scores:  # reports without stay as they are
+        del plain["scores"]
     return plain
 
 

@@ -49,11 +49,13 @@ def _table(
     metrics: tuple[tuple[str, str], ...],
     *,
     meanings: Mapping[str, str],
+    told: Mapping[str, str],
     accuracy: Row | None = None,
 ) -> dict:
     """Return heads and lines of cells, each a list of lines of text; the average stands first.
 
-    `meanings`: of the data sets. `accuracy`: of any detector, where a column shows it.
+    `meanings`: of the data sets. `told`: of methods and scores of one's own. `accuracy`: of any
+    detector, where a column shows it.
     """
     names = sorted(datasets, key=lambda name: name != AVERAGE)
     labels, best = table.labels(), table.winners(names, metrics)
@@ -71,8 +73,8 @@ def _table(
     ]
     lines = [
         [
-            [_text(row_name(*label[:2]), meaning_of_row(label[0])),
-             _text(score_name(label[2]), meaning_of_score(label[2]))],
+            [_text(row_name(*label[:2]), meaning_of_row(label[0], told)),
+             _text(score_name(label[2]), meaning_of_score(label[2], told))],
             *([cell(label, name, metric) for metric in metrics] for name in names),
         ]
         for label in labels
@@ -85,27 +87,31 @@ def _table(
     return {"title": title, "heads": heads, "lines": lines}
 
 
-def _summary(table: Lookup, accuracy: Row, meanings: Mapping[str, str]) -> list[dict]:
+def _summary(
+    table: Lookup, accuracy: Row, meanings: Mapping[str, str], told: Mapping[str, str]
+) -> list[dict]:
     """Return the run's own tables: test sets, the other convention, validation and control sets."""
     tests, others = table.datasets("test"), table.datasets("validation", "control")
     shown = [
-        _table(table, "", tests, IN_SUMMARY, meanings=meanings, accuracy=accuracy),
+        _table(table, "", tests, IN_SUMMARY, meanings=meanings, told=told, accuracy=accuracy),
         _table(
             table, "The same scores, OOD positive: FPR95 ↓ in percent", tests,
-            (("fpr95", "ood"),), meanings=meanings,
+            (("fpr95", "ood"),), meanings=meanings, told=told,
         ),
     ]  # fmt: skip
     if others:
         heading = f"Validation and control sets, ID positive: {' and '.join(headings(IN_SUMMARY))}"
-        shown.append(_table(table, heading, others, IN_SUMMARY, meanings=meanings))
+        shown.append(_table(table, heading, others, IN_SUMMARY, meanings=meanings, told=told))
     return shown
 
 
-def _words(table: Lookup, meanings: Mapping[str, str]) -> list[tuple[str, str]]:
+def _words(
+    table: Lookup, meanings: Mapping[str, str], told: Mapping[str, str]
+) -> list[tuple[str, str]]:
     """Return each term of the tables and what it means, in order of reading."""
     labels = table.labels()
-    rows = {row_name(*label[:2]): meaning_of_row(label[0]) for label in labels}
-    scores = {score_name(label[2]): meaning_of_score(label[2]) for label in labels}
+    rows = {row_name(*label[:2]): meaning_of_row(label[0], told) for label in labels}
+    scores = {score_name(label[2]): meaning_of_score(label[2], told) for label in labels}
     metrics = {entry.title: METRIC_TERMS[name] for name, entry in METRICS.items()}
     found = WORDS | metrics | rows | scores | meanings
     return [(word, meaning) for word, meaning in found.items() if meaning]
@@ -271,11 +277,13 @@ def render(
     outliers: Mapping[str, str],
     provenance: list[dict],
     read: list[list[str]],
+    told: Mapping[str, str] = {},
 ) -> str:
     """Return the page.
 
     `summary`, `results`: summary.csv and metrics.csv. `read`: see read_lines. `pictures` hold
     file, title, caption and their PNG bytes as `data`. `outliers`: see findings.sentences.
+    `told`: what methods and scores of one's own say of themselves.
     """
     table = Lookup(summary)
     accuracy = table.first_accuracy()
@@ -297,8 +305,8 @@ def render(
         metrics=[(METRICS[name].title, METRIC_TERMS[name]) for name, _ in IN_SUMMARY],
         run=run,
         findings=sentences(results, outliers, pixels),
-        tables=_summary(table, accuracy, meanings),
-        words=_words(table, seen),
+        tables=_summary(table, accuracy, meanings, told),
+        words=_words(table, seen, told),
         words_of=WORDS,
         version=__version__,
         duration=duration,
@@ -360,6 +368,7 @@ def main(argv: list[str] | None = None) -> None:
         outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],
         read=read_lines(item.json("dataset.json") for item in inputs["datasets"]),
+        told=job.settings.get("told", {}),
     )
     with job.draft() as draft:
         (draft.folder / "report.html").write_text(page, encoding="utf-8")
