@@ -16,6 +16,7 @@ from bood_tasks.artifacts import usage
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.catalogue.scores import LEVEL
 from bood_tasks.cli.listing import RESULTS, ls, print_table, summary
+from bood_tasks.cli.look import look, told
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, verify
 from bood_tasks.config.load import effective_config
 from bood_tasks.config.root import Config
@@ -25,7 +26,7 @@ DEFAULT = Path("config.yaml")
 
 def with_overlays(files: list[Path]) -> Config:
     """Return config.yaml with overlays, as `snakemake --configfile` makes it."""
-    return effective_config([DEFAULT, *files])
+    return effective_config([DEFAULT, *files], look)
 
 
 def cost(files: list[Path], device: str | None) -> None:
@@ -34,7 +35,7 @@ def cost(files: list[Path], device: str | None) -> None:
     from bood_tasks.plan import plan as planning
     from bood_tasks.plan.resources import DEVICES, REACHED, REACHED_BY_OTHERS
 
-    config = effective_config(files)
+    config = effective_config(files, look)
     plan = planning.make(config)
     if device is None:
         stages = usage.measured((spec.stage, Path(spec.manifest)) for spec in plan.specs.values())
@@ -54,6 +55,8 @@ def cost(files: list[Path], device: str | None) -> None:
             f"{REACHED_BY_OTHERS:.0%}. Not measured; `bood cost` "
             "says what a run took."
         )
+        for line in told(config):
+            print(f"auto, as {line}")
         for message in planning.absent(config):
             print(f"missing: {message}")
 
@@ -250,7 +253,9 @@ def main(argv: list[str] | None = None) -> None:
             case "summary":
                 summary(manifests_below(arguments.paths), arguments.results)
             case "config":
-                content = effective_config(arguments.files).model_dump(mode="json")
+                config = effective_config(arguments.files, look)
+                content = config.model_dump(mode="json")
+                print("".join(f"# auto, as {line}\n" for line in told(config)), end="")
                 print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
             case "plan":
                 cost([*arguments.files, *arguments.configfile], arguments.device)

@@ -313,7 +313,7 @@ def check_row(config: Config, name: str) -> None:
     settings = getattr(changed.detector, section) if section else None
     if isinstance(settings, Queued) and pictures:
         shown = pictures * views(changed.detector.augment)
-        _require_full_queue(
+        require_full_queue(
             settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=shown
         )
     while (start := changed.detector.start) is not None:
@@ -357,12 +357,12 @@ def _check_filter(config: Config, settings: OutlierFilter) -> None:
         )
 
 
-def _require_full_queue(settings: Queued, section: str, *, epochs: int, pictures: int) -> None:
+def require_full_queue(settings: Queued, section: str, *, epochs: int, pictures: int) -> None:
     """Raise ValueError if a class's queue cannot be full when the first outliers are drawn."""
     most = round(settings.start * epochs * pictures)
     if settings.queue > most:
         raise ValueError(
             f"{section}.queue must be at most {most}, which a class of {pictures} pictures fills "
             f"in the share {settings.start:g} of {epochs} epochs, got {settings.queue}; lower it, "
-            f"or raise {section}.start or detector.epochs"
+            f"write auto, or raise {section}.start or detector.epochs"
         )

@@ -176,6 +176,7 @@ class Config(Section):
     )
     run: Run = Run()
     _of_texts: "Config | None" = PrivateAttr(None)
+    _chosen: dict[str, str] = PrivateAttr({})
 
     def method(self, name: str) -> MethodEntry:
         """Return a row's method, of the catalogue or of `methods`."""
@@ -192,6 +193,14 @@ class Config(Section):
     def set_texts(self, texts: "Config") -> None:
         """Keep the configuration of the texts; `load` makes it from `text`."""
         self._of_texts = texts
+
+    def chosen(self) -> dict[str, str]:
+        """Return {setting = value: why} of the settings that were `auto`."""
+        return self._chosen
+
+    def set_chosen(self, chosen: dict[str, str]) -> None:
+        """Keep what was chosen; `load` does it."""
+        self._chosen = chosen
 
     def kind_of(self, source: str) -> str:
         """Return what an outlier source is: images, gan, texts, or the name of a data set."""

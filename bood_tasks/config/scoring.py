@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bood_tasks.config.fields import Count, Magnitudes, Percentile, Positive, Section
+from bood_tasks.config.fields import AutoCount, Count, Magnitudes, Percentile, Positive, Section
 
 
 class Odin(Section):
@@ -44,8 +44,10 @@ class GodinScore(Section):
 class Knn(Section):
     """Distance to the k-th nearest training feature."""
 
-    neighbours: Count = Field(
-        50, description="The k of the distance to the k-th nearest training feature."
+    neighbours: AutoCount = Field(
+        50,
+        description="The k of the distance to the k-th nearest training feature; auto = a quarter "
+        "of the smallest class's training data, at most 50.",
     )
 
 

@@ -14,6 +14,7 @@ from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.cli.listing import summarise
+from bood_tasks.cli.look import look, told
 from bood_tasks.config.load import left_out, load, require_plain
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
@@ -24,7 +25,7 @@ from bood_tasks.reporting.publish import exhibits
 try:
     if workflow.is_main_process:  # Snakemake takes the last of two equal keys
         require_plain(workflow.configfiles)
-    CONFIG = load(config)
+    CONFIG = load(config, look)
     PLAN = planning.make(CONFIG)
     require_writable(Path("results"))
 except (ValueError, FileNotFoundError, OSError) as error:
@@ -36,6 +37,8 @@ if workflow.is_main_process:
         clear_stale_locks(Path.cwd())
     for line in left_out(config, CONFIG):
         print(line, file=sys.stderr)
+    for line in told(CONFIG):
+        print(f"auto, as {line}", file=sys.stderr)
 
 
 def require_data(config):
