@@ -42,7 +42,7 @@ METHODS = {
     "neighbours.",
     "oe": "Outlier Exposure: on outliers the classifier should give all classes the same "
     "probability.",
-    "pixel_statistics": "No network: for each set, whichever of four statistics of the pixels "
+    "pixel_statistics": "No network: for each set, whichever of five statistics of the pixels "
     "tells it best from ID, chosen on the test set itself. A detector below it proves little.",
     "text_statistics": "No network: what the length of a text, or its share of unknown words, "
     "tells.",
@@ -62,7 +62,7 @@ SCORES = {
     "godin_unperturbed": "The largest learnt similarity to a class.",
     "vos": "Energy with a weight learnt for each class.",
     "npos": "The logit of a small network trained to tell features from drawn outliers.",
-    "best": "The best of four statistics of the pixels, chosen for each set.",
+    "best": "The best of five statistics of the pixels, chosen for each set.",
     "length": "The length of a text before it is cut.",
 }
 KINDS = {  # of data sets that are not published ones

@@ -55,11 +55,3 @@ def look(config: Config) -> Facts:
 def _shorter(picture: object) -> int:
     """Return the shorter side of an opened picture or of an array, in pixels."""
     return min(picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size)
-
-
-def told(config: Config) -> list[str]:
-    """Return a line for each reason by which settings that were `auto` were chosen."""
-    by_reason: dict[str, list[str]] = {}
-    for setting, why in config.chosen().items():
-        by_reason.setdefault(why, []).append(setting)
-    return [f"{why}: {', '.join(settings)}" for why, settings in by_reason.items()]

@@ -16,7 +16,7 @@ from bood_tasks.artifacts import usage
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.catalogue.scores import LEVEL
 from bood_tasks.cli.listing import RESULTS, ls, print_table, summary
-from bood_tasks.cli.look import look, told
+from bood_tasks.cli.look import look
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, verify
 from bood_tasks.config.load import effective_config
 from bood_tasks.config.root import Config
@@ -55,7 +55,7 @@ def cost(files: list[Path], device: str | None) -> None:
             f"{REACHED_BY_OTHERS:.0%}. Not measured; `bood cost` "
             "says what a run took."
         )
-        for line in told(config):
+        for line in config.reasons():
             print(f"auto, as {line}")
         for message in planning.absent(config):
             print(f"missing: {message}")
@@ -255,7 +255,7 @@ def main(argv: list[str] | None = None) -> None:
             case "config":
                 config = effective_config(arguments.files, look)
                 content = config.model_dump(mode="json")
-                print("".join(f"# auto, as {line}\n" for line in told(config)), end="")
+                print("".join(f"# auto, as {line}\n" for line in config.reasons()), end="")
                 print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
             case "plan":
                 cost([*arguments.files, *arguments.configfile], arguments.device)

@@ -194,12 +194,15 @@ class Config(Section):
         """Keep the configuration of the texts; `load` makes it from `text`."""
         self._of_texts = texts
 
-    def chosen(self) -> dict[str, str]:
-        """Return {setting = value: why} of the settings that were `auto`."""
-        return self._chosen
+    def reasons(self) -> list[str]:
+        """Return a line for each reason by which settings that were `auto` got their values."""
+        by_reason: dict[str, list[str]] = {}
+        for setting, why in self._chosen.items():
+            by_reason.setdefault(why, []).append(setting)
+        return [f"{why}: {', '.join(settings)}" for why, settings in by_reason.items()]
 
     def set_chosen(self, chosen: dict[str, str]) -> None:
-        """Keep what was chosen; `load` does it."""
+        """Keep {setting = value: why} of the settings that were `auto`; `load` does it."""
         self._chosen = chosen
 
     def kind_of(self, source: str) -> str:

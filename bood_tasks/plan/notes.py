@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from bood_tasks.artifacts.code import says
-from bood_tasks.artifacts.outside import locate
+from bood_tasks.artifacts.outside import SHIPPED, locate
 from bood_tasks.catalogue.methods import KEYS, SECTIONS
+from bood_tasks.catalogue.titles import row_name
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.networks.shapes import SHAPING
@@ -101,3 +102,28 @@ def own_words(config: Config) -> dict[str, str]:
         for section, items in own.items()
         for name, item in items.items()
     }
+
+
+def grey_outliers(config: Config) -> list[str]:
+    """Return the rows whose outliers a shipped generator draws: grey, as what it was trained on."""
+    return [
+        row_name(row.method, row.variant)
+        for name, row in config.rows.items()
+        if any(_draws_grey(config.for_source(name, x), config.kind_of(x)) for x in row.outliers)
+    ]
+
+
+def _draws_grey(config: Config, kind: str) -> bool:
+    generator = {"images": config.generator, "gan": config.gan_generator}.get(kind)
+    return generator is not None and str(generator.path).startswith(SHIPPED)
+
+
+def trained(config: Config) -> dict[str, dict]:
+    """Return by `method|variant` how long the rows train that begin with random weights."""
+    found = {}
+    for name, row in config.rows.items():
+        item = config.for_row(name).detector
+        if not (item.start or item.pretrained):
+            lengths = item.model_dump(include={"epochs", "steps", "batch_size"})
+            found[f"{row.method}|{row.variant}"] = lengths
+    return found

@@ -14,7 +14,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import code, content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
-from bood_tasks.plan.notes import own_words
+from bood_tasks.plan.notes import grey_outliers, own_words, trained
 from bood_tasks.plan.pipelines import check_pipelines
 from bood_tasks.plan.reporting import kinds_of_outliers, products, shown
 from bood_tasks.plan.scoring import evaluated
@@ -135,8 +135,16 @@ def make(config: Config) -> Plan:
         "outliers": kinds_of_outliers(config),
         "provenance": provenance,
     }
-    if told := own_words(config):
-        settings["told"] = told
+    settings |= {
+        name: found
+        for name, found in {
+            "told": own_words(config),
+            "grey_outliers": grey_outliers(config),
+            "trained": trained(config),
+            "chosen": config.reasons(),
+        }.items()
+        if found
+    }
     report = Spec(
         "report",
         readable(config.id),

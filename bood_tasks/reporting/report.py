@@ -20,6 +20,7 @@ from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
 from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
+from bood_tasks.reporting.cautions import find_colour_warnings, find_untrained
 from bood_tasks.reporting.findings import sentences
 from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
@@ -29,7 +30,7 @@ from bood_tasks.reporting.tables.layout import TableLayout
 from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
 
-VERSION = 5
+VERSION = 6
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
@@ -278,12 +279,13 @@ def render(
     provenance: list[dict],
     read: list[list[str]],
     told: Mapping[str, str] = {},
+    chosen: Iterable[str] = (),
 ) -> str:
     """Return the page.
 
     `summary`, `results`: summary.csv and metrics.csv. `read`: see read_lines. `pictures` hold
     file, title, caption and their PNG bytes as `data`. `outliers`: see findings.sentences.
-    `told`: what methods and scores of one's own say of themselves.
+    `told`: what methods and scores of one's own say of themselves. `chosen`: what `auto` chose.
     """
     table = Lookup(summary)
     accuracy = table.first_accuracy()
@@ -314,7 +316,7 @@ def render(
         warnings=find_warnings(table, results) + find_pixel_warnings(table, pixels) + warnings,
         papers=papers,
         costs=cost_lines(stages) if stages else [],
-        notes=list(footnotes(notes).values()),
+        notes=[*footnotes(notes).values(), *(f"Chosen by auto, as {line}" for line in chosen)],
         read=read,
         figures=[
             picture
@@ -342,6 +344,8 @@ def _holding(what: str, inputs: Mapping) -> list[Artifact]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     inputs, pictures, warnings = job.inputs, [], []
+    shown = job.settings["config"]
+    facts = [item.json("dataset.json") for item in inputs["datasets"]]
     for album in _holding("figures", inputs):
         captions = album.json("captions.json")
         warnings += captions["warnings"]
@@ -349,25 +353,33 @@ def main(argv: list[str] | None = None) -> None:
             item | {"data": (album.folder / item["file"]).read_bytes()}
             for item in captions["figures"]
         ]
+    summary = read_csv(inputs["tables"].folder / "summary.csv")
+    pixels = inputs["pixel_statistics"].json("pixel_statistics.json")
+    table, own = Lookup(summary), next((x for x in facts if x["name"] == shown["id"]), None)
+    warnings += find_colour_warnings(pixels, shown["id"], job.settings.get("grey_outliers", []))
+    if own and {"classes", "counts"} <= set(own):
+        trained = job.settings.get("trained", {})
+        warnings += find_untrained(table, trained, len(own["classes"]), own["counts"]["train"])
     made = [
         (item["stage"], Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"))
         for item in job.settings["provenance"]
     ]
     page = render(
-        read_csv(inputs["tables"].folder / "summary.csv"),
+        summary,
         read_csv(inputs["metrics"].folder / "metrics.csv"),
         inputs["tables"].settings["notes"],
-        pixels=inputs["pixel_statistics"].json("pixel_statistics.json"),
+        pixels=pixels,
         papers=paper_tables(_holding("tables", inputs)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(made),
         run=ran(made),
         pictures=pictures,
         warnings=warnings,
-        config=job.settings["config"],
+        config=shown,
         outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],
-        read=read_lines(item.json("dataset.json") for item in inputs["datasets"]),
+        read=read_lines(facts),
+        chosen=job.settings.get("chosen", []),
         told=job.settings.get("told", {}),
     )
     with job.draft() as draft:

@@ -14,7 +14,7 @@ from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.cli.listing import summarise
-from bood_tasks.cli.look import look, told
+from bood_tasks.cli.look import look
 from bood_tasks.config.load import left_out, load, require_plain
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
@@ -37,7 +37,7 @@ if workflow.is_main_process:
         clear_stale_locks(Path.cwd())
     for line in left_out(config, CONFIG):
         print(line, file=sys.stderr)
-    for line in told(CONFIG):
+    for line in CONFIG.reasons():
         print(f"auto, as {line}", file=sys.stderr)
 
 
