@@ -27,8 +27,8 @@ def find_colour_warnings(
     told = []
     if unlike:
         told.append(
-            f"{id_name} is {ours} and these sets are {theirs}: {unlike}. A detector tells them by "
-            "colour alone; take sets that are like yours in it."
+            f"{id_name} is {ours} and these sets are {theirs}: {unlike}. A detector may tell "
+            "them by colour alone; take sets that are like yours in it."
         )
     if coloured and grey_outliers:
         told.append(
