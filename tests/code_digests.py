@@ -3,11 +3,16 @@
     python tests/code_digests.py check            name the stages whose code changed
     python tests/code_digests.py raise STAGE...   the output changes: raise VERSION, record
     python tests/code_digests.py accept STAGE...  it does not: record (or `accept --all`)
+    python tests/code_digests.py accept new       record new entries of tables: no stage changed
 
 A stage's digest covers the syntax trees of its module and of all package modules that it
 imports, without comments, docstrings and layout, and the templates named after them. A module that
 imports by name from a folder, `import_module(f"<package>.<folder>.{name}")`, imports all of the
 folder but those that have a VERSION of their own.
+
+What one may add to without a change of what is there changes no digest while it is new: an entry of
+a table of catalogue/ (a dict with text as its keys), a module of a folder that is imported from by
+name. The recorded names of both say what is new; `accept new` records them.
 """
 
 import argparse
@@ -40,6 +45,48 @@ def tree_of(node: object) -> object:
     return [type(node).__name__, [[name, tree_of(value)] for name, value in sorted(kept.items())]]
 
 
+NEW, NAMES = "new", "names that may be added to"  # the latter is a key of the recorded file
+TABLES = "catalogue"  # the folder of the tables
+Known = dict[str, list[str]]  # table or folder: its recorded names
+
+
+def _entries(tree: ast.Module) -> dict[str, ast.Dict]:
+    """Return the tables of a module by name: dicts all of whose keys are text."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            keys = node.value.keys
+            if all(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in keys):
+                found |= {ast.unparse(target): node.value for target in node.targets}
+    return found
+
+
+def _less_new(tree: ast.Module, module: str, known: Known) -> ast.Module:
+    """Return a module of catalogue/ without the entries of its tables that are not recorded."""
+    for name, table in _entries(tree).items():
+        names = known.get(f"{module}.{name}")
+        pairs = zip(table.keys, table.values, strict=True)
+        kept = [(key, value) for key, value in pairs if names is None or key.value in names]
+        table.keys, table.values = [key for key, _ in kept], [value for _, value in kept]
+    return tree
+
+
+def names_now(package: Path) -> Known:
+    """Return the names of every table of catalogue/, and of every folder imported from by name."""
+    found: Known = {}
+    for module, path in modules(package).items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if module.split(".")[0] == TABLES:
+            for name, table in _entries(tree).items():
+                found[f"{module}.{name}"] = sorted(key.value for key in table.keys)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                for name in _named_at_run_time(node, package):
+                    folder, _, last = name.removeprefix(f"{package.name}.").rpartition(".")
+                    found[folder] = sorted({*found.get(folder, []), last})
+    return found
+
+
 def _named_at_run_time(text: ast.JoinedStr, package: Path) -> set[str]:
     """Return the modules that f"package.folder.{name}" may mean, as of `import_module`.
 
@@ -56,8 +103,9 @@ def _named_at_run_time(text: ast.JoinedStr, package: Path) -> set[str]:
     }
 
 
-def imports_of(tree: ast.Module, package: Path) -> set[str]:
-    """Return the package's own modules that a module imports, wherever in it."""
+def imports_of(tree: ast.Module, package: Path, known: Known) -> set[str]:
+    """Return the package's own modules that a module imports, wherever in it; of those that it
+    imports by name, the recorded ones."""
     named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -67,7 +115,9 @@ def imports_of(tree: ast.Module, package: Path) -> set[str]:
             origin = ".".join(filter(None, [parent, node.module]))
             named |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.JoinedStr):
-            named |= _named_at_run_time(node, package)
+            for name in _named_at_run_time(node, package):
+                folder, _, last = name.removeprefix(f"{package.name}.").rpartition(".")
+                named |= {name} if last in known.get(folder, [last]) else set()
     inside = (name.removeprefix(f"{package.name}.") for name in named)
     return {
         name for name in inside if package.joinpath(*name.split(".")).with_suffix(".py").is_file()
@@ -96,18 +146,22 @@ def _unversioned(tree: ast.Module) -> list[ast.stmt]:
     return [item for item in body if not VERSION_LINE.match(ast.unparse(item))]
 
 
-def digests(package: Path) -> dict[str, dict]:
-    """Return every stage's version and the digest of its code with all that it imports."""
+def digests(package: Path, known: Known) -> dict[str, dict]:
+    """Return every stage's version and the digest of its code with all that it imports, less what
+    is new beside the recorded names."""
     files = modules(package)
     text_of = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     trees = {name: ast.parse(text) for name, text in text_of.items()}
+    for name, tree in trees.items():
+        if name.split(".")[0] == TABLES:
+            _less_new(tree, name, known)
     own = {name: json.dumps(tree_of(_unversioned(tree))) for name, tree in trees.items()}
     for template in sorted(package.rglob("*.j2")):  # beside the module that fills it, of its name
         folder = template.parent.relative_to(package).parts
         own[".".join([*folder, template.name.split(".")[0]])] += template.read_text(
             encoding="utf-8"
         )
-    direct = {name: imports_of(tree, package) for name, tree in trees.items()}
+    direct = {name: imports_of(tree, package, known) for name, tree in trees.items()}
     result = {}
     for stage, module in stages(package).items():
         version = int(VERSION_LINE.search(text_of[module]).group(1))
@@ -121,22 +175,31 @@ def digests(package: Path) -> dict[str, dict]:
     return result
 
 
-def read(golden: Path) -> dict[str, dict]:
-    """Return the recorded digests."""
-    return json.loads(golden.read_text(encoding="utf-8")) if golden.is_file() else {}
+def read(golden: Path) -> tuple[dict[str, dict], Known]:
+    """Return the recorded digests and names."""
+    found = json.loads(golden.read_text(encoding="utf-8")) if golden.is_file() else {}
+    known = found.pop(NAMES, {})
+    return found, known
 
 
-def write(golden: Path, recorded: dict[str, dict]) -> None:
-    """Record digests, one stage a line, so that merges meet few conflicts."""
+def write(golden: Path, recorded: dict[str, dict], known: Known) -> None:
+    """Record digests and names, one stage a line, so that merges meet few conflicts."""
     lines = [f"{json.dumps(stage)}: {json.dumps(recorded[stage])}" for stage in sorted(recorded)]
+    if known:
+        names = [f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known)]
+        lines.append(f"{json.dumps(NAMES)}: {{\n" + ",\n".join(names) + "\n}")
     golden.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def complaints(package: Path, golden: Path) -> list[str]:
     """Return one line per stage whose code or version is not the recorded one."""
-    now, recorded = digests(package), read(golden)
-    command = "python tests/code_digests.py"
-    lines = []
+    recorded, known = read(golden)
+    now, command = digests(package, known), "python tests/code_digests.py"
+    lines = [
+        f"{where} has new names, {', '.join(new)}, which change no stage: `{command} accept {NEW}`"
+        for where, names in names_now(package).items()
+        if recorded and (new := sorted(set(names) - {*known.get(where, [])}))
+    ]
     for stage in sorted(now.keys() | recorded.keys()):
         old, new = recorded.get(stage), now.get(stage)
         if old == new:
@@ -161,13 +224,16 @@ def complaints(package: Path, golden: Path) -> list[str]:
 
 def accept(package: Path, golden: Path, chosen: list[str]) -> None:
     """Record the stages' present code and version."""
-    now, recorded = digests(package), read(golden)
-    for stage in chosen:
+    recorded, known = read(golden)
+    before, names = digests(package, known), names_now(package)
+    now = digests(package, names)
+    same = {stage for stage, found in recorded.items() if found == before.get(stage)}
+    for stage in same | (set(chosen) - {NEW}):
         if stage in now:
             recorded[stage] = now[stage]
         else:
             del recorded[stage]
-    write(golden, recorded)
+    write(golden, recorded, names)
 
 
 def raise_versions(package: Path, golden: Path, chosen: list[str]) -> None:
@@ -191,11 +257,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if arguments.action == "check":
         sys.exit("\n".join(complaints(PACKAGE, GOLDEN)) or 0)
-    now, recorded = digests(PACKAGE), read(GOLDEN)
+    recorded, names = read(GOLDEN)
+    now = digests(PACKAGE, names)
     known = now.keys() | recorded.keys()
     changed = [stage for stage in known if now.get(stage) != recorded.get(stage)]
     chosen = sorted(changed) if arguments.all else arguments.stages
-    possible = now.keys() if arguments.action == "raise" else known
+    possible = now.keys() if arguments.action == "raise" else known | {NEW}
     if unknown := [stage for stage in chosen if stage not in possible]:
         parser.error(f"no such stage: {', '.join(unknown)}; known: {', '.join(sorted(possible))}")
     {"raise": raise_versions, "accept": accept}[arguments.action](PACKAGE, GOLDEN, chosen)

@@ -55,9 +55,16 @@ def make(
 
 
 def run_stage(
-    root: Path, main, stage: str, settings: dict, inputs: dict, then: Sequence[str] = ()
+    root: Path,
+    main,
+    stage: str,
+    settings: dict,
+    inputs: dict,
+    then: Sequence[str] = (),
+    source: str = "",
 ) -> Artifact:
-    """Run a stage's main as its rule does and return what it wrote; `then`: the rest of a pack."""
+    """Run a stage's main as its rule does and return what it wrote; `then`: the rest of a pack;
+    `source`: the file from outside."""
     spec = identity(stage, settings, inputs)
     out = root / "artifacts" / stage / "made" / digest_of(spec) / "manifest.json"
     given = [
@@ -74,6 +81,7 @@ def run_stage(
             "--spec",
             to_json(spec),
             *(["--then", *then] if then else []),
+            f"--source={source}",
         ]
     )
     return Artifact(out)

@@ -30,11 +30,11 @@ def package(tmp_path: Path) -> Path:
 
 def changed(package: Path, name: str, old: str, new: str) -> set[str]:
     """Edit one module and return the stages whose digest moved."""
-    before = digests(package)
+    before = digests(package, {})
     path = package / name
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    after = digests(package)
+    after = digests(package, {})
     return {stage for stage in before if before[stage]["digest"] != after[stage]["digest"]}
 
 
@@ -111,3 +111,45 @@ def test_unknown_stage_is_refused(capsys):
     with pytest.raises(SystemExit):
         code_digests.main(["accept", "no_such"])
     assert "no such stage: no_such; known: " in capsys.readouterr().err
+
+
+@pytest.fixture
+def tables(package) -> Path:
+    """Two stages that read a table; one of them imports tools by name."""
+    (package / "catalogue").mkdir()
+    (package / "catalogue/tones.py").write_text('TONES = {\n    "c": 1,\n}\n')
+    (package / "tools").mkdir()
+    (package / "tools/file.py").write_text("GRIT = 1\n")
+    (package / "sum.py").write_text(
+        "import importlib\nfrom pack.catalogue.tones import TONES\nVERSION = 1\n"
+        "def f(name):\n    return importlib.import_module(f'pack.tools.{name}')\n"
+    )
+    path = package / "paint.py"
+    path.write_text(path.read_text() + "from pack.catalogue import tones\n")
+    return package
+
+
+def test_what_is_added_to_a_table_or_a_folder_makes_no_stage_stale(tables, tmp_path):
+    golden, table = tmp_path / "golden.json", tables / "catalogue/tones.py"
+    accept(tables, golden, ["paint", "sum"])
+    table.write_text('TONES = {\n    "c": 1,\n    "d": 2,\n}\n')
+    (tables / "tools/saw.py").write_text("TEETH = 1\n")
+    first, second = complaints(tables, golden)
+    assert first.startswith("catalogue.tones.TONES has new names, d, which change no stage")
+    assert second.startswith("tools has new names, saw, which change no stage")
+    accept(tables, golden, ["new"])
+    assert complaints(tables, golden) == []
+    table.write_text('TONES = {\n    "c": 1,\n    "d": 3,\n}\n')  # now that it is known
+    assert [line.split()[0] for line in complaints(tables, golden)] == ["paint", "sum"]
+
+
+def test_a_changed_or_lost_entry_is_seen_beside_a_new_one(tables, tmp_path):
+    golden, table = tmp_path / "golden.json", tables / "catalogue/tones.py"
+    accept(tables, golden, ["paint", "sum"])
+    for text in ('"c": 9, "d": 2', '"d": 2'):
+        table.write_text(f"TONES = {{{text}}}\n")
+        assert {line.split()[0] for line in complaints(tables, golden)} == {
+            "catalogue.tones.TONES", "paint", "sum",
+        }  # fmt: skip
+    accept(tables, golden, ["new", "sum"])  # which hides no edit from the others
+    assert [line.split()[0] for line in complaints(tables, golden)] == ["paint"]

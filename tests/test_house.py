@@ -32,7 +32,7 @@ NO_ROOM_FOR = ("utils", "common", "core", "helpers", "misc")
 def imports() -> dict[str, set[str]]:
     """The package's modules that each of its modules imports, also inside functions."""
     return {
-        name: imports_of(ast.parse(path.read_text(encoding="utf-8")), PACKAGE) - {name}
+        name: imports_of(ast.parse(path.read_text(encoding="utf-8")), PACKAGE, {}) - {name}
         for name, path in modules(PACKAGE).items()
     }
 

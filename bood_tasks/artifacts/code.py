@@ -6,9 +6,11 @@ first file's folder, and what these import in turn. What is imported by a comput
 
 import ast
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from bood_tasks.artifacts.outside import content_digest
 from bood_tasks.artifacts.spec import DIGEST_LENGTH
@@ -48,6 +50,49 @@ def code_files(file: Path) -> list[Path]:
                         found.append(path)
                         waiting.append(path)
     return found
+
+
+def defines(file: Path, name: str) -> bool:
+    """Whether a Python file defines or imports a name at its top level; found without running it.
+
+    Raises ValueError for a file that is no Python.
+    """
+    try:
+        body = ast.parse(file.read_bytes(), str(file)).body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise ValueError(f"{file} must be Python, got {error}") from None
+    named: set[str] = set()
+    for node in body:
+        match node:
+            case ast.FunctionDef() | ast.ClassDef():
+                named.add(node.name)
+            case ast.Import() | ast.ImportFrom():
+                named |= {item.asname or item.name for item in node.names}
+            case ast.Assign(targets=targets):
+                named |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return name in named
+
+
+def says(file: Path) -> str:
+    """Return the first line of what a Python file says of itself; "" if it says nothing."""
+    try:
+        told = ast.get_docstring(ast.parse(file.read_bytes(), str(file)))
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    return (told or "").split("\n")[0]
+
+
+def load_code(name: str, file: str) -> ModuleType:
+    """Return a Python file of one's own as a module, which may import what lies beside it."""
+    found = importlib.util.spec_from_file_location(name, file)
+    loaded = importlib.util.module_from_spec(found)
+    folder = str(Path(file).absolute().parent)
+    sys.path.insert(0, folder)
+    try:
+        found.loader.exec_module(loaded)
+    finally:
+        sys.path.remove(folder)
+    return loaded
 
 
 def code_digest(file: Path) -> str:

@@ -10,6 +10,7 @@ from bood_tasks.artifacts.spec import DIGEST_LENGTH, ROOT
 from bood_tasks.catalogue.corpora import TEXT_SUFFIXES
 from bood_tasks.catalogue.datasets import IMAGE_SUFFIXES
 from bood_tasks.catalogue.walk import walk
+from bood_tasks.networks.headers import header
 
 SHIPPED = "embedded:"
 
@@ -35,19 +36,15 @@ def locate(path: str, setting: str) -> Path:
 def require_whole_weights(folder: Path, setting: str) -> None:
     """Raise ValueError unless every .safetensors file below is as long as its header says.
 
-    Reads headers only, so that truncated weights are found before any job starts. The format: 8
-    bytes with the header's length, little-endian; a JSON header with each tensor's offsets; data.
+    Reads headers only, so that truncated weights are found before any job starts.
     """
     for file in walk(folder, (".safetensors",)).files:
         size = file.stat().st_size
         with file.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
-            header = handle.read(length) if 0 < length < size else b""
         try:
-            ends = [
-                item["data_offsets"][1] for item in json.loads(header).values() if "dtype" in item
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            ends = [item["data_offsets"][1] for item in header(file).values()]
+        except (KeyError, TypeError, IndexError):
             ends = []
         if not ends or size != 8 + length + max(ends):
             raise ValueError(

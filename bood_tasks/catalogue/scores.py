@@ -72,21 +72,24 @@ for _method in METHODS.values():
             )  # fmt: skip
 
 
+OWN = ScoreEntry("", "")  # of every score of one's own: it reads outputs, and no picture
+
+
 def moves(score: str, settings: Mapping[str, Any]) -> bool:
     """Whether a score with these settings passes over the pictures again, along a gradient."""
-    entry = SCORES[score]
+    entry = SCORES.get(score, OWN)
     return entry.gradients and (not entry.fits or any(settings.get("magnitudes", ())))
 
 
 def chooses(score: str, settings: Mapping[str, Any]) -> bool:
     """Whether something of a score with these settings is chosen on the validation sets."""
-    entry = SCORES[score]
+    entry = SCORES.get(score, OWN)
     return entry.validated and (not entry.gradients or len(settings["magnitudes"]) > 1)
 
 
 def why_unfit(method: MethodEntry, score: str) -> str:
     """Return why a method's detector cannot have a score; an empty string if it can."""
-    entry = SCORES[score]
+    entry = SCORES.get(score, OWN)
     if entry.method not in ("", method.module):
         return f"it reads what only {entry.method} trains"
     if entry.linear and not method.linear:

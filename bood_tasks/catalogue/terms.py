@@ -5,6 +5,7 @@ method, score, metric and kind of data set has its line.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 
@@ -45,7 +46,7 @@ METHODS = {
     "neighbours.",
     "oe": "Outlier Exposure: on outliers the classifier should give all classes the same "
     "probability.",
-    "pixel_statistics": "No network: for each set, whichever of four statistics of the pixels "
+    "pixel_statistics": "No network: for each set, whichever of five statistics of the pixels "
     "tells it best from ID, chosen on the test set itself. A detector below it proves little.",
     "text_statistics": "No network: what the length of a text, or its share of unknown words, "
     "tells.",
@@ -65,7 +66,7 @@ SCORES = {
     "godin_unperturbed": "The largest learnt similarity to a class.",
     "vos": "Energy with a weight learnt for each class.",
     "npos": "The logit of a small network trained to tell features from drawn outliers.",
-    "best": "The best of four statistics of the pixels, chosen for each set.",
+    "best": "The best of five statistics of the pixels, chosen for each set.",
     "length": "The length of a text before it is cut.",
 }
 OUTLIERS = {  # kinds that training may be shown
@@ -128,16 +129,25 @@ PUBLISHED = {
 MOST_CLASSES = 12  # named in a meaning
 
 
-def meaning_of_row(method: str, variant: str = "", outliers: str = "none") -> str:
+OWN_METHOD = "A method of one's own: its file says what it does."
+OWN_SCORE = "A score of one's own: larger for what looks more like ID."
+
+
+def meaning_of_row(
+    method: str,
+    variant: str = "",
+    outliers: str = "none",
+    told: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return what a row's method does, and of a variant what kind of outliers it was shown
-    (plan/reporting.kind_of_outliers)."""
-    meaning = METHODS.get(method, "A method of one's own: its file says what it does.")
+    (plan/reporting.kind_of_outliers); `told` is what methods of one's own say of themselves."""
+    meaning = METHODS.get(method) or told.get(method) or OWN_METHOD
     return f"{meaning} This variant: {OUTLIERS[outliers]}" if variant else meaning
 
 
-def meaning_of_score(score: str) -> str:
-    """Return what a score is."""
-    return SCORES.get(score, "A score of one's own: larger for what looks more like ID.")
+def meaning_of_score(score: str, told: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return what a score is; `told` is what scores of one's own say of themselves."""
+    return SCORES.get(score) or told.get(score) or OWN_SCORE
 
 
 def meaning_of_set(item: Mapping) -> str:

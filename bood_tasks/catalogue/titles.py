@@ -11,7 +11,7 @@ BEST, LENGTH = "best", "length"  # their scores
 TITLES = {
     PIXELS: "Pixel statistics",
     TEXTS: "Text statistics",
-    BEST: "best of four",
+    BEST: "best of five",
     LENGTH: "length before the cut",
 }
 SETTINGS = {  # those that figures show

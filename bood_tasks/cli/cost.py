@@ -5,20 +5,33 @@ are assumptions until `bood cost` says what was measured.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import Spec, to_json
 from bood_tasks.artifacts.usage import Cost
+from bood_tasks.networks.flops import classifier_flops
 from bood_tasks.plan.plan import Plan
 from bood_tasks.plan.resources import OUTPUT_BYTES, hours_of
 from bood_tasks.plan.sizes import ANCHOR_SIZE, Sizes, Splits
 
 HUB_BYTES = 4.3e9  # Stable Diffusion v1's weights in full precision
-WEIGHTS_BYTES = 8.5e7  # ResNet-34
+VIT_BYTES = 3.45e8  # ViT-B/16
+WHY = {  # what a plan cannot know, by stage
+    "dataset": "how many pictures there are is known once they are read",
+    "corpus": "how many texts there are is known once they are read",
+    "tokens": "how many texts are long enough is known once they are cut",
+    "gan_generator": "a BigGAN's operations and bytes are not counted",
+    "gan_images": "a BigGAN's operations are not counted",
+    "language_model": "a language model's operations and bytes are not counted",
+    "texts": "a language model's operations are not counted",
+}
+FOLLOWS = "follows from a number that is not known above"
 
 
 @cache
@@ -37,16 +50,36 @@ def _look(data: Spec) -> tuple[Splits, int]:
 COUNTED = Sizes(look=_look)
 
 
+def _weights_bytes(trained: Spec) -> float:
+    """Return the bytes of a classifier's weights. On one pixel a convolution multiplies and adds
+    once for each weight, so half of its operations are its weights."""
+    settings = trained.settings
+    if settings.get("network") == "vit_b16":
+        return VIT_BYTES
+    classes = COUNTED.classes(trained.inputs["dataset"])
+    outputs = ANCHOR_SIZE if trained.stage == "encoder" else classes
+    kept = 1 + (settings["epochs"] if settings.get("snapshots") else 0)
+    return kept * 4 * classifier_flops(settings, outputs=outputs, size=1) / 2
+
+
+def _generator_bytes(spec: Spec) -> float:
+    """Return the bytes of a generator's weights; one trained here has about the shipped one's."""
+    if spec.settings["source"] == "hub":
+        return HUB_BYTES
+    folder = Path(spec.source) if spec.source else EMBEDDED / "generator"
+    return sum(item.stat().st_size for item in folder.rglob("*.safetensors"))
+
+
 def bytes_on_disk(spec: Spec) -> float | None:
     """Return the bytes of an artifact's files, without what is small; None: unknown."""
     items = COUNTED.items(spec)
     match spec.stage:
         case "generator":
-            files = Path(spec.source).rglob("*.safetensors") if spec.source else ()
-            hub = spec.settings["source"] == "hub"
-            return HUB_BYTES if hub else sum(item.stat().st_size for item in files)
+            return _generator_bytes(spec)
+        case "gan_generator" | "language_model" if spec.settings["source"] == "train":
+            return None
         case "encoder" | "detector":
-            return WEIGHTS_BYTES
+            return _weights_bytes(spec)
         case "features" | "ood_features":
             return items and items * ANCHOR_SIZE * 4
         case "distances":
@@ -59,15 +92,21 @@ def bytes_on_disk(spec: Spec) -> float | None:
 
 
 def planned(plan: Plan, device: str) -> dict[str, Cost]:
-    """Return each stage's cost, those with results from before left out of the hours."""
+    """Return each stage's cost: of what is left to make. What is there already is only told."""
     stages: dict[str, Cost] = {}
+    done: Counter[str] = Counter()
     for spec in plan.specs.values():
-        items, flops = COUNTED.items(spec), COUNTED.operations(spec)
         cost = stages.setdefault(spec.stage, Cost())
         if Path(spec.manifest).is_file():
-            cost.notes.add("in part there already")
-            flops = 0.0
+            done[spec.stage] += 1
+            continue
+        items, flops = COUNTED.items(spec), COUNTED.operations(spec)
         cost.add(items, flops, hours_of(spec, flops, device), bytes_on_disk(spec))
+        if None in (items, flops, cost.disk):
+            cost.notes.add(f"?: {WHY.get(spec.stage, FOLLOWS)}")
+    for stage, count in done.items():
+        rest = stages[stage].jobs
+        stages[stage].notes.add(f"{count:,} of {count + rest:,} done" if rest else "done")
     return stages
 
 

@@ -18,13 +18,15 @@ from bood_tasks import PROJECT
 from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.locks import try_lock
 from bood_tasks.artifacts.spec import ROOT
+from bood_tasks.cli.cost import planned
 from bood_tasks.config.root import Config
 from bood_tasks.jobs import devices
 from bood_tasks.jobs.gpu import lease_folder
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan.generators import generator
+from bood_tasks.plan.pipelines import check_pipelines
 
-FREE_GB = 20
+SPARE_GB = 2  # beyond what the plan writes: scratch, logs, what is small
 PINS = PROJECT / "envs" / "requirements.txt"
 MUST_MATCH = ("torch", "torchvision", "diffusers", "transformers", "zarr", "snakemake", "numpy")
 Finding = tuple[bool, str]
@@ -81,12 +83,16 @@ def check_devices() -> Finding:
     return True, f"{', '.join(names)}; {toolkit}, torch {torch.__version__}; {leases}"
 
 
-def check_space(folder: Path) -> Finding:
-    """Free space where artifacts go."""
+def check_space(folder: Path, config: Config) -> Finding:
+    """Free space where artifacts go, beside what the plan still writes there."""
+    stages = planned(planning.make(config), "cpu")
+    unknown = [stage for stage, cost in stages.items() if cost.disk is None]
+    needed = sum(cost.disk or 0.0 for cost in stages.values()) / 1e9
     free = shutil.disk_usage(folder).free / 1e9
-    enough = free >= FREE_GB
-    cure = "" if enough else "; `bood plan` says what a run needs, `bood gc` what can go"
-    return enough, f"{free:.0f} GB free in {folder}{cure}"
+    enough = free >= needed + SPARE_GB
+    without = f" (without {', '.join(unknown)}, which nothing tells)" if unknown else ""
+    cure = "" if enough else "; `bood plan` says which stage needs it, `bood gc` what can go"
+    return enough, f"{free:.0f} GB free in {folder}, this run writes {needed:.1f} GB{without}{cure}"
 
 
 def check_rename(folder: Path) -> Finding:
@@ -172,6 +178,7 @@ def check_generator(config: Config) -> Finding:
         return True, f"{spec.name} in {Path(spec.manifest).parent}"
     if config.generator.source == "hub":
         return False, f"{config.generator.repo} is not here; `bood fetch` where there is a network"
+    check_pipelines([spec])
     return True, f"{spec.source or 'trained by the workflow'}"
 
 
@@ -187,7 +194,7 @@ def doctor(config: Config) -> bool:
     checks: dict[str, Callable[[], Finding]] = {
         "python": check_python,
         "devices": check_devices,
-        "space": lambda: check_space(ROOT),
+        "space": lambda: check_space(ROOT, config),
         "rename": lambda: check_rename(ROOT),
         "disk": lambda: check_sync(ROOT),
         "locks": lambda: check_locks(ROOT),

@@ -16,6 +16,7 @@ from bood_tasks.artifacts import usage
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.catalogue.scores import LEVEL
 from bood_tasks.cli.listing import RESULTS, ls, print_table, summary
+from bood_tasks.cli.look import look
 from bood_tasks.cli.upkeep import gc, manifests_below, repair, verify
 from bood_tasks.config.load import ConfigError, effective_config
 from bood_tasks.config.root import Config
@@ -25,7 +26,7 @@ DEFAULT = Path("config.yaml")
 
 def with_overlays(files: list[Path]) -> Config:
     """Return config.yaml with overlays, as `snakemake --configfile` makes it."""
-    return effective_config([DEFAULT, *files])
+    return effective_config([DEFAULT, *files], look)
 
 
 def _whole(files: list[Path]) -> Config:
@@ -67,6 +68,8 @@ def cost(files: list[Path], device: str | None) -> None:
             f"{REACHED_BY_OTHERS:.0%}. Not measured; `bood cost` "
             "says what a run took."
         )
+        for line in config.reasons():
+            print(f"auto, as {line}")
         for message in planning.absent(config):
             print(f"missing: {message}")
 
@@ -153,6 +156,12 @@ def _take_detector(command: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="with --detector: the Python file of the method, if it is your own",
+    )
+    command.add_argument(
+        "--score-file",
+        type=Path,
+        metavar="FILE",
+        help="with --detector: the Python file of the score, if it is your own",
     )
 
 
@@ -297,17 +306,17 @@ def _rows(files: list[Path]) -> dict[str, list[str]]:
         return {}
 
 
-def _meant(arguments: argparse.Namespace) -> tuple[Path, Path | None]:
-    """Return the folder of the detector that is meant, and the file of its method if that is one's
-    own."""
+def _meant(arguments: argparse.Namespace) -> tuple[Path, Path | None, Path | None]:
+    """Return the folder of the detector that is meant, and the files of its method and of its score
+    if they are one's own."""
     if arguments.row is None:
-        return arguments.detector, arguments.method
+        return arguments.detector, arguments.method, arguments.score_file
     from bood_tasks.cli.rows import find
 
     config = with_overlays(arguments.configfile)
-    folder, method = find(config, arguments.row, arguments.seed, arguments.score)
+    folder, method, score = find(config, arguments.row, arguments.seed, arguments.score)
     print(f"row {arguments.row}: {folder}", file=sys.stderr)
-    return folder, arguments.method or method
+    return folder, arguments.method or method, arguments.score_file or score
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -357,7 +366,9 @@ def main(argv: list[str] | None = None) -> None:
                 summary(manifests_below(arguments.paths), arguments.results)
             case "config":
                 files = [*arguments.files, *arguments.configfile]
-                content = _whole(files).model_dump(mode="json")
+                config = _whole(files)
+                content = config.model_dump(mode="json")
+                print("".join(f"# auto, as {line}\n" for line in config.reasons()), end="")
                 print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), end="")
             case "plan":
                 cost([*arguments.files, *arguments.configfile], arguments.device)
@@ -366,18 +377,21 @@ def main(argv: list[str] | None = None) -> None:
             case "score":
                 from bood_tasks.deploy.score_pictures import score_pictures
 
-                folder, method = _meant(arguments)
+                folder, method, score_file = _meant(arguments)
                 unreadable = score_pictures(
                     folder, arguments.images, arguments.out, tpr=arguments.tpr,
-                    score=arguments.score, method=method,
+                    score=arguments.score, method=method, score_file=score_file,
                 )  # fmt: skip
                 reasons = "\n  ".join([f"{len(unreadable)} pictures are unreadable:", *unreadable])
                 sys.exit(f"error: {reasons}" if unreadable else 0)
             case "export":
                 from bood_tasks.deploy.export import export
 
-                folder, method = _meant(arguments)
-                export(folder, arguments.out, score=arguments.score, method=method)
+                folder, method, score_file = _meant(arguments)
+                export(
+                    folder, arguments.out, score=arguments.score, method=method,
+                    score_file=score_file,
+                )  # fmt: skip
             case "schema":
                 print(schema())
     except (ValueError, OSError) as error:

@@ -26,8 +26,9 @@ def scores_of(config: Config, row: str, seed: int, score: str | None = None) -> 
 
 def find(
     config: Config, row: str, seed: int | None = None, score: str | None = None
-) -> tuple[Path, Path | None]:
-    """Return the folder of a row's finished scores, and its file if its method is one's own.
+) -> tuple[Path, Path | None, Path | None]:
+    """Return the folder of a row's finished scores, and the files of its method and of its score if
+    they are one's own.
 
     Without a seed it is the first that is finished: seeds differ by chance alone, and whoever takes
     the one that did best on the test sets reads its figures too well. Raises FileNotFoundError if
@@ -38,7 +39,9 @@ def find(
     for number, spec in specs.items():
         if Path(spec.manifest).is_file():
             method = method_file(detector(config, row, number))
-            return Path(spec.manifest).parent, Path(method) if method else None
+            own = config.scores.get(spec.settings["score"])
+            folder = Path(spec.manifest).parent
+            return folder, Path(method) if method else None, own and Path(own.module)
     first = Path(next(iter(specs.values())).manifest).parent
     raise FileNotFoundError(
         f"row {row} is not finished in this configuration ({first} is not there); run the workflow "

@@ -4,7 +4,7 @@ from bood_tasks.catalogue.augmentations import resizes_parts, views
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.metrics import AVERAGE
-from bood_tasks.catalogue.scores import SCORES, chooses, moves, why_unfit
+from bood_tasks.catalogue.scores import OWN, SCORES, chooses, moves, why_unfit
 from bood_tasks.catalogue.titles import FORMULA
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
@@ -32,6 +32,9 @@ def _check_names(config: Config) -> None:
     taken = sorted(set(config.methods) & set(METHODS))
     if taken:
         raise ValueError(f"methods.{taken[0]} must have another name: the catalogue has it")
+    taken = sorted(set(config.scores) & set(SCORES))
+    if taken:
+        raise ValueError(f"scores.{taken[0]} must have another name: the catalogue has it")
     for section in ("datasets", "sources"):
         for name in {*GENERATED, "none"} & set(getattr(config, section)):
             raise ValueError(f"{section}.{name} must have another name: it is an outlier source")
@@ -56,6 +59,13 @@ def _check_names(config: Config) -> None:
                 f"rows.{name}.method must be a method of the catalogue or of `methods`, "
                 f"got {row.method!r}{hint}"
             )
+        for score in row.scores:
+            if score not in SCORES and score not in config.scores:
+                hint = closest(score, {*SCORES, *config.scores})
+                raise ValueError(
+                    f"rows.{name}.scores must name scores of the catalogue or of `scores`, got "
+                    f"{score!r}{hint}"
+                )
         sources = {*GENERATED, *config.sources, *known}
         for source in set(row.outliers) - sources:
             raise ValueError(
@@ -260,7 +270,7 @@ def _check_scores(config: Config, name: str) -> None:
 def _require_choice_on_id(config: Config, name: str, score: str, settings: dict) -> None:
     """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
     there."""
-    entry = SCORES[score]
+    entry = SCORES.get(score, OWN)
     if not entry.gradients or entry.validated:
         return
     count = len(settings["magnitudes"])
@@ -303,7 +313,7 @@ def check_row(config: Config, name: str) -> None:
     settings = getattr(changed.detector, section) if section else None
     if isinstance(settings, Queued) and pictures:
         shown = pictures * views(changed.detector.augment)
-        _require_full_queue(
+        require_full_queue(
             settings, f"detector.{section}", epochs=changed.detector.epochs, pictures=shown
         )
     while (start := changed.detector.start) is not None:
@@ -347,12 +357,12 @@ def _check_filter(config: Config, settings: OutlierFilter) -> None:
         )
 
 
-def _require_full_queue(settings: Queued, section: str, *, epochs: int, pictures: int) -> None:
+def require_full_queue(settings: Queued, section: str, *, epochs: int, pictures: int) -> None:
     """Raise ValueError if a class's queue cannot be full when the first outliers are drawn."""
     most = round(settings.start * epochs * pictures)
     if settings.queue > most:
         raise ValueError(
             f"{section}.queue must be at most {most}, which a class of {pictures} pictures fills "
             f"in the share {settings.start:g} of {epochs} epochs, got {settings.queue}; lower it, "
-            f"or raise {section}.start or detector.epochs"
+            f"write auto, or raise {section}.start or detector.epochs"
         )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from bood_tasks.catalogue.corpora import PUBLISHED
 from bood_tasks.catalogue.datasets import CATALOGUE, MAX_PIXELS
-from bood_tasks.config.fields import Count, Name, Natural, Pair, Section, Share
+from bood_tasks.config.fields import AutoCount, Count, Name, Natural, Pair, Section, Share
 
 READ_KINDS = ("npz", "folder", *CATALOGUE)  # pictures from files: what others can be made from
 PUBLISHED_TEXTS = tuple(PUBLISHED)
@@ -189,7 +189,11 @@ class Tokens(Section):
 class Image(Section):
     """How every data set and every generated picture reaches the classifier's resolution."""
 
-    size: Count = Field(32, description="Pixels per side of every picture that a classifier sees.")
+    size: AutoCount = Field(
+        32,
+        description="Pixels per side of every picture that a classifier sees; auto = 32 or 64, by "
+        "the ID pictures' own sizes.",
+    )
     fit: Literal["pad", "resize", "squash"] = Field(
         "pad",
         description="How a picture reaches that size: pad = a smaller one keeps its pixels on a "

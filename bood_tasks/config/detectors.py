@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from bood_tasks.config.fields import (
+    AutoCount,
+    AutoNatural,
     Count,
     Name,
     Natural,
     NonNegative,
     Positive,
-    ScoreName,
     Section,
     Share,
     WeightsPath,
@@ -35,8 +36,10 @@ class Gan(Section):
 class Queued(Section):
     """Settings of a method that needs each class's last features before its outliers begin."""
 
-    queue: Count = Field(
-        1000, description="Number of features or embeddings kept of each class, the last ones seen."
+    queue: AutoCount = Field(
+        1000,
+        description="Number of features or embeddings kept of each class, the last ones seen; auto "
+        "= the training data of the smallest class, at most 1,000.",
     )
     start: Share = Field(
         0.4, description="Share of the training that passes before the first outliers, in (0, 1]."
@@ -72,16 +75,20 @@ class Npos(Queued):
     dispersion_weight: NonNegative = Field(
         0.5, description="Weight of the dispersion loss beside the compactness loss."
     )
-    neighbours: Count = Field(
+    neighbours: AutoCount = Field(
         300,
         description="The k of the distance to the k-th neighbour, by which the outermost are "
-        "found.",
+        "found; auto = a quarter of the smallest class's training data, at most 300.",
     )
-    boundary: Count = Field(200, description="Number of outermost features of each class.")
-    points: Count = Field(
+    boundary: AutoCount = Field(
+        200,
+        description="Number of outermost features of each class; auto = a quarter of the smallest "
+        "class's training data, at most 200.",
+    )
+    points: AutoCount = Field(
         2,
         description="Number of outermost features per class from which outliers are drawn at "
-        "every step.",
+        "every step; auto = 2, or 1 of fewer than 8.",
     )
     candidates: Count = Field(
         600, description="Number of Gaussian steps from each of these points."
@@ -143,7 +150,7 @@ class OwnMethod(Section):
         description="Outliers of a row of this method that names none: none, images, or a "
         "data set.",
     )
-    scores: Annotated[list[ScoreName], Field(min_length=1)] = Field(
+    scores: Annotated[list[Name], Field(min_length=1)] = Field(
         ["energy"], description="Scores of a row of this method that names none."
     )
     settings: dict[str, Any] = Field({}, description="Keyword arguments of the class.")
@@ -174,9 +181,10 @@ class Detector(Training):
         0.3, description="Share of activations dropped in a WideResNet or a ViT, in [0, 1)."
     )
     gru: Gru = Gru()
-    epochs: Natural = Field(
+    epochs: AutoNatural = Field(
         8,
-        description="Passes over the ID training data; 0 = a pretrained network is used as it is.",
+        description="Passes over the ID training data; 0 = a pretrained network is used as it is; "
+        "auto = for 600 steps, 10 to 100.",
     )
     pretrained: WeightsPath | None = Field(
         None,

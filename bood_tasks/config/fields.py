@@ -1,10 +1,9 @@
 """The kinds of value that settings have, and the strict section they stand in. Used by config."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.catalogue.weights import RELEASED, WEIGHTS
 
 
@@ -52,7 +51,15 @@ Names = Annotated[list[Name], AfterValidator(distinct)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 WeightsPath = Annotated[str, AfterValidator(_known_release)]
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-ScoreName = Literal[tuple(SCORES)]
+# `auto` is filled in before anything is validated, by the rules of automatic.py.
+_AUTO = {"const": "auto", "type": "string"}
+AutoCount = Annotated[Count, WithJsonSchema({"anyOf": [_AUTO, {"minimum": 1, "type": "integer"}]})]
+AutoNatural = Annotated[
+    Natural, WithJsonSchema({"anyOf": [_AUTO, {"minimum": 0, "type": "integer"}]})
+]
+AutoShare = Annotated[
+    Share, WithJsonSchema({"anyOf": [_AUTO, {"exclusiveMinimum": 0, "type": "number"}]})
+]
 Overrides = dict[str, dict[str, Any]]  # section: {setting: value}
 Prompt = Annotated[str, AfterValidator(_one_placeholder)]
 

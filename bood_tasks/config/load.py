@@ -1,13 +1,14 @@
 """Read configuration files, lay them over each other as Snakemake does, and validate the result."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from bood_tasks.config.automatic import Facts, asked, filled, require_enough
 from bood_tasks.config.checks import check
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.explain import closest, explain, in_section, quoting
@@ -27,6 +28,7 @@ UNREADABLE = (
     ValueError,
 )
 MOST_VALUES = 200_000  # of a configuration; the largest of the presets has a few thousand
+Look = Callable[[Config], Facts]
 OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
 
 
@@ -125,19 +127,43 @@ def _require_names(value: object, path: str = "") -> None:
         _require_names(item, f"{path}.{key}" if path else key)
 
 
+def _looked_at(raw: dict[str, Any], look: Look | None) -> Config:
+    """Return a configuration with what its ID pictures tell in place of each `auto`.
+
+    Raises ValueError for `auto` where nothing can be looked at, and for rows that need more.
+    """
+    wanted = asked(raw)
+    if look is None and wanted:
+        raise ValueError(f"{wanted[0]} must be a number where no pictures are looked at, got auto")
+    content, chosen = filled(raw)  # stand-ins: enough to know the ID data set
+    config = _validated(content)
+    if look and (wanted or config.datasets[config.id].kind == "folder"):
+        facts = look(config)
+        content, chosen = filled(raw, facts)
+        config = _validated(content) if wanted else config
+        require_enough(config, facts)
+    config.set_chosen(chosen if wanted else {})
+    return config
+
+
 def load(
-    raw: dict[str, Any], files: Iterable[str | Path] = (), given: Iterable[str] = ()
+    raw: dict[str, Any],
+    look: Look | None = None,
+    *,
+    files: Iterable[str | Path] = (),
+    given: Iterable[str] = (),
 ) -> Config:
     """Validate a configuration as read from YAML.
 
-    Raises ConfigError with one line per problem, which says where the setting stands: `files` are
-    those that `raw` was merged from, the last one counts most, `given` the sections that
-    `--config` has set besides.
+    `look` returns what the files of a configuration's ID data set tell: what `auto` is chosen by,
+    and what rows may ask for. Raises ConfigError with one line per problem, which says where the
+    setting stands: `files` are those that `raw` was merged from, the last one counts most, `given`
+    the sections that `--config` has set besides.
     """
     try:
         require_bounded(raw)
         _require_names(raw)
-        config = _validated(raw)
+        config = _looked_at(raw, look)
         if config.text is not None:
             config.set_texts(_with_texts(config))
     except ValueError as error:
@@ -224,10 +250,11 @@ def laid_over(base: Path, overlays: list[Path]) -> dict[str, Any]:
     return merged(merged(overlay, _read(base)), overlay)
 
 
-def effective_config(files: list[Path]) -> Config:
-    """Return the configuration that a base file makes with the overlays that follow it.
+def effective_config(files: list[Path], look: Look | None = None) -> Config:
+    """Return the configuration that a base file makes with the overlays that follow it; `look`: see
+    load.
 
     Raises ConfigError for settings, ValueError for files that cannot be used.
     """
     base, *overlays = files
-    return load(laid_over(base, overlays), files)
+    return load(laid_over(base, overlays), look, files=files)

@@ -13,10 +13,10 @@ from bood_tasks.config.datasets import (
 )
 from bood_tasks.config.detectors import Detector, OutlierFilter, OwnMethod
 from bood_tasks.config.explain import explain
-from bood_tasks.config.fields import Count, Name, Natural, Overrides, ScoreName, Section, merged
+from bood_tasks.config.fields import Count, Name, Natural, Overrides, Section, merged
 from bood_tasks.config.generators import GanGenerator, Generator, LanguageModel
 from bood_tasks.config.reporting import Ablations, Only
-from bood_tasks.config.scoring import Metrics, Scoring
+from bood_tasks.config.scoring import Metrics, OwnScore, Scoring
 from bood_tasks.config.synthesis import (
     Anchors,
     Distances,
@@ -51,8 +51,10 @@ class Row(Section):
         "one of `sources`; or {name: share of the outliers shown}; null = the "
         "method's.",
     )
-    scores: Annotated[list[ScoreName], Field(min_length=1)] | None = Field(
-        None, description="Scores that are read from the detector; null = the method's."
+    scores: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None,
+        description="Scores that are read from the detector: of the catalogue, or of `scores`; "
+        "null = the method's.",
     )
     set: Overrides = Field(
         {}, description="Overrides {section: {setting: value}} for this row alone."
@@ -155,6 +157,11 @@ class Config(Section):
         {},
         description="Name: training method of your own. What rows can name beside the catalogue's.",
     )
+    scores: dict[Name, OwnScore] = Field(
+        {},
+        description="Name: score of your own. What rows can name beside the catalogue's; tables "
+        "show it by this name.",
+    )
     rows: Annotated[dict[Name, Row], Field(min_length=1)] = Field(
         description="Name: row of the tables; if `only.rows` is a list, only those that it names."
     )
@@ -169,6 +176,7 @@ class Config(Section):
     )
     run: Run = Run()
     _of_texts: "Config | None" = PrivateAttr(None)
+    _chosen: dict[str, str] = PrivateAttr({})
 
     def method(self, name: str) -> MethodEntry:
         """Return a row's method, of the catalogue or of `methods`."""
@@ -185,6 +193,17 @@ class Config(Section):
     def set_texts(self, texts: "Config") -> None:
         """Keep the configuration of the texts; `load` makes it from `text`."""
         self._of_texts = texts
+
+    def reasons(self) -> list[str]:
+        """Return a line for each reason by which settings that were `auto` got their values."""
+        by_reason: dict[str, list[str]] = {}
+        for setting, why in self._chosen.items():
+            by_reason.setdefault(why, []).append(setting)
+        return [f"{why}: {', '.join(settings)}" for why, settings in by_reason.items()]
+
+    def set_chosen(self, chosen: dict[str, str]) -> None:
+        """Keep {setting = value: why} of the settings that were `auto`; `load` does it."""
+        self._chosen = chosen
 
     def kind_of(self, source: str) -> str:
         """Return what an outlier source is: images, gan, texts, or the name of a data set."""

@@ -1,10 +1,10 @@
 """The settings of the scores that have any. Used by config."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from bood_tasks.config.fields import Count, Magnitudes, Percentile, Positive, Section
+from bood_tasks.config.fields import AutoCount, Count, Magnitudes, Percentile, Positive, Section
 
 
 class Odin(Section):
@@ -44,8 +44,10 @@ class GodinScore(Section):
 class Knn(Section):
     """Distance to the k-th nearest training feature."""
 
-    neighbours: Count = Field(
-        50, description="The k of the distance to the k-th nearest training feature."
+    neighbours: AutoCount = Field(
+        50,
+        description="The k of the distance to the k-th nearest training feature; auto = a quarter "
+        "of the smallest class's training data, at most 50.",
     )
 
 
@@ -86,6 +88,18 @@ class Scoring(Section):
     vim: Vim = Vim()
     react: React = React()
     dice: Dice = Dice()
+
+
+class OwnScore(Section):
+    """A post-hoc score of your own, in a Python file."""
+
+    module: str = Field(
+        description="Path of the Python file, which defines `score(outputs, state)` and, if it is "
+        "fitted to the training split, `fit(training)`."
+    )
+    settings: dict[str, Any] = Field(
+        {}, description="Keyword arguments of `score` and, if there is one, of `fit`."
+    )
 
 
 class Metrics(Section):

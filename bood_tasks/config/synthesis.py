@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.config.fields import (
+    AutoCount,
+    AutoShare,
     Count,
     Natural,
     NonNegative,
@@ -13,7 +15,6 @@ from bood_tasks.config.fields import (
     Positive,
     Prompt,
     Section,
-    Share,
 )
 from bood_tasks.config.training import Training
 from bood_tasks.networks.pipelines import SCHEDULERS
@@ -124,14 +125,15 @@ class Distances(Section):
 class DreamOod(Section):
     """DreamOOD's sampler (Du et al. 2023): Gaussian steps from a class's outermost features."""
 
-    neighbours: Count = Field(
+    neighbours: AutoCount = Field(
         300,
         description="The k of the distance to the k-th neighbour, by which the outermost "
-        "features are found.",
+        "features are found; auto = a quarter of the smallest class's training data, at most 300.",
     )
-    boundary: Count = Field(
+    boundary: AutoCount = Field(
         50,
-        description="Number of outermost features of each class; DreamOOD has 200 on ImageNet-100.",
+        description="Number of outermost features of each class; DreamOOD has 200 on ImageNet-100; "
+        "auto = a quarter of the smallest class's training data, at most 50.",
     )
     candidates: Count = Field(
         1500, description="Number of Gaussian candidates for each of these features."
@@ -160,8 +162,10 @@ class OodFeatures(Section):
         description="Features that are perturbed: those nearest to the decision boundary, or "
         "random ones.",
     )
-    rate: Share = Field(
-        0.05, description="Share of the features that are selected (the paper's r), in (0, 1]."
+    rate: AutoShare = Field(
+        0.05,
+        description="Share of the features that are selected (the paper's r), in (0, 1]; auto = "
+        "0.05, or 10 of the smallest class.",
     )
     scope: Literal["per_class", "global"] = Field(
         "per_class",
@@ -203,7 +207,11 @@ class OodFeatures(Section):
 class Images(Section):
     """Pictures decoded from outlier vectors by the text-to-image generator (equation 6)."""
 
-    per_class: Count = Field(200, description="Number of pictures of each class.")
+    per_class: AutoCount = Field(
+        200,
+        description="Number of pictures of each class; auto = the mean of a class's training data, "
+        "25 to 100.",
+    )
     shard: Count = Field(
         100, description="Number of pictures of every class per shard: what one job makes."
     )

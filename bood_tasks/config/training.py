@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bood_tasks.config.fields import Count, Natural, NonNegative, Positive, Section
+from bood_tasks.config.fields import AutoCount, Count, Natural, NonNegative, Positive, Section
 
 
 class Training(Section):
@@ -34,8 +34,13 @@ class Training(Section):
         description="First layers: cifar = 3x3 with stride 1, strided = 3x3 with stride 2, "
         "imagenet = 7x7 with stride 2 and max-pooling.",
     )
-    epochs: Count = Field(8, description="Passes over the ID training data.")
-    batch_size: Count = Field(128, description="ID samples per step.")
+    epochs: AutoCount = Field(
+        8,
+        description="Passes over the ID training data; auto = for 600 steps, 10 to 100.",
+    )
+    batch_size: AutoCount = Field(
+        128, description="ID samples per step; auto = a 16th of the training data, 16 to 64."
+    )
     lr: Positive = Field(0.1, description="Learning rate at the start.")
     weight_decay: NonNegative = Field(5e-4, description="Weight of the L2 penalty on the weights.")
     crop_padding: Natural = Field(

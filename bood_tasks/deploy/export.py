@@ -52,7 +52,12 @@ def metadata(detector: TrainedDetector) -> dict[str, str]:
 
 
 def export(
-    artifact: Path, out: Path, *, score: str | None = None, method: Path | None = None
+    artifact: Path,
+    out: Path,
+    *,
+    score: str | None = None,
+    method: Path | None = None,
+    score_file: Path | None = None,
 ) -> None:
     """Write a detector's ONNX file.
 
@@ -62,7 +67,7 @@ def export(
         raise FileNotFoundError(f"--out must lie in a folder that is there, got {out}; make it")
     if out.is_symlink() or (out.exists() and not out.is_file()):
         raise ValueError(f"--out must be a file of its own, got {out}; name another")
-    detector = load_detector(artifact, score=score, method=method)
+    detector = load_detector(artifact, score=score, method=method, score_file=score_file)
     if detector.network.magnitude:
         raise ValueError(
             f"the score must not need gradients, got {detector.score} with magnitude "

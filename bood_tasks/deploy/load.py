@@ -27,19 +27,29 @@ from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.model import load_model
 from bood_tasks.jobs.environment import inference_batch, run_setting
 from bood_tasks.networks.float64 import float64_device
-from bood_tasks.scoring.posthoc.base import State
+from bood_tasks.scoring.posthoc.base import Score, State
+from bood_tasks.scoring.posthoc.table import own_score
 from bood_tasks.scoring.roc import LEVEL, first_threshold
 from bood_tasks.scoring.scores import of_outputs, of_pictures
 from bood_tasks.training.predict import predict
 
 STATE = "state.safetensors"
+OPTIONS = {"method": "method", "score": "score_file"}  # which name a file of one's own
 
 
 class ScoredNetwork(nn.Module):
     """A trained network with one fitted score: what a detector runs and `bood export` writes."""
 
-    def __init__(self, model: Method, settings: Mapping, state: State, magnitude: float):
+    def __init__(
+        self,
+        model: Method,
+        settings: Mapping,
+        state: State,
+        magnitude: float,
+        own: Score | None = None,
+    ):
         super().__init__()
+        self.own = own  # a score of one's own
         self.model, self.settings, self.magnitude = model, settings, magnitude
         # Numbers as numbers: scores read them as such, which an exported graph could not.
         self.state = {name: value if value.ndim else value.item() for name, value in state.items()}
@@ -53,7 +63,7 @@ class ScoredNetwork(nn.Module):
             magnitudes = [self.magnitude]
             score = of_pictures(self.model, x, self.settings, magnitudes, self.state)[:, 0]
         else:
-            score = of_outputs(name, given, self.state)
+            score = of_outputs(name, given, self.state, self.own)
         return score, given["logits"]
 
 
@@ -145,25 +155,25 @@ class TrainedDetector:
         return self.judge(np.stack(found), tpr=tpr)
 
 
-def own_method(settings: Mapping, method: Path | str | None) -> str:
-    """Return the file of a method of one's own, "" for the package's.
+def own_file(kind: str, settings: Mapping, file: Path | str | None) -> str:
+    """Return the file of a method or of a score (`kind`) of one's own, "" for the package's.
 
-    Raises ValueError unless it is the file that the detector was trained with.
+    Raises ValueError unless it is the file that the artifact was made with.
     """
     if "content" not in settings:
         return ""
-    name = settings["method"]
-    if method is None:
+    name, option = settings[kind], OPTIONS[kind]
+    if file is None:
         raise ValueError(
-            f"the detector's method {name} is a Python file of your own; name it: "
-            "--method FILE, or load_detector(..., method=FILE)"
+            f"the detector's {kind} {name} is a Python file of your own; name it: "
+            f"--{option.replace('_', '-')} FILE, or load_detector(..., {option}=FILE)"
         )
-    if not Path(method).is_file() or code_digest(Path(method)) != settings["content"]:
+    if not Path(file).is_file() or code_digest(Path(file)) != settings["content"]:
         raise ValueError(
-            f"the method must be the file that {name} was trained with, got {method}, which is "
-            "another; give that one, or train the detector again"
+            f"the {kind} must be the file that {name} was made with, got {file}, which is "
+            "another; give that one, or let Snakemake make the artifact again"
         )
-    return str(method)
+    return str(file)
 
 
 def load_detector(
@@ -172,17 +182,19 @@ def load_detector(
     *,
     score: str | None = None,
     method: Path | str | None = None,
+    score_file: Path | str | None = None,
 ) -> TrainedDetector:
     """Return a trained detector, to be called on pictures.
 
     `path` is the folder of a scores artifact, or of a detector's with `score` to choose among its
-    scores; `method` is the Python file of a method of one's own. Warns if there are no ID
+    scores; `method` and `score_file` are the Python files of a method and of a score of one's own.
+    Warns if there are no ID
     validation scores: thresholds then follow from ID test scores. Raises ValueError or OSError
     that says what is wrong with the artifact.
     """
     lineage = trace(path, score)
-    source = own_method(lineage.detector.settings, method)
-    scores = lineage.scores
+    source, scores = own_file("method", lineage.detector.settings, method), lineage.scores
+    own = own_score(scores.settings, own_file("score", scores.settings, score_file))
     exact = float64_device(device)
     state = load_file(scores.folder / STATE, exact) if STATE in scores.files else {}
     network = ScoredNetwork(
@@ -190,6 +202,7 @@ def load_detector(
         scores.settings,
         state,
         scores.json("score.json").get("magnitude", 0.0),
+        own,
     )
     detector = TrainedDetector(network, lineage, device)
     if detector.calibration.endswith("/test"):

@@ -92,11 +92,13 @@ def score_pictures(
     tpr: float,
     score: str | None = None,
     method: Path | None = None,
+    score_file: Path | None = None,
 ) -> list[str]:
     """Write a CSV of what a detector says of pictures; return what could not be read, and why."""
     files, told = listed(given)
     require_output(out, files)
-    detector = load_detector(artifact, pick_device(), score=score, method=method)
+    device = pick_device()
+    detector = load_detector(artifact, device, score=score, method=method, score_file=score_file)
     threshold = str(np.float32(detector.threshold(tpr)))  # as short as float32 allows
     unreadable: list[str] = []
     said: Counter[str] = Counter()

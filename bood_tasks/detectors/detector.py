@@ -5,6 +5,8 @@ were generated, or data sets, each source with its share. Leaves: model.safetens
 curve.csv, the validation accuracy and, with `snapshots`, the weights after every epoch in epochs/.
 """
 
+import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from bood_tasks.training.fit import fit
 from bood_tasks.training.loading import load_where_it_fits, samples_of, training_rows
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe
+from bood_tasks.training.trained import doubts
 
 VERSION = 4
 
@@ -138,4 +141,16 @@ def main(argv: list[str] | None = None) -> None:
         )
         right = (logits.argmax(1).numpy() == data[f"{split}/labels"][:]).mean().item()
         write_json(draft.folder / "detector.json", {"accuracy": {split: right}})
+        steps = recipe.steps or recipe.epochs * math.ceil(len(images) / recipe.batch_size)
+        why = doubts(
+            accuracy=right,
+            classes=len(facts["classes"]),
+            steps=None if "start" in job.inputs else steps,
+        )
+        if why:
+            print(
+                f"warning: the detector is hardly trained: {'; '.join(why)}; raise detector.epochs "
+                "(auto looks at the number of pictures)",
+                file=sys.stderr,
+            )
         draft.finish(facts={"images_per_second": round(rate, 1)})

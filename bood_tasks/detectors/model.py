@@ -1,13 +1,13 @@
 """A trained detector's network: built from its settings, read from its file."""
 
-import importlib.util
-import sys
+import importlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from bood_tasks.artifacts.code import load_code
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.detectors.method import Method
 from bood_tasks.networks.build import network
@@ -22,14 +22,7 @@ def method_class(module: str, source: str = "") -> type[Method]:
     Raises ValueError if there is none.
     """
     if source:
-        found = importlib.util.spec_from_file_location(module, source)
-        loaded = importlib.util.module_from_spec(found)
-        folder = str(Path(source).absolute().parent)
-        sys.path.insert(0, folder)  # what it imports beside it
-        try:
-            found.loader.exec_module(loaded)
-        finally:
-            sys.path.remove(folder)
+        loaded = load_code(module, source)
     else:
         loaded = importlib.import_module(f"bood_tasks.detectors.methods.{module}")
     method = getattr(loaded, "METHOD", None)
@@ -53,6 +46,16 @@ def load_model(artifact: Artifact, device: str, source: str = "") -> Method:
     model = build(artifact.json(DESCRIPTION), source)
     model.load_state_dict(load_file(artifact.folder / "model.safetensors"))
     return model.to(device, memory_format=torch.channels_last).eval()
+
+
+def last_layer(artifact: Artifact, device: str) -> nn.Linear:
+    """Return the last layer of a trained network whose logits are linear; any method's, without
+    its file."""
+    classifier, prefix = network(artifact.json(DESCRIPTION)), "network."
+    weights = load_file(artifact.folder / "model.safetensors")
+    own = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
+    classifier.load_state_dict(own)
+    return classifier.head.to(device)
 
 
 def network_description(settings: Mapping, facts: Mapping) -> dict:

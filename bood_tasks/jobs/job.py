@@ -18,7 +18,7 @@ from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.jobs import environment
 
-READ_CODE = ("detector", "outlier_filter", "outputs", "scores")  # whose source is a method's file
+READ_CODE = ("detector", "outlier_filter", "outputs", "scores")  # whose source is a file of Python
 _OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
 _OUT: list[Path] = []
 SHORT_OF_MEMORY = "out_of_memory"  # in .progress: how often this artifact's job ran out of it
@@ -46,11 +46,12 @@ class Job:
     def require_planned(self) -> None:
         """Raise ValueError if what lies outside is no longer what the plan has hashed.
 
-        A method of one's own is known by the settings of the detector that it trained.
+        A method of one's own is known by the settings of the detector that it trained, a score
+        of one's own by its own.
         """
         judge = self.inputs.get("detector")
-        settings = judge.settings if isinstance(judge, Artifact) else self.settings
-        planned = settings.get("content")
+        of_method = judge.settings if isinstance(judge, Artifact) else {}
+        planned = self.settings.get("content") or of_method.get("content")
         if not (self.source and planned):
             return
         stage, path = self.identity["stage"], Path(self.source)

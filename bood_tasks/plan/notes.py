@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
+from bood_tasks.artifacts.code import says
+from bood_tasks.artifacts.outside import SHIPPED, locate
 from bood_tasks.catalogue.methods import KEYS, SECTIONS
+from bood_tasks.catalogue.titles import row_name
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.networks.shapes import SHAPING
@@ -47,6 +50,7 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
         "detector": _detector(config, [*SECTIONS, "gru", "snapshots"]),
         **own,
         **config.scoring.model_dump(include=scores),
+        **{x: config.scores[x].settings for x in sorted(scores & set(config.scores))},
         **_filtered(config),
     }
 
@@ -87,3 +91,39 @@ def _of_all(config: Config, rows: Iterable[str]) -> dict:
         "threshold": config.metrics.threshold,
         "rows": {name: config.rows[name].set for name in rows},
     }
+
+
+def own_words(config: Config) -> dict[str, str]:
+    """Return what each method and score of one's own says of itself: its docstring's first line."""
+    own = {"methods": config.methods, "scores": config.scores}
+    return {
+        name: says(locate(item.module, f"{section}.{name}.module"))
+        or "Of your own; its file has no docstring."
+        for section, items in own.items()
+        for name, item in items.items()
+    }
+
+
+def grey_outliers(config: Config) -> list[str]:
+    """Return the rows whose outliers a shipped generator draws: grey, as what it was trained on."""
+    return [
+        row_name(row.method, row.variant)
+        for name, row in config.rows.items()
+        if any(_draws_grey(config.for_source(name, x), config.kind_of(x)) for x in row.outliers)
+    ]
+
+
+def _draws_grey(config: Config, kind: str) -> bool:
+    generator = {"images": config.generator, "gan": config.gan_generator}.get(kind)
+    return generator is not None and str(generator.path).startswith(SHIPPED)
+
+
+def trained(config: Config) -> dict[str, dict]:
+    """Return by `method|variant` how long the rows train that begin with random weights."""
+    found = {}
+    for name, row in config.rows.items():
+        item = config.for_row(name).detector
+        if not (item.start or item.pretrained):
+            lengths = item.model_dump(include={"epochs", "steps", "batch_size"})
+            found[f"{row.method}|{row.variant}"] = lengths
+    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from bood_tasks.artifacts.outside import require_whole_weights
 from bood_tasks.artifacts.spec import Spec
 from bood_tasks.catalogue.datasets import SPLIT_NAMES
+from bood_tasks.networks.headers import require_weights
 from bood_tasks.networks.pipelines import FOLDER, SD, Pipeline, describe, require_sampler
 from bood_tasks.networks.words import known_words, refusal, unknown_words
 
@@ -93,6 +94,7 @@ def _check_folder(generator: Spec) -> None:
     setting, folder = _setting(generator), Path(generator.source)
     found = _described(folder, setting)
     require_whole_weights(folder, setting)
+    require_weights(folder, setting)
     fits = found.family == SD and found.prediction == "epsilon" and not found.guidance_embedded
     if generator.settings["source"] == "train" and not fits:
         raise ValueError(

@@ -14,6 +14,7 @@ from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import code, content, corpus, dataset, published_folder
 from bood_tasks.plan.detectors import pretrained
 from bood_tasks.plan.generators import gan_generator
+from bood_tasks.plan.notes import grey_outliers, own_words, trained
 from bood_tasks.plan.pipelines import check_pipelines
 from bood_tasks.plan.reporting import kinds_of_outliers, products, shown
 from bood_tasks.plan.scoring import evaluated
@@ -129,14 +130,25 @@ def make(config: Config) -> Plan:
         {"stage": spec.stage, "name": spec.name, "digest": spec.digest}
         for spec in plan.specs.values()
     ]
+    settings = {
+        "config": shown(config),
+        "outliers": kinds_of_outliers(config),
+        "provenance": provenance,
+    }
+    settings |= {
+        name: found
+        for name, found in {
+            "told": own_words(config),
+            "grey_outliers": grey_outliers(config),
+            "trained": trained(config),
+            "chosen": config.reasons(),
+        }.items()
+        if found
+    }
     report = Spec(
         "report",
         readable(config.id),
-        {
-            "config": shown(config),
-            "outliers": kinds_of_outliers(config),
-            "provenance": provenance,
-        },
+        settings,
         shows
         | {"pixel_statistics": shows["figures"].inputs["pixels"], "datasets": tuple(read(config))},
     )

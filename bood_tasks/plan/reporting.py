@@ -47,6 +47,8 @@ def shown(config: Config) -> dict:
         if not str(item.get("file")).startswith(SHIPPED):
             item.pop("file", None)
         item.pop("path", None)
+    if not config.scores:  # reports without stay as they are
+        del plain["scores"]
     return plain
 
 

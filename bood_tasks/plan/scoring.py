@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+from bood_tasks.artifacts.code import defines
+from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.scores import SCORES, chooses, moves
+from bood_tasks.catalogue.scores import OWN, SCORES, chooses, moves
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
-from bood_tasks.plan.datasets import dataset
+from bood_tasks.plan.datasets import code, dataset
 from bood_tasks.plan.detectors import detector, method_file
 
 
@@ -63,7 +65,7 @@ def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
 
 def scores(config: Config, row: str, seed: int, score: str) -> Spec:
     """Spec of one score of one detector: of every sample of every data set."""
-    entry, own = SCORES[score], config.for_row(row)
+    entry, own = SCORES.get(score, OWN), config.for_row(row)
     found = outputs(config, row, seed, training=False)
     inputs: dict = {"outputs": found}
     settings: dict = {"score": score, "id": config.id}
@@ -73,8 +75,15 @@ def scores(config: Config, row: str, seed: int, score: str) -> Spec:
         settings["validation"] = config.validation
     if entry.fits:
         inputs["training"] = outputs(config, row, seed, training=True)
-    source = ""
-    moved = moves(score, settings)
+    source, moved = "", moves(score, settings)
+    if score in config.scores:
+        item = config.scores[score]
+        path = locate(item.module, f"scores.{score}.module")
+        source = str(path)
+        settings |= {"content": code(path), "score_settings": item.settings}
+        if defines(path, "fit"):
+            inputs["training"] = outputs(config, row, seed, training=True)
+            inputs["detector"] = found.inputs["detector"]  # whose last layer a fit may read
     if entry.linear or moved:
         inputs["detector"] = found.inputs["detector"]
         source = method_file(inputs["detector"])

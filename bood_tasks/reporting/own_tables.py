@@ -47,9 +47,10 @@ def _below_pixels(table: Lookup, label: Label, name: str, metric: str) -> bool:
     return own is not None and any(floor and own["mean"] < floor["mean"] for floor in floors)
 
 
-def meaning_of_line(label: Label, outliers: Mapping[str, str]) -> str:
-    """Return what the row of a line does; `outliers`: what kind each `method|variant` saw."""
-    return meaning_of_row(*label[:2], outliers.get("|".join(label[:2]), "none"))
+def meaning_of_line(label: Label, outliers: Mapping[str, str], told: Mapping[str, str]) -> str:
+    """Return what the row of a line does; `outliers`: what kind each `method|variant` saw; `told`:
+    what methods of one's own say of themselves."""
+    return meaning_of_row(*label[:2], outliers.get("|".join(label[:2]), "none"), told)
 
 
 def _table(
@@ -61,18 +62,19 @@ def _table(
     meanings: Mapping[str, str],
     outliers: Mapping[str, str],
     intervals: Mapping[tuple, tuple[float, float]],
+    told: Mapping[str, str],
     notes: Mapping[str, list[str]] = MappingProxyType({}),
     accuracy: Row | None = None,
 ) -> dict:
     """Return heads and lines of cells, each a list of lines of text; the average stands first.
 
-    `meanings`: of the data sets. `outliers`: what kind each `method|variant` saw. `notes`: what to
-    mind of each set, numbered below the table. `accuracy`: of any detector, where a column shows
-    it.
+    `meanings`: of the data sets. `outliers`: what kind each `method|variant` saw. `told`: of
+    methods and scores of one's own. `notes`: what to mind of each set, numbered below the table.
+    `accuracy`: of any detector, where a column shows it.
     """
     names = sorted(datasets, key=lambda name: name != AVERAGE)
     labels, best = table.labels(), table.winners(names, metrics)
-    told = [(name, text) for name in names for text in notes.get(name, ())]
+    minded = [(name, text) for name in names for text in notes.get(name, ())]
     marked = False
 
     def cell(label: Label, name: str, metric: tuple[str, str]) -> dict:
@@ -89,7 +91,7 @@ def _table(
 
     heads = [[_text("Method", WORDS["method"]), _text("Score", WORDS["score"])]]
     for name in names:
-        numbers = ", ".join(str(k) for k, (which, _) in enumerate(told, 1) if which == name)
+        numbers = ", ".join(str(k) for k, (which, _) in enumerate(minded, 1) if which == name)
         heads.append(
             [_text("Average", "The plain mean over the test sets: every set counts the same.")]
             if name == AVERAGE
@@ -100,8 +102,8 @@ def _table(
         )
     lines = [
         [
-            [_text(row_name(*label[:2]), meaning_of_line(label, outliers)),
-             _text(score_name(label[2]), meaning_of_score(label[2]))],
+            [_text(row_name(*label[:2]), meaning_of_line(label, outliers, told)),
+             _text(score_name(label[2]), meaning_of_score(label[2], told))],
             *([cell(label, name, metric) for metric in metrics] for name in names),
         ]
         for label in labels
@@ -112,7 +114,7 @@ def _table(
             line.append([_text(percent(table.accuracy(label)))])
     return {
         "title": title, "heads": heads, "lines": lines,
-        "notes": [f"{name}: {text}" for name, text in told], "below": BELOW if marked else "",
+        "notes": [f"{name}: {text}" for name, text in minded], "below": BELOW if marked else "",
     }  # fmt: skip
 
 
@@ -123,10 +125,11 @@ def own_tables(
     outliers: Mapping[str, str],
     intervals: Mapping[tuple, tuple[float, float]],
     notes: Mapping[str, list[str]],
+    told: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict]:
     """Return the run's own tables: test sets, the other convention, validation and control sets."""
     tests, others = table.datasets("test"), table.datasets("validation", "control")
-    known = {"meanings": meanings, "outliers": outliers, "intervals": intervals}
+    known = {"meanings": meanings, "outliers": outliers, "intervals": intervals, "told": told}
     shown = [
         _table(table, "", tests, IN_SUMMARY, **known, notes=notes, accuracy=accuracy),
         _table(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import jinja2
 import pandas as pd
@@ -22,6 +23,7 @@ from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
 from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
+from bood_tasks.reporting.cautions import find_colour_warnings, find_untrained
 from bood_tasks.reporting.findings import sentences
 from bood_tasks.reporting.own_tables import meaning_of_line, own_tables, read_intervals
 from bood_tasks.reporting.tables.costs import cost_layout
@@ -41,12 +43,16 @@ UNKNOWN = "?"
 
 
 def _words(
-    table: Lookup, meanings: Mapping[str, str], outliers: Mapping[str, str], papers: list[dict]
+    table: Lookup,
+    meanings: Mapping[str, str],
+    outliers: Mapping[str, str],
+    papers: list[dict],
+    told: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Return each term of the tables and what it means, in order of reading."""
     labels = table.labels()
-    rows = {row_name(*label[:2]): meaning_of_line(label, outliers) for label in labels}
-    scores = {score_name(label[2]): meaning_of_score(label[2]) for label in labels}
+    rows = {row_name(*label[:2]): meaning_of_line(label, outliers, told) for label in labels}
+    scores = {score_name(label[2]): meaning_of_score(label[2], told) for label in labels}
     metrics = {entry.title: METRIC_TERMS[name] for name, entry in METRICS.items()}
     named = {
         cell.text
@@ -198,12 +204,16 @@ def render(
     outliers: Mapping[str, str],
     provenance: list[dict],
     read: list[list[str]],
+    told: Mapping[str, str] = MappingProxyType({}),
+    chosen: Iterable[str] = (),
+    cautions: Iterable[str] = (),
 ) -> str:
     """Return the page.
 
     `summary`, `results`, `intervals`: summary.csv, metrics.csv, intervals.csv. `read`: see
     read_lines. `pictures` hold file, title, caption, warnings and their PNG bytes as `data`.
-    `outliers`: see findings.sentences.
+    `outliers`: see findings.sentences. `told`: what methods and scores of one's own say of
+    themselves. `chosen`: what `auto` chose. `cautions`: more to be careful about.
     """
     table = Lookup(summary)
     warnings = find_warnings(table, results, pixels)
@@ -225,18 +235,18 @@ def render(
         run=run,
         findings=sentences(results, outliers, pixels),
         tables=own_tables(
-            table, accuracy, meanings, outliers, read_intervals(intervals), warnings
+            table, accuracy, meanings, outliers, read_intervals(intervals), warnings, told
         ),
         ends=len(intervals) > 0,
-        words=_words(table, seen, outliers, papers),
+        words=_words(table, seen, outliers, papers, told),
         words_of=WORDS,
         version=__version__,
         duration=duration,
         day=lambda when: datetime.fromtimestamp(when, UTC).strftime("%d %B %Y, %H:%M UTC"),
-        warnings=warnings[""],
+        warnings=[*warnings[""], *cautions],
         papers=papers,
         costs=cost_lines(stages) if stages else [],
-        notes=list(footnotes(notes).values()),
+        notes=[*footnotes(notes).values(), *(f"Chosen by auto, as {line}" for line in chosen)],
         read=read,
         figures=[
             picture
@@ -265,30 +275,42 @@ def _holding(what: str, inputs: Mapping) -> list[Artifact]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     inputs, pictures = job.inputs, []
+    shown = job.settings["config"]
+    facts = [item.json("dataset.json") for item in inputs["datasets"]]
     for album in _holding("figures", inputs):
         pictures += [
             item | {"data": (album.folder / item["file"]).read_bytes()}
             for item in album.json("captions.json")["figures"]
         ]
+    summary = read_csv(inputs["tables"].folder / "summary.csv")
+    pixels = inputs["pixel_statistics"].json("pixel_statistics.json")
+    table, own = Lookup(summary), next((x for x in facts if x["name"] == shown["id"]), None)
+    cautions = find_colour_warnings(pixels, shown["id"], job.settings.get("grey_outliers", []))
+    if own and {"classes", "counts"} <= set(own):
+        trained = job.settings.get("trained", {})
+        cautions += find_untrained(table, trained, len(own["classes"]), own["counts"]["train"])
     made = [
         (item["stage"], Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"))
         for item in job.settings["provenance"]
     ]
     page = render(
-        read_csv(inputs["tables"].folder / "summary.csv"),
+        summary,
         read_csv(inputs["metrics"].folder / "metrics.csv"),
         inputs["tables"].settings["notes"],
         intervals=read_csv(inputs["metrics"].folder / "intervals.csv"),
-        pixels=inputs["pixel_statistics"].json("pixel_statistics.json"),
+        pixels=pixels,
         papers=paper_tables(_holding("tables", inputs)),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(made),
         run=ran(made),
         pictures=pictures,
-        config=job.settings["config"],
+        cautions=cautions,
+        config=shown,
         outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],
-        read=read_lines(item.json("dataset.json") for item in inputs["datasets"]),
+        read=read_lines(facts),
+        chosen=job.settings.get("chosen", []),
+        told=job.settings.get("told", {}),
     )
     with job.draft() as draft:
         (draft.folder / "report.html").write_text(page, encoding="utf-8")

@@ -95,18 +95,27 @@ def figures(
 
 
 def write_controls(
-    job: Job, statistics_of: Statistics, marks_of: Marks, *, alone: tuple[str, ...] = ()
+    job: Job,
+    statistics_of: Statistics,
+    marks_of: Marks,
+    *,
+    alone: tuple[str, ...] = (),
+    typical: tuple[str, ...] = (),
 ) -> None:
     """Write the stage's JSON: for each OOD set its best statistic, those that stand `alone` beside
-    it, and its exact copies of ID samples."""
+    it, the median of those that are `typical`, of ID as well, and its exact copies of ID samples.
+    """
     settings, stage = job.settings, job.identity["stage"]
     data = dict(zip(settings["datasets"], job.inputs["datasets"], strict=True))
     facts = count_copies(data, settings, marks_of)
     splits = dict.fromkeys(split for _, split in compared(settings))
     insides = {split: statistics_of(data[settings["id"]], split) for split in splits}
+    for one in typical:
+        facts[settings["id"]][one] = float(np.median(next(iter(insides.values()))[one]))
     for name, split in compared(settings):
         inside, outside = insides[split], statistics_of(data[name], "test")
         facts[name] |= figures(inside, outside, threshold=settings["threshold"])
+        facts[name] |= {one: float(np.median(outside[one])) for one in typical}
         for one in alone:
             sides = ({one: side[one]} for side in (inside, outside))
             facts[name][one] = figures(*sides, threshold=settings["threshold"])

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.scores import SCORES
+from bood_tasks.catalogue.scores import OWN, SCORES
 from bood_tasks.detectors.method import Method
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.float64 import float64_device
-from bood_tasks.scoring.posthoc.base import Outputs, State
+from bood_tasks.scoring.posthoc.base import Outputs, Score, State
 from bood_tasks.scoring.posthoc.mahalanobis import nearness
 from bood_tasks.scoring.posthoc.odin import (
     choose_magnitude,
@@ -30,10 +30,13 @@ from bood_tasks.scoring.posthoc.odin import (
     most_confident_magnitude,
     odin,
 )
-from bood_tasks.scoring.posthoc.table import score_named
+from bood_tasks.scoring.posthoc.table import own_score, score_named
 
 VERSION = 2
 Found = dict[str, np.ndarray]  # `<dataset>/<split>`: scores
+NOT_FITTED = (  # of the settings: no fit takes them
+    "score", "id", "validation", "magnitudes", "datasets", "crop", "content", "score_settings"
+)  # fmt: skip
 
 
 def read_outputs(artifact: Artifact, part: str, device: str) -> dict[str, Tensor]:
@@ -50,8 +53,12 @@ def as_outputs(given: Mapping[str, Tensor], head: nn.Linear | None = None) -> Ou
     return Outputs(given["features"], given["logits"], tuple(stages), given.get("labels"), head)
 
 
-def of_outputs(name: str, given: Mapping[str, Tensor], state: State) -> Tensor:
-    """Return a score [n] of a method's named outputs, one row a picture."""
+def of_outputs(
+    name: str, given: Mapping[str, Tensor], state: State, own: Score | None = None
+) -> Tensor:
+    """Return a score [n] of a method's named outputs, one row a picture; `own`: one's own."""
+    if own:
+        return own.score(as_outputs(given), state)
     if SCORES[name].output:
         return given[SCORES[name].output]
     return score_named(name).score(as_outputs(given), state)
@@ -82,24 +89,27 @@ def _joined(found: list[Outputs]) -> Outputs:
     )
 
 
-def fit(job: Job, device: str) -> State:
-    """Return what a post-hoc score fits, on the training split and on validation sets."""
+def fit(job: Job, device: str, own: Score | None) -> State:
+    """Return what a post-hoc score fits, on the training split and on validation sets; `own`: one
+    of one's own."""
     name, outputs = job.settings["score"], job.inputs["outputs"]
-    settings = {
-        key: value
-        for key, value in job.settings.items()
-        if key not in ("score", "id", "validation", "magnitudes", "datasets", "crop")
-    }
+    entry = SCORES.get(name, OWN)
+    settings = {key: value for key, value in job.settings.items() if key not in NOT_FITTED}
     state: State = {}
+    if own and bool(own.fit) != ("training" in job.inputs):
+        raise ValueError(
+            f"scores.{name}.module must define fit at its top level, where a plan that only reads "
+            f"the file sees it, got {own.fit} in {job.source}"
+        )
     if "training" in job.inputs:
         head = None
-        if SCORES[name].linear:
-            from bood_tasks.detectors.model import load_model
+        if entry.linear or own:
+            from bood_tasks.detectors.model import last_layer
 
-            head = load_model(job.inputs["detector"], device, job.source).network.head
+            head = last_layer(job.inputs["detector"], device)
         given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
-        state = score_named(name).fit(as_outputs(given, head), **settings)
-    if SCORES[name].validated and not SCORES[name].gradients:
+        state = (own or score_named(name)).fit(as_outputs(given, head), **settings)
+    if entry.validated and not entry.gradients:
 
         def read(part: str) -> Outputs:
             return as_outputs(read_outputs(outputs, part, device))
@@ -145,21 +155,33 @@ def by_gradient(job: Job, device: str, state: State) -> tuple[Found, dict]:
     return found, {"magnitude": chosen}
 
 
+def _require_one_each(name: str, found: Found, rows: Mapping[str, int]) -> None:
+    """Raise ValueError unless a score of one's own is one number a sample."""
+    for part, values in found.items():
+        if values.shape != (rows[part],):
+            raise ValueError(
+                f"scores.{name}.module must return one number a sample, [{rows[part]}] of {part}, "
+                f"got {[*values.shape]}"
+            )
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, outputs, name = pick_device(), job.inputs["outputs"], job.settings["score"]
-    exact, chosen = float64_device(device), {}
+    exact, chosen, own = float64_device(device), {}, own_score(job.settings, job.source)
     if exact != device:
         print(f"scores: fitted and read on the CPU, {device} has no float64", file=sys.stderr)
     with job.draft() as draft:
-        state = fit(job, exact)
+        state = fit(job, exact, own)
         if "datasets" in job.inputs:
             found, chosen = by_gradient(job, device, state)
         else:
             found = {
-                part: of_outputs(name, read_outputs(outputs, part, exact), state).cpu().numpy()
+                part: of_outputs(name, read_outputs(outputs, part, exact), state, own).cpu().numpy()
                 for part in outputs.rows
             }
+            if own:
+                _require_one_each(name, found, outputs.rows)
         for part, values in found.items():
             if not np.isfinite(values).all():
                 bad = (~np.isfinite(values)).sum()

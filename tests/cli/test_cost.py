@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bood_tasks.cli import cost
+from bood_tasks.cli.look import look
 from bood_tasks.cli.main import main
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import laid_over, load
@@ -23,7 +24,7 @@ ONLY_BOOD = {"only": {"rows": ["ce", "bood"]}, "seeds": [0]}
 
 def plan_of(name, **overlay):
     presets = [ROOT / f"workflow/presets/{x}.yaml" for x in (BELOW.get(name), name) if x]
-    return planning.make(load(merged(laid_over(ROOT / "config.yaml", presets), overlay)))
+    return planning.make(load(merged(laid_over(ROOT / "config.yaml", presets), overlay), look))
 
 
 def test_the_four_presets_of_the_papers_are_here():
@@ -37,7 +38,8 @@ def test_the_four_presets_of_the_papers_are_here():
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_plans_without_data_or_weights(path):
     plan = plan_of(path.stem)
-    needs = {"detector", "report"} | ({"images"} if path.stem != "cifar10-laptop" else set())
+    undecoded = ("cifar10-laptop", "own-pictures")
+    needs = {"detector", "report"} | ({"images"} if path.stem not in undecoded else set())
     assert needs <= {spec.stage for spec in plan.specs.values()}
 
 
@@ -112,3 +114,37 @@ def test_plan_and_cost_print_tables(tmp_path, monkeypatch, capsys):
     assert "missing: datasets.svhn (SVHN) must lie in data/svhn" in text
     with pytest.raises(SystemExit, match=r"no artifact of .* is here"):
         main(["cost", *files])
+
+
+def test_what_is_there_already_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of("smoke", only={"rows": ["ce"]}, text=None)
+    before = cost.planned(plan, "cpu")
+    datasets = [spec for spec in plan.specs.values() if spec.stage == "dataset"]
+    trained = next(spec for spec in plan.specs.values() if spec.stage == "detector")
+    for spec in (datasets[0], trained):
+        path = Path(spec.manifest)
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+        path.with_name("dataset.json").write_text("{}")
+    after = cost.planned(plan, "cpu")
+    assert after["dataset"].jobs == before["dataset"].jobs - 1
+    assert after["dataset"].notes == {f"1 of {len(datasets)} done"}
+    assert (after["detector"].jobs, after["detector"].disk, after["detector"].hours) == (0, 0, 0)
+    assert after["detector"].notes == {"done"}
+
+
+def test_every_unknown_has_its_reason():
+    stages = cost.planned(plan_of("goe-embedded"), "cpu")
+    unknown = {name for name, c in stages.items() if None in (c.items, c.flops, c.hours, c.disk)}
+    assert {"gan_images", "tokens", "detector"} <= unknown
+    for name, found in stages.items():
+        assert (name in unknown) == any(note.startswith("?: ") for note in found.notes), name
+    assert cost.lines(stages)[-1][-1].startswith("without what is unknown of")
+
+
+def test_weights_are_counted_by_hand(tmp_path):
+    """ResNet-18 of 64 channels and 100 classes has 11.2 million weights (He et al. 2016)."""
+    plan = plan_of("smoke", only={"rows": ["ce"]}, text=None, detector={"depth": 18, "width": 64})
+    (spec,) = [spec for spec in plan.specs.values() if spec.stage == "detector"]
+    assert cost.bytes_on_disk(spec) == pytest.approx(4 * 11.17e6, rel=5e-3)

@@ -2,15 +2,20 @@
 
 import importlib.metadata
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from bood_tasks import EMBEDDED
 from bood_tasks.cli import doctor
+from bood_tasks.cli.cost import planned
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import load
+from bood_tasks.plan.datasets import content
+from bood_tasks.plan.plan import make
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,13 +57,18 @@ def test_a_driver_whose_gpus_pytorch_cannot_use_is_no_cpu_machine(monkeypatch):
     assert doctor.check_devices()[0]
 
 
-def test_little_space_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "FREE_GB", 0)
-    assert doctor.check_space(tmp_path)[0]
-    monkeypatch.setattr(doctor, "FREE_GB", 10**9)
-    fine, finding = doctor.check_space(tmp_path)
+def test_space_is_compared_with_what_the_plan_writes(tmp_path, monkeypatch):
+    few, many = (config(seeds=[0], images={"per_class": n, "shard": n}) for n in (100, 10_000))
+    needed = [
+        sum(cost.disk for cost in planned(make(each), "cpu").values()) for each in (few, many)
+    ]
+    assert needed[0] < needed[1]
+    usage = type("Usage", (), {"free": needed[0] + 1e9 * doctor.SPARE_GB + 1})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    assert doctor.check_space(tmp_path, few)[0]
+    fine, finding = doctor.check_space(tmp_path, many)
     assert not fine
-    assert "bood gc" in finding
+    assert f"this run writes {needed[1] / 1e9:.1f} GB; `bood plan` says which stage" in finding
 
 
 def test_this_file_system_renames_and_locks(tmp_path):
@@ -111,6 +121,16 @@ def test_a_model_that_must_be_fetched_is_named():
     assert "bood fetch" in finding
 
 
+def test_a_generators_folder_that_would_not_load_is_named(tmp_path):
+    shutil.copytree(EMBEDDED / "generator", tmp_path / "sd")
+    given = config(generator={"source": "local", "path": str(tmp_path / "sd")})
+    assert doctor.check_generator(given) == (True, str(tmp_path / "sd"))
+    (tmp_path / "sd/vae/diffusion_pytorch_model.safetensors").unlink()
+    content.cache_clear()
+    with pytest.raises(FileNotFoundError, match="must hold weights of every part"):
+        doctor.check_generator(given)  # which `doctor` prints as a finding
+
+
 def test_a_data_set_that_is_not_here_is_named():
     assert doctor.check_data(config())[0]
     fine, finding = doctor.check_data(
@@ -121,7 +141,7 @@ def test_a_data_set_that_is_not_here_is_named():
 
 
 def test_doctor_goes_on_after_a_check_that_breaks(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "FREE_GB", 0)
+    monkeypatch.setattr(doctor, "SPARE_GB", 0)
     monkeypatch.setattr(doctor.shutil, "which", lambda _: None)  # no Slurm
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert doctor.doctor(config())

@@ -105,7 +105,7 @@ def test_default_values_keep_their_own_rules(raw):
         ("control", ["digit"], r"control must name a data set, .* mean 'digits'"),
         ("rows.bood.outliers", "digit", r"rows\.bood\.outliers must name .* mean 'digits'"),
         ("rows.bood.scores", [], r"rows\.bood\.scores must have at least 1 item"),
-        ("rows.bood.scores", ["kmn"], r"rows\.bood\.scores\.0 must be .*, got 'kmn'"),
+        ("rows.bood.scores", ["kmn"], r"bood\.scores must .*, got 'kmn'; did you mean 'knn'"),
         ("rows", {}, r"rows must have at least 1 item"),
         ("rows.again", {"method": "bood"}, r"rows must differ in method or variant"),
         (

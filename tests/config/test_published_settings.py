@@ -28,7 +28,7 @@ STACKS = list(dict.fromkeys(line.preset for line in LINES))
 NO_PAPERS = {  # presets without published values
     "cifar10-laptop", "cifar10-laptop-bood", "demo", "embedded-controls", "embedded-generator",
     "embedded-samplers", "goe-embedded", "goe-embedded-weights", "goe-smoke", "natural-generator",
-    "paper-smoke", "smoke",
+    "own-pictures", "paper-smoke", "smoke",
     # on top of a paper's preset, another generator or sampler
     "fast-dpmsolver", "fast-unipc", "lcm", "lcm-lora", "one-run", "sd-turbo", "sdxl", "sdxl-turbo",
 }  # fmt: skip

@@ -16,7 +16,7 @@ from bood_tasks.artifacts.outside import content_digest
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.cli.main import main
-from bood_tasks.deploy.load import own_method
+from bood_tasks.deploy.load import own_file
 from tests import fake_artifacts, tiny_detector
 from tests.tiny_detector import CLASSES, IMAGE, Tiny, pictures
 
@@ -239,7 +239,7 @@ def test_without_validation_scores_test_scores_serve_with_a_warning(energy, tmp_
 REFUSED = {
     "a share in percent": (["--tpr", 95], r"tpr must be in \(0, 1\], got 95.0; write 95 % as 0.95"),
     "no share": (["--tpr", 0], r"tpr must be in \(0, 1\], got 0.0"),
-    "an unknown score": (["--score", "enrgy"], "must be one of msp, .*, got enrgy"),
+    "an unknown score": (["--score", "enrgy"], "holds the score energy, not enrgy"),
     "another score": (["--score", "msp"], "holds the score energy, not msp"),
     "no folder for the result": (["--out", "none/x.csv"], "--out must lie in a folder"),
 }
@@ -314,14 +314,14 @@ def test_what_is_missing_upstream_is_named(tiny, energy, tmp_path):
 def test_a_method_of_ones_own_must_be_the_file_it_was_trained_with(tmp_path):
     (tmp_path / "mine.py").write_text("METHOD = 1")
     settings = {"method": "mine", "content": content_digest(tmp_path / "mine.py")}
-    assert own_method(settings, tmp_path / "mine.py") == str(tmp_path / "mine.py")
-    assert own_method({"method": "vos"}, None) == ""
+    assert own_file("method", settings, tmp_path / "mine.py") == str(tmp_path / "mine.py")
+    assert own_file("method", {"method": "vos"}, None) == ""
     with pytest.raises(ValueError, match="method mine is a Python file of your own; name it"):
-        own_method(settings, None)
+        own_file("method", settings, None)
     (tmp_path / "mine.py").write_text("METHOD = 2")
     for file in ("mine.py", "absent.py"):
-        with pytest.raises(ValueError, match=rf"trained with, got .*{file}, which is another"):
-            own_method(settings, tmp_path / file)
+        with pytest.raises(ValueError, match=rf"made with, got .*{file}, which is another"):
+            own_file("method", settings, tmp_path / file)
 
 
 @pytest.mark.parametrize(

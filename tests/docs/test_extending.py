@@ -80,7 +80,8 @@ def run(project: Path, *command: str) -> str:
 # What a dry run must plan once a recipe is applied.
 PLANNED = {
     "A row or an ablation": ["artifacts/distances/alpha0.3-", "results/.published/ablations-"],
-    "A post-hoc score": ["artifacts/scores/cross_entropy-seed0-max_logit/"],
+    "A post-hoc score": ["artifacts/scores/cross_entropy-seed0-MaxLogit/"],
+    "A post-hoc score in the package": ["artifacts/scores/cross_entropy-seed0-max_logit/"],
     "A method in the package": ["artifacts/detector/smoothing-seed0/"],
     "An OOD data set": ["artifacts/dataset/photos/", "artifacts/dataset/openimage_o/"],
     "A sampler of outlier features": ["artifacts/ood_features/halfway-seed0/"],
@@ -102,7 +103,7 @@ def test_a_recipe_plans_what_it_says(name, project):
 
 
 def test_a_score_reads_outputs(project):
-    apply(recipes()["A post-hoc score"], project)
+    apply(recipes()["A post-hoc score in the package"], project)
     code = (
         "import torch; from bood_tasks.scoring.posthoc.base import Outputs\n"
         "from bood_tasks.scoring.posthoc.table import score_named\n"

@@ -252,8 +252,8 @@ USES = {
     },
 }  # fmt: skip
 NOT_LISTED = {  # they need another key as well, or say what rows there are
-    "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "ablations",
-    "generator.source", "generator.path", "generator.lora.path", "generator.lora.repo",
+    "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "scores",
+    "ablations", "generator.source", "generator.path", "generator.lora.path", "generator.lora.repo",
     "encoder.augment", "detector.augment", "detector.start",
     "detector.network", "detector.pretrained", "sources", "text", "gan_generator.source",
     "gan_generator.path", "language_model.source", "language_model.path", "only.rows",

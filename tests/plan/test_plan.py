@@ -7,6 +7,7 @@ import yaml
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.catalogue.weights import WEIGHTS
 from bood_tasks.cli.cost import planned
+from bood_tasks.cli.look import look
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import effective_config, laid_over, load
 from bood_tasks.jobs.job import Job
@@ -148,7 +149,7 @@ def test_presets_are_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     below = [path.with_stem(BELOW[path.stem])] if path.stem in BELOW else []
     given = laid_over(ROOT / "config.yaml", [*below, path])
-    plan = planning.make(load(given))
+    plan = planning.make(load(given, look))
     for spec in plan.specs.values():
         assert STAGES[spec.stage].outside or not spec.source, spec.stage
         assert STAGES[spec.stage].packs == ("stop" in spec.settings), spec.stage

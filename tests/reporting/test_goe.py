@@ -166,7 +166,7 @@ def test_controls_stand_in_the_table_and_win_nothing():
                for figure in FIGURES]  # fmt: skip
     cells = compare_with_goe(averaged(rows() + control), "2", OUTLIERS, "corrected")
     names = {cell["score"] for cell in cells if cell["outliers"] == "control"}
-    assert names == {"best of four", "length before the cut"}
+    assert names == {"best of five", "length before the cut"}
     text = markdown(goe_layout(cells, ["a choice"]))
     assert "99.90" in text
     assert "**99.90**" not in text

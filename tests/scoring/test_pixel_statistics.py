@@ -16,8 +16,19 @@ def test_statistics_of_a_picture_by_hand():
         "mean": [0.75],
         "std": [pytest.approx(np.sqrt(0.75 * 0.25))],
         "near-zero share": [0.25],
+        "colourfulness": [0.0],
         "total variation": [0.5],  # one step to the right, one down, over 4 pixels
     }
+
+
+def test_colourfulness_by_hand():
+    """Half red, half blue: R - G is 1 and 0, (R + G) / 2 - B is 0.5 and -1."""
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    image[0, 0, :, 0] = image[0, 1, :, 2] = 255
+    spread, mean = np.hypot(0.5, 0.75), np.hypot(0.5, 0.25)
+    assert statistics(image)["colourfulness"] == pytest.approx(spread + 0.3 * mean)
+    grey = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), dtype=np.uint8).repeat(3, -1)
+    assert statistics(grey)["colourfulness"].tolist() == [0, 0]
 
 
 def test_statistics_near_zero_needs_all_three_channels():
@@ -113,7 +124,8 @@ def test_stage_counts_copies_and_compares_each_set_with_its_split(tmp_path):
         {"datasets": list(data.values())},
     )  # fmt: skip
     facts = made.json("pixel_statistics.json")
-    assert facts["cats"] == {"in_training": 1}
+    assert facts["cats"]["in_training"] == 1
+    assert {"colourfulness"} <= facts["cats"].keys() & facts["far"].keys()
     assert (facts["far"]["in_training"], facts["far"]["in_test"], facts["far"]["n"]) == (1, 2, 6)
     assert (facts["far"]["n_id"], facts["mixed"]["n_id"], facts["mixed"]["n"]) == (8, 3, 2)
     expected = figures(statistics(test), statistics(far), threshold="first")

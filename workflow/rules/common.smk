@@ -15,6 +15,7 @@ from bood_tasks.catalogue.products import PRODUCTS, targets
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.cli import runs, terminal
 from bood_tasks.cli.listing import summarise
+from bood_tasks.cli.look import look
 from bood_tasks.cli.runs import note_of
 from bood_tasks.config.load import left_out, load, require_plain
 from bood_tasks.jobs.environment import prepare
@@ -26,7 +27,9 @@ from bood_tasks.reporting.publish import exhibits
 try:
     if workflow.is_main_process:  # Snakemake takes the last of two equal keys
         require_plain(workflow.configfiles)
-    CONFIG = load(config, workflow.configfiles, workflow.config_settings.config or ())
+    CONFIG = load(
+        config, look, files=workflow.configfiles, given=workflow.config_settings.config or ()
+    )
     PLAN = planning.make(CONFIG)
     require_writable(Path("results"))
 except (ValueError, FileNotFoundError, OSError) as error:
@@ -39,6 +42,8 @@ if workflow.is_main_process:
         clear_stale_locks(Path.cwd())
     for line in left_out(config, CONFIG):
         print(line, file=sys.stderr)
+    for line in CONFIG.reasons():
+        print(f"auto, as {line}", file=sys.stderr)
 
 
 def require_data(config):

@@ -117,8 +117,8 @@ class NPOS(Method):
         for name, limit in limits.items():
             if given[name] > given[limit]:
                 raise ValueError(
-                    f"npos.{name} must be at most npos.{limit}, got {given[name]} for "
-                    f"{given[limit]}; lower it"
+                    f"detector.npos.{name} must be at most detector.npos.{limit}, got "
+                    f"{given[name]} for {given[limit]}; lower it"
                 )
         width = network.head.in_features
         network.head = nn.Identity()
@@ -170,9 +170,9 @@ class NPOS(Method):
             return features.new_zeros(())
         if step.number == first and seen.min() < size:
             raise ValueError(
-                f"npos.queue must be at most the pictures of each class before npos.start, got "
-                f"{size} for {int(seen.min())} of class {int(seen.argmin())}; lower it or raise "
-                "npos.start"
+                "detector.npos.queue must be at most the pictures of each class before "
+                f"detector.npos.start, got {size} for {int(seen.min())} of class "
+                f"{int(seen.argmin())}; lower it or raise detector.npos.start"
             )
         logits = self.phi(torch.cat([features, self.outliers(step.rng)]))
         is_id = (torch.arange(len(logits), device=logits.device) < len(features)).to(logits)

@@ -87,8 +87,8 @@ class VOS(Method):
         super().__init__(network, classes=classes)
         if selected > candidates:
             raise ValueError(
-                f"vos.selected must be at most vos.candidates, got {selected} for {candidates}; "
-                "lower it"
+                f"detector.vos.selected must be at most detector.vos.candidates, got {selected} "
+                f"for {candidates}; lower it"
             )
         self.weight, self.start = weight, start
         width = network.head.in_features
@@ -127,9 +127,9 @@ class VOS(Method):
         if step.number == first and self.queue.seen.min() < self.queue.features.shape[1]:
             seen = self.queue.seen
             raise ValueError(
-                f"vos.queue must be at most the pictures of each class before vos.start, got "
-                f"{self.queue.features.shape[1]} for {int(seen.min())} of class "
-                f"{int(seen.argmin())}; lower it or raise vos.start"
+                "detector.vos.queue must be at most the pictures of each class before "
+                f"detector.vos.start, got {self.queue.features.shape[1]} for {int(seen.min())} of "
+                f"class {int(seen.argmin())}; lower it or raise detector.vos.start"
             )
         with torch.autocast(x.device.type, enabled=False):  # bf16 would spoil the covariance
             outliers = self.network.head(self.outliers(step.rng))

@@ -82,7 +82,7 @@ def _draw_pixel_control(album: Album, job: Job) -> None:
         "pixel_control",
         distributions.pixel_control(pixels, detectors),
         "What pixels alone tell",
-        "Bars: the best of four statistics of the pixels, chosen on the test set itself. Marks: "
+        "Bars: the best of five statistics of the pixels, chosen on the test set itself. Marks: "
         f"detectors, seed {rows[0]['seed']}. A mark inside its bar does not beat the pixels.",
     )
 

@@ -1,0 +1,57 @@
+"""What the ID data set's own files tell before a plan is made: pictures of each class, their sizes.
+
+The splits are cut as the stage `dataset` cuts them, by the same reader. The Snakefile imports this
+module, so the readers are imported where they are used.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bood_tasks.artifacts.spec import to_json
+from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.config.automatic import Facts
+from bood_tasks.config.datasets import is_text, per_class
+from bood_tasks.config.root import Config
+from bood_tasks.plan.datasets import dataset
+
+LOOKED_AT = 200  # pictures whose size is asked, evenly over the training split
+
+
+def look(config: Config) -> Facts:
+    """Return what is known of a configuration's ID data set before anything is made.
+
+    Of a published set, which need not be here, it is what the catalogue says. Raises ValueError or
+    OSError that names the setting and the cure.
+    """
+    name, item = config.id, config.datasets[config.id]
+    if is_text(item):
+        raise ValueError(f"id must name pictures for auto, got {name}, which holds texts")
+    if item.kind in CATALOGUE:
+        count = per_class(item)
+        if count is None:
+            raise ValueError(
+                f"id must name a set whose pictures are counted for auto, got {name}; write numbers"
+            )
+        classes = map(str, range(CATALOGUE[item.kind].classes))
+        return Facts(name, dict.fromkeys(classes, count), lambda: None)
+    from bood_tasks.datasets.dataset import open_dataset
+
+    spec = dataset(config, name)
+    settings = json.loads(to_json(spec.settings))
+    splits, classes = open_dataset(settings, Path(spec.source) if spec.source else None)
+    rows = splits["train"]
+    counted = Counter(rows.labels.tolist())
+
+    def side() -> float:
+        chosen = np.linspace(0, len(rows.labels) - 1, min(LOOKED_AT, len(rows.labels))).astype(int)
+        return float(np.median([_shorter(rows.read(int(row))) for row in chosen]))
+
+    return Facts(name, {title: counted[label] for label, title in enumerate(classes)}, side)
+
+
+def _shorter(picture: object) -> int:
+    """Return the shorter side of an opened picture or of an array, in pixels."""
+    return min(picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size)
