@@ -260,8 +260,9 @@ def test_a_phone_shows_the_average_beside_names_that_stay(browser, page, width):
     assert all(right < width for _, right in browser.execute_script(edges, "tr > :nth-child(2)"))
 
 
-def test_a_desktop_is_used_in_its_whole_width(browser, page):
-    show(browser, page, WIDTHS["desktop"])
+def test_a_desktop_is_used_in_its_whole_width(browser, tmp_path):
+    """By a table of few columns, too."""
+    show(browser, made_page(tmp_path), WIDTHS["desktop"])
     wide = "return document.querySelector('.main table').getBoundingClientRect().width"
     assert browser.execute_script(wide) > 0.95 * WIDTHS["desktop"]
 
@@ -283,7 +284,9 @@ def test_keys_reach_everything_and_show_where_they_are(browser, page):
 
 def test_a_tap_on_a_word_shows_what_it_means_within_the_window(browser, page):
     show(browser, page, WIDTHS["phone"])
-    browser.find_element("css selector", ".main abbr").click()
+    word = browser.find_element("css selector", ".main abbr")
+    word.click()
+    assert browser.switch_to.active_element == word
     shown = """const style = getComputedStyle(document.querySelector('.main abbr'), '::after');
         return [style.content, style.position, parseFloat(style.width)]"""
     content, position, width = browser.execute_script(shown)
