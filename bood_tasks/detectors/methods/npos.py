@@ -171,8 +171,8 @@ class NPOS(Method):
         if step.number == first and seen.min() < size:
             raise ValueError(
                 "detector.npos.queue must be at most the pictures of each class before "
-                f"detector.npos.start, got {size} for {int(seen.min())} of class {int(seen.argmin())}; lower it or raise "
-                "detector.npos.start"
+                f"detector.npos.start, got {size} for {int(seen.min())} of class "
+                f"{int(seen.argmin())}; lower it or raise detector.npos.start"
             )
         logits = self.phi(torch.cat([features, self.outliers(step.rng)]))
         is_id = (torch.arange(len(logits), device=logits.device) < len(features)).to(logits)
