@@ -54,4 +54,7 @@ def look(config: Config) -> Facts:
 
 def _shorter(picture: object) -> int:
     """Return the shorter side of an opened picture or of an array, in pixels."""
-    return min(picture.shape[:2] if hasattr(picture, "shape") else picture.size)
+    if hasattr(picture, "shape"):
+        return min(picture.shape[:2])
+    with picture:
+        return min(picture.size)
