@@ -59,7 +59,11 @@ def _weights_bytes(trained: Spec) -> float:
     classes = COUNTED.classes(trained.inputs["dataset"])
     outputs = ANCHOR_SIZE if trained.stage == "encoder" else classes
     kept = 1 + (settings["epochs"] if settings.get("snapshots") else 0)
-    return kept * 4 * classifier_flops(settings, outputs=outputs, size=1) / 2
+    weights = classifier_flops(settings, outputs=outputs, size=1) / 2
+    if settings.get("network") == "gru":
+        words = trained.inputs["dataset"].inputs["vocabulary"].settings["size"]
+        weights += words * settings["embedding"]
+    return kept * 4 * weights
 
 
 def _generator_bytes(spec: Spec) -> float:

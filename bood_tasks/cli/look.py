@@ -8,8 +8,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from bood_tasks.artifacts.spec import to_json
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.config.automatic import Facts
@@ -37,6 +35,8 @@ def look(config: Config) -> Facts:
             )
         classes = map(str, range(CATALOGUE[item.kind].classes))
         return Facts(name, dict.fromkeys(classes, count), lambda: None)
+    import numpy as np
+
     from bood_tasks.datasets.dataset import open_dataset
 
     spec = dataset(config, name)
@@ -54,4 +54,7 @@ def look(config: Config) -> Facts:
 
 def _shorter(picture: object) -> int:
     """Return the shorter side of an opened picture or of an array, in pixels."""
-    return min(picture.shape[:2] if isinstance(picture, np.ndarray) else picture.size)
+    if hasattr(picture, "shape"):
+        return min(picture.shape[:2])
+    with picture:
+        return min(picture.size)

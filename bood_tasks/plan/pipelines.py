@@ -94,7 +94,6 @@ def _check_folder(generator: Spec) -> None:
     setting, folder = _setting(generator), Path(generator.source)
     found = _described(folder, setting)
     require_whole_weights(folder, setting)
-    require_weights(folder, setting)
     fits = found.family == SD and found.prediction == "epsilon" and not found.guidance_embedded
     if generator.settings["source"] == "train" and not fits:
         raise ValueError(
@@ -102,3 +101,4 @@ def _check_folder(generator: Spec) -> None:
             f" no guidance, got {folder}: {found.family}, {found.prediction}; "
             "take it as it is (source: local)"
         )
+    require_weights(folder, setting)

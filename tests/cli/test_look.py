@@ -37,7 +37,11 @@ def test_a_folder_is_counted_as_it_will_be_cut(tmp_path):
     labels = splits["train"].labels.tolist()
     assert facts.counts == {name: labels.count(k) for k, name in enumerate(classes)}
     assert facts.pictures == len(labels) < 100
-    assert facts.side() == np.median([splits["train"].read(i).height for i in range(len(labels))])
+    heights = []
+    for i in range(len(labels)):
+        with splits["train"].read(i) as picture:
+            heights.append(picture.height)
+    assert facts.side() == np.median(heights)
 
 
 def test_of_a_published_set_the_catalogue_tells_what_it_can():

@@ -128,8 +128,9 @@ class VOS(Method):
             seen = self.queue.seen
             raise ValueError(
                 "detector.vos.queue must be at most the pictures of each class before "
-                f"detector.vos.start, got {self.queue.features.shape[1]} for {int(seen.min())} of "
-                f"class {int(seen.argmin())}; lower it or raise detector.vos.start"
+                f"detector.vos.start, got {self.queue.features.shape[1]} for "
+                f"{int(seen.min())} of class {int(seen.argmin())}; lower it or raise "
+                "detector.vos.start"
             )
         with torch.autocast(x.device.type, enabled=False):  # bf16 would spoil the covariance
             outliers = self.network.head(self.outliers(step.rng))
