@@ -27,6 +27,7 @@ UNREADABLE = (
 )
 MERGE = "tag:yaml.org,2002:merge"  # `<<`, which others may overrule
 MOST_VALUES = 200_000  # of a configuration; the largest of the presets has a few thousand
+MOST_BYTES = 1_000_000  # of its file: the parser takes 10 s and 150 MB for so many
 OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
 
 
@@ -146,6 +147,8 @@ def _read(path: Path) -> dict[str, Any]:
 
     Raises ValueError, naming the file.
     """
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path} must be a configuration, of at most {MOST_BYTES:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
         twice = _written_twice(text)
