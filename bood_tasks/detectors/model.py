@@ -30,6 +30,8 @@ def method_class(module: str, source: str = "") -> type[Method]:
             found.loader.exec_module(loaded)
         finally:
             sys.path.remove(folder)
+            if folder not in sys.path:
+                sys.path.append(folder)  # for what its functions import later
     else:
         loaded = importlib.import_module(f"bood_tasks.detectors.methods.{module}")
     method = getattr(loaded, "METHOD", None)
