@@ -1,12 +1,15 @@
 """Many tiny shards through the real workflow while jobs are killed, files are damaged, the power is
 cut and the disk is full.
 
-A power cut is simulated: of the unfinished artifacts' files, those that nothing vouches for lose
-their ends or all they hold, as ext4 leaves what was not synced. What is vouched for was synced
-(tests/artifacts/test_unfinished.py has the order of the calls).
+Where a loop device can be had (root, Linux), all lies on an ext4 of its own. A power cut copies the
+device's bytes at a random moment, kills everything, Snakemake too, and goes on from the copy; a
+full disk has no free byte. Elsewhere a power cut is imitated: everything is killed, and of the
+unfinished artifacts' files, those that nothing vouches for lose their ends or all they hold, as
+ext4 leaves what was not synced; and a full disk is a job whose files may not grow.
 
-`make soak` runs 2,000 shards with faults for half an hour and then to the end; `make test`
-runs 100. Prints shards, faults, losses and seconds a job; exits 1 if anything was lost.
+`make soak` runs 2,000 shards with faults for half an hour and then to the end; `make test-all` runs
+100. Prints shards, faults, what is lost, what has other bytes than an undisturbed run, and seconds
+a job; exits 1 if anything is lost or other.
 """
 
 import argparse
@@ -34,6 +37,7 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.config.load import effective_config
 from bood_tasks.plan import detectors
 from bood_tasks.plan import synthesis as stages
+from tests.disks import Folder, LoopDevice, disk
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ROOT / "workflow/presets/smoke.yaml"
@@ -44,7 +48,10 @@ FAULTS = {  # kind: weight
     "power cut": 3, "unfinished file damaged": 3, "disk full": 2,
 }  # fmt: skip
 PACK = 25  # shards that one job makes, or loading would take all the time
-ROUNDING = 1  # of 255: a batch of other rows may round otherwise
+CLASSES = (
+    8  # of the smoke preset: a shard of one picture a class is one batch, here and undisturbed
+)
+SECONDS_FULL = 4.0  # how long a disk is full
 
 
 def vouched_for(folder: Path, path: Path) -> bool:
@@ -60,7 +67,7 @@ def vouched_for(folder: Path, path: Path) -> bool:
 class Soak:
     """A workflow of many shards and what was done to it. All paths as specs have them."""
 
-    folder: Path
+    disk: Folder | LoopDevice
     shards: int
     rng: random.Random
     cores: int = 2
@@ -69,20 +76,23 @@ class Soak:
     ever_damaged: set[str] = field(default_factory=set)
     seen: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)  # finished artifacts
     lost: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)  # not as an undisturbed run makes them
     started: int = 0
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True)
+        self.folder = self.disk.folder
+        self.log = self.folder.with_name("snakemake.log")  # outlives what happens to the disk
         overlay = {
             "images": {"per_class": self.shards, "shard": 1, "steps": 1, "guidance": 1},
             "detector": {"epochs": 1},
-            "run": {"pack": PACK},
+            "run": {"pack": PACK, "image_batch": CLASSES},
         }
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
         overlay["images"]["shard"] = self.shards
         (self.folder / "reference.yaml").write_text(yaml.safe_dump(overlay))
         shutil.copy(ROOT / "config.yaml", self.folder)
+        os.sync()  # the soak's own files are no subject of its power cuts
         self.detector = self.specs("overlay", "detector")[0]
 
     def specs(self, overlay: str, stage: str) -> list[Spec]:
@@ -96,7 +106,7 @@ class Soak:
         return found[stage]()
 
     def snakemake(self, overlay: str, *targets: str) -> subprocess.Popen:
-        with (self.folder / "snakemake.log").open("a") as log:
+        with self.log.open("a") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile",
                  "--directory", self.folder, "--cores", str(self.cores), "--retries", "2",
@@ -116,10 +126,38 @@ class Soak:
                 found.append(child)
         return found
 
-    def finished(self) -> dict[str, tuple[bytes, bytes]]:
-        """Return the manifest and the run facts, as bytes, of each artifact that is there."""
+    def living(self) -> list[psutil.Process]:
+        """Return all processes that work in the soak's folder, of whichever Snakemake."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if Path(process.cwd()).is_relative_to(self.folder):
+                    found.append(process)
+        return found
+
+    def kill_all(self, process: subprocess.Popen | None = None) -> None:
+        """Kill a Snakemake and all else in the folder, and wait for their ends."""
+        if process is not None:  # first: its exit status is told once, and not to psutil
+            process.kill()
+            process.wait()
+        living = self.living()
+        while living:
+            for process in living:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(living, timeout=10)
+            living = self.living()  # and what they have started meanwhile
+
+    def finished(self, *, wholly: bool = False) -> dict[str, tuple[bytes, bytes]]:
+        """Return the manifest and the run facts, as bytes, of each artifact that is there.
+
+        With `wholly`, of those whose jobs have done their last act, the removal of `.progress`:
+        before it, a manifest may be visible and not on the disk.
+        """
         found = {}
         for path in self.folder.glob("artifacts/*/*/*/manifest.json"):
+            if wholly and path.with_name(".progress").exists():
+                continue
             with contextlib.suppress(FileNotFoundError):  # Snakemake takes one away, see store
                 both = path.read_bytes(), path.with_name("run.json").read_bytes()
                 found[str(path.relative_to(self.folder))] = both
@@ -127,7 +165,7 @@ class Soak:
 
     def look(self) -> None:
         """Note what is finished, as it was first seen."""
-        self.seen = self.finished() | self.seen
+        self.seen = self.finished(wholly=True) | self.seen
 
     def count_losses(self) -> None:
         """What was once finished and is gone, other or made again without need is lost."""
@@ -142,9 +180,14 @@ class Soak:
         kind = self.rng.choices(list(FAULTS), FAULTS.values())[0]
         if kind == "Snakemake killed":
             process.kill()
-        elif kind in ("power cut", "unfinished file damaged"):
-            if not self.cut(process, power=kind == "power cut"):
+        elif kind == "power cut":
+            self.cut_power(process)
+        elif kind == "unfinished file damaged":
+            if not self.damage_unfinished(process):
                 return
+        elif kind == "disk full" and self.disk.device:
+            with self.disk.full():
+                time.sleep(SECONDS_FULL)
         elif kind == "disk full":
             jobs = self.jobs(process)
             if not jobs:
@@ -174,31 +217,48 @@ class Soak:
             self.ever_damaged.add(manifest)
         self.faults[kind] += 1
 
-    def cut(self, process: subprocess.Popen, *, power: bool) -> bool:
-        """Kill all jobs and damage what they have not finished; return whether there was any.
+    def cut_power(self, process: subprocess.Popen) -> None:
+        """End everything at one moment, and go on from what the disk holds then."""
+        for job in self.living():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                job.suspend()
+        copy = self.disk.snapshot() if self.disk.device else None
+        self.kill_all(process)
+        if copy is not None:
+            self.disk.restart(copy)
+            return
+        for folder in self.unfinished():
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() and not vouched_for(folder, path):
+                    self.spoil(path)
 
-        With `power`, every file that nothing vouches for; without, one file of any kind.
-        """
+    def unfinished(self) -> list[Path]:
+        """Return the folders of artifacts that are being made."""
+        return [
+            path.parent for path in self.folder.glob("artifacts/*/*/*/.progress")
+            if not any(path.with_name(x).exists() for x in ("manifest.json", ".finished.json"))
+        ]  # fmt: skip
+
+    def spoil(self, path: Path) -> None:
+        """Cut a file anywhere, or fill it with zeros from there."""
+        content = path.read_bytes()
+        start = self.rng.choice([0, self.rng.randint(0, len(content))])
+        tail = self.rng.choice([b"", bytes(len(content) - start)])
+        path.write_bytes(content[:start] + tail)
+
+    def damage_unfinished(self, process: subprocess.Popen) -> bool:
+        """Kill all jobs, damage any one file that they have not finished; whether there was one."""
         jobs = self.jobs(process)
         for job in jobs:
             with contextlib.suppress(psutil.NoSuchProcess):
                 job.suspend()
-        unfinished = [
-            path.parent for path in self.folder.glob("artifacts/*/*/*/.progress")
-            if not any(path.with_name(x).exists() for x in ("manifest.json", ".finished.json"))
-        ]  # fmt: skip
-        files = [
-            path for folder in unfinished for path in sorted(folder.rglob("*"))
-            if path.is_file() and not (power and vouched_for(folder, path))
-        ]  # fmt: skip
-        for path in files if power else self.rng.sample(files, min(1, len(files))):
-            content = path.read_bytes()
-            start = self.rng.choice([0, self.rng.randint(0, len(content))])
-            tail = self.rng.choice([b"", bytes(len(content) - start)])
-            path.write_bytes(content[:start] + tail)
+        files = [x for folder in self.unfinished() for x in sorted(folder.rglob("*"))]
+        files = [path for path in files if path.is_file()]
+        if files:
+            self.spoil(self.rng.choice(files))
         for job in jobs:
             with contextlib.suppress(psutil.NoSuchProcess):
-                job.kill()
+                job.kill() if files else job.resume()
         return bool(files)
 
     def harm(self, kind: str, manifest: str) -> None:
@@ -214,6 +274,7 @@ class Soak:
         else:
             content[position] ^= 1 << self.rng.randrange(8)
             path.write_bytes(content)
+        os.sync()  # or a power cut would undo the damage
 
     def disturbed_run(self, deadline: float, mean_pause: float) -> int | None:
         """Run the workflow once, with faults until the deadline; return its exit status."""
@@ -236,7 +297,7 @@ class Soak:
             command, cwd=self.folder, capture_output=True, text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        with (self.folder / "snakemake.log").open("a") as log:
+        with self.log.open("a") as log:
             log.write(done.stdout + done.stderr)
         there = self.finished()  # damage that nobody found, and nobody wrote over
         unfound = {path for path in self.damaged if str(Path(path).parent) not in done.stdout}
@@ -257,34 +318,50 @@ class Soak:
                 break
             calm += time.monotonic() > deadline
             if calm > 5:
-                text = (self.folder / "snakemake.log").read_text()
+                text = self.log.read_text()
                 raise RuntimeError(f"it does not end:\n{text[-5000:]}")
         self.count_losses()
         self.seconds = time.monotonic() - began
-        text = (self.folder / "snakemake.log").read_text()
+        text = self.log.read_text()
         self.started = len(re.findall(r"^(?:local)?rule \w+:", text, re.MULTILINE))
 
-    def pixels(self, overlay: str) -> np.ndarray:
-        """Return all images in order."""
-        shards = [self.folder / spec.manifest for spec in self.specs(overlay, "images")]
-        return np.concatenate([Artifact(path)["images"][:] for path in shards])
+    def compare(self, place: Path) -> None:
+        """Make everything again without a fault, the images as one shard, in another folder.
 
-    def largest_difference(self) -> int:
-        """Return by how much any pixel differs from one undisturbed shard of all images."""
-        (whole,) = self.specs("reference", "images")
-        if self.snakemake("reference", whole.manifest).wait():
-            raise RuntimeError((self.folder / "snakemake.log").read_text()[-5000:])
-        pair = [self.pixels(overlay).astype(int) for overlay in ("overlay", "reference")]
-        return int(abs(pair[0] - pair[1]).max())
+        Every artifact that both have must have the same manifest, every image the same pixels, and
+        the detectors the same files. Every file must be as its manifest says.
+        """
+        calm = Soak(Folder(place), self.shards, self.rng, self.cores)
+        (whole,), made = calm.specs("reference", "images"), self.specs("overlay", "images")
+        (ours,), (theirs,) = self.specs("overlay", "detector"), calm.specs("reference", "detector")
+        if calm.snakemake("reference", theirs.manifest).wait():
+            raise RuntimeError(calm.log.read_text()[-5000:])
+        mine, undisturbed = self.finished(), calm.finished()
+        self.other = [
+            x for x in mine.keys() & undisturbed.keys() if mine[x][0] != undisturbed[x][0]
+        ]
+        images = Artifact(calm.folder / whole.manifest)["images"]
+        for spec, part in zip(made, np.split(images[:], self.shards), strict=True):
+            if spec.manifest not in mine:
+                self.lost.append(spec.manifest)
+            elif not np.array_equal(Artifact(self.folder / spec.manifest)["images"][:], part):
+                self.other.append(spec.manifest)
+        pair = Artifact(self.folder / ours.manifest), Artifact(calm.folder / theirs.manifest)
+        if pair[0].files != pair[1].files:
+            self.other.append(ours.manifest)
+        for manifest in mine:
+            if Artifact(self.folder / manifest).damaged(rehash=True):
+                self.other.append(manifest)
 
-    def report(self, difference: int) -> str:
+    def report(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
+        where = "a loop device" if self.disk.device else "a folder"
         return (
-            f"{self.shards} shards, {self.faults.total()} faults ({kinds}), {len(self.lost)} lost; "
+            f"{self.shards} shards on {where}, {self.faults.total()} faults ({kinds}); "
+            f"{len(self.lost)} lost, {len(self.other)} with other bytes; "
             f"{self.started} jobs started for {len(self.seen)} artifacts, "
             f"{self.seconds / self.started:.2f} s a job on {self.cores} cores, "
-            f"{self.seconds / 60:.1f} min; largest difference from an undisturbed shard: "
-            f"{difference} of 255"
+            f"{self.seconds / 60:.1f} min"
         )
 
 
@@ -295,14 +372,25 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--pause", type=float, default=10.0, help="mean seconds between faults")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--disk", choices=("auto", "loop", "folder"), default="auto",
+        help="a loop device, whose power is cut; a folder, where that is imitated",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
-        folder = Path(place, "work")
-        soak = Soak(folder, arguments.shards, random.Random(arguments.seed), arguments.cores)
-        soak.run(60 * arguments.minutes, arguments.pause)
-        difference = soak.largest_difference()
-        print(soak.report(difference))
-    sys.exit(1 if soak.lost or difference > ROUNDING else 0)
+        (disturbed := Path(place, "disturbed")).mkdir()
+        (calm := Path(place, "calm")).mkdir()
+        with disk(disturbed, arguments.disk) as made:
+            soak = Soak(made, arguments.shards, random.Random(arguments.seed), arguments.cores)
+            try:
+                soak.run(60 * arguments.minutes, arguments.pause)
+                soak.compare(calm)
+            finally:
+                soak.kill_all()  # or the device stays mounted
+        print(soak.report())
+        for manifest in soak.lost + soak.other:
+            print("lost" if manifest in soak.lost else "other", manifest)
+    sys.exit(1 if soak.lost or soak.other else 0)
 
 
 if __name__ == "__main__":

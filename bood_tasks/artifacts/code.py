@@ -92,6 +92,8 @@ def load_code(name: str, file: str) -> ModuleType:
         found.loader.exec_module(loaded)
     finally:
         sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)  # for what its functions import later
     return loaded
 
 

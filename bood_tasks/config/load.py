@@ -29,6 +29,7 @@ UNREADABLE = (
 )
 MOST_VALUES = 200_000  # of a configuration; the largest of the presets has a few thousand
 Look = Callable[[Config], Facts]
+MOST_BYTES = 1_000_000  # of its file: the parser takes 10 s and 150 MB for so many
 OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
 
 
@@ -178,6 +179,8 @@ def _read(path: Path) -> dict[str, Any]:
 
     Raises ValueError, naming the file.
     """
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path} must be a configuration, of at most {MOST_BYTES:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
         twice = written_twice(text)

@@ -19,6 +19,7 @@ from bood_tasks.jobs import seeds
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "PPM")  # start no program
 MAX_BYTES = 2**30  # of a file: as many pixels of four channels of 16 bits, not compressed
+MOST_A_SIDE = 2**17  # pixels: Pillow keeps a pointer for each row, however short
 LARGE_PIXELS = 2**24  # pictures from here on are decoded one after the other
 MOST_RESIZED = 4  # times as long as the output a picture may be made before it is cut
 KERNELS = {
@@ -264,6 +265,8 @@ def read_told(
                 pixels = picture.width * picture.height
                 if pixels > max_pixels:
                     raise ValueError(f"it has {pixels:,} pixels, more than {max_pixels:,}")
+                if (side := max(picture.size)) > MOST_A_SIDE:
+                    raise ValueError(f"a side has {side:,} pixels, more than {MOST_A_SIDE:,}")
                 with _one_large if pixels >= LARGE_PIXELS else nullcontext():
                     flat, notes = (
                         (picture.convert("RGB"), ()) if rows.published else to_rgb(picture)

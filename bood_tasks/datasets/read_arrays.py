@@ -1,7 +1,6 @@
 """Data sets that are published as arrays: .npz, .mat (SVHN), idx (MNIST), .npy, and scikit-learn's
 digits."""
 
-import gzip
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -9,6 +8,12 @@ import numpy as np
 import PIL.Image
 
 from bood_tasks.catalogue.walk import LeftOut
+from bood_tasks.datasets.bounded import (
+    most_of,
+    read_gzip,
+    require_bounded_array,
+    require_bounded_mat,
+)
 from bood_tasks.datasets.foreign import decoding
 from bood_tasks.datasets.pictures import Rows, hold_out, plain_labels, rows_of
 
@@ -19,14 +24,17 @@ OTHER_LABEL = "with a label that is none of the classes"
 def _npz_arrays(source: Path, keys: Collection[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return some arrays of an .npz file, those that it has, and all its keys.
 
-    No other array is read, and pickled objects are refused.
+    No other array is read; bombs and pickled objects are refused.
     """
     with (
         decoding(source, "a whole .npz file of plain arrays"),
         source.open("rb") as handle,
         np.load(handle, allow_pickle=False) as file,
     ):
-        return {key: file[key] for key in keys if key in file}, list(file)
+        wanted = [key for key in keys if key in file]
+        for key in wanted:
+            require_bounded_array(file.zip, key)
+        return {key: file[key] for key in wanted}, list(file)
 
 
 def read_npz(
@@ -109,13 +117,15 @@ def _npz_classes(
 
 def read_svhn(root: Path, settings: Mapping) -> tuple[dict[str, Rows], list[str]]:
     """Return SVHN's cropped digits: X uint8 [32, 32, 3, n], y [n, 1] where 10 stands for 0."""
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
     classes = [str(digit) for digit in range(10)]
 
     def load(split: str) -> Rows:
         file = root / f"{split}_32x32.mat"
         with decoding(file, "SVHN's .mat file (MATLAB 5, X and y)"):
+            require_bounded_mat(file)
+            _require_svhn(whosmat(file), file.stat().st_size)
             content = loadmat(file, variable_names=("X", "y"))
             images, labels = content["X"].transpose(3, 0, 1, 2), content["y"]
             if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3):
@@ -131,6 +141,21 @@ def read_svhn(root: Path, settings: Mapping) -> tuple[dict[str, Rows], list[str]
     return splits | {"test": load("test")}, classes
 
 
+def _require_svhn(held: list[tuple[str, tuple[int, ...], str]], size: int) -> None:
+    """Raise ValueError unless a .mat file's header claims what SVHN's holds, within bounds."""
+    claimed = {name: (shape, kind) for name, shape, kind in held}
+    for name in ("X", "y"):
+        if name not in claimed:
+            raise ValueError(f"it holds {', '.join(claimed) or 'nothing'}, and no {name}")
+    shape, kind = claimed["X"]
+    if kind != "uint8" or shape[:3] != (32, 32, 3) or len(shape) > 4:
+        raise ValueError(f"X is {kind} {list(shape)}, not uint8 [32, 32, 3, n]")
+    count = shape[3] if len(shape) == 4 else 1
+    labels = int(np.prod(claimed["y"][0], dtype=object))
+    if labels != count or 32 * 32 * 3 * count > most_of(size):
+        raise ValueError(f"its header claims {count:,} pictures and {labels:,} labels")
+
+
 def read_idx(file: Path) -> tuple[dict[str, Rows], list[str]]:
     """Return the pictures of MNIST's format, gzipped: a header of big-endian numbers (2051, then
     n, h, w) and uint8 [n, h, w]; labels lie in another file, which is not read.
@@ -138,7 +163,7 @@ def read_idx(file: Path) -> tuple[dict[str, Rows], list[str]]:
     Raises ValueError for another header, or another number of pixels than it says.
     """
     with decoding(file, "a gzipped idx file"):
-        content = gzip.decompress(file.read_bytes())
+        content = read_gzip(file)
         magic, *shape = np.frombuffer(content[:16], ">u4").tolist()
         if (magic, len(shape)) != (2051, 3):
             raise ValueError(f"it begins with {magic}, not 2051")

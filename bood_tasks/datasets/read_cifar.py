@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bood_tasks.datasets.bounded import require_bounded_pickle
 from bood_tasks.datasets.foreign import decoding
 from bood_tasks.datasets.pictures import Rows, hold_out, plain_labels, rows_of
 
@@ -89,6 +90,7 @@ def unpickle_plain(content: bytes) -> object:
     Nothing of numpy is called but frombuffer. Raises pickle.UnpicklingError for anything else,
     before it runs, and what a damaged pickle raises.
     """
+    require_bounded_pickle(content)
     found = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
     if isinstance(found, dict):
         return {k: v.values if isinstance(v, _Array) else v for k, v in found.items()}
@@ -119,7 +121,10 @@ def _batch(root: Path, name: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
     else:
         content = _load(root / name)
         with decoding(root / name, f"CIFAR's pickle: uint8 [n, {PIXELS}] and n labels"):
-            images, labels = content["data"], np.asarray(content[FILES[kind][2]])
+            images, labels = content["data"], content[FILES[kind][2]]
+            if isinstance(labels, list) and any(isinstance(item, list | tuple) for item in labels):
+                raise ValueError("its labels are lists")  # of lists of lists, each written once
+            labels = np.asarray(labels)
             if images.dtype != np.uint8 or images.shape != (len(labels), PIXELS):
                 raise ValueError(
                     f"got {images.dtype} {list(images.shape)} and {len(labels)} labels"

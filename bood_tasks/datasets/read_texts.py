@@ -4,7 +4,6 @@ White space in a text is collapsed: a line a text. Splits of a corpus without sp
 by a hash of the text, so equal texts share one and the order of a file changes nothing.
 """
 
-import gzip
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from bood_tasks.catalogue.corpora import PUBLISHED, TEXT_SUFFIXES
 from bood_tasks.catalogue.walk import LeftOut, folders_in, shown, walk
+from bood_tasks.datasets.bounded import read_gzip
 from bood_tasks.datasets.foreign import decoding
 from bood_tasks.datasets.pictures import require_classes
 from bood_tasks.datasets.read_folders import LOOSE, OOD, SHOWN, classes_in
@@ -58,9 +58,8 @@ def read_utf8(path: Path) -> str:
     Raises ValueError that names the byte that is not UTF-8, what the file seems to be, and the
     command that mends it.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    with decoding(path, "a whole text file"), opened(path, "rb") as handle:
-        content = handle.read()
+    with decoding(path, "a whole text file"):
+        content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
     wide = content.startswith(tuple(MARKS)) or (b"\0" in content[:100])
     try:
         if wide and _encoding_of(content).startswith("utf"):

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from bood_tasks.catalogue.weights import WEIGHTS
+from bood_tasks.datasets.download import fetch_file
 from bood_tasks.jobs.environment import run_setting
 
 
@@ -13,21 +15,12 @@ def fetch_weights(name: str, folder: Path) -> None:
 
     Raises OSError if the network fails and ValueError for a wrong checksum.
     """
-    from torch.hub import download_url_to_file
-
     entry = WEIGHTS[name]
     print(f"fetching {entry.title} into {folder}", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
     for file, (address, checksum) in entry.files.items():
         if (folder / file).is_file():
             continue
-        scratch = folder / f".{file}.part"
-        try:
-            download_url_to_file(address, str(scratch), progress=False)
-            _require(scratch, checksum)
-            scratch.replace(folder / file)
-        finally:
-            scratch.unlink(missing_ok=True)
+        fetch_file(address, folder / file, partial(_require, checksum=checksum))
 
 
 def require_released(path: Path, settings: Mapping, setting: str) -> None:

@@ -43,6 +43,8 @@ def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     below = filter(None, [str(root), os.environ.get("PYTHONPATH")])
     os.environ["PYTHONPATH"] = os.pathsep.join(below)
+    # A json.py that happens to lie in the working folder is not Python's.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     # Idle OpenMP threads must not spin: two of them on a busy machine cost a factor of ten.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")

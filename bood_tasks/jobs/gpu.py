@@ -130,7 +130,7 @@ def _user() -> str:
 def prepare(count: int, command: list[str], environment: Mapping[str, str]) -> dict[str, str]:
     """Lease `count` devices and return the environment to run `command` in.
 
-    Raises ValueError if there are devices, but fewer than `count`.
+    Raises ValueError if there are devices, but fewer than `count`, or no lock can be had.
     """
     if not count:
         return {**environment, CUDA: "", HIP: "-1", DEVICE: "cpu"}
@@ -150,7 +150,15 @@ def prepare(count: int, command: list[str], environment: Mapping[str, str]) -> d
         )
     note = f"process {os.getpid()} of {_user()}, {shlex.join(command)[:200]}"
     by_key = {_file_name(device): device for device in found.devices}
-    held = lease(lease_folder(environment), list(by_key), count, note)
+    folder = environment.get("BOOD_LEASE_DIR") or LEASES
+    try:
+        held = lease(lease_folder(environment), list(by_key), count, note)
+    except OSError as error:
+        raise ValueError(
+            f"{folder} must take the lock files of this machine's devices: "
+            f"{error.strerror} ({error.filename or folder}); set BOOD_LEASE_DIR to a folder with "
+            "free space, of your own, and on a file system with flock"
+        ) from None
     for descriptor in held.values():
         os.set_inheritable(descriptor, True)
     leased = [by_key[key] for key in held]

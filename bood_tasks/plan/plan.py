@@ -18,6 +18,7 @@ from bood_tasks.plan.notes import grey_outliers, own_words, trained
 from bood_tasks.plan.pipelines import check_pipelines
 from bood_tasks.plan.reporting import kinds_of_outliers, products, shown
 from bood_tasks.plan.scoring import evaluated
+from bood_tasks.plan.synthesis import KNOWN_SHARDS
 from bood_tasks.plan.weights import folder, lacks
 
 
@@ -116,6 +117,7 @@ def make(config: Config) -> Plan:
     """Return the plan of a whole configuration."""
     code.cache_clear()
     content.cache_clear()  # files may have changed since this process made another plan
+    KNOWN_SHARDS.clear()
     plan, shows = Plan(), products(config)
     for spec in shows.values():
         plan.add(spec)

@@ -133,6 +133,10 @@ def ood_features(config: Config, seed: int) -> Spec:
     return Spec("ood_features", readable(*kind, f"seed{seed}"), settings, inputs)
 
 
+# Tables and figures ask for a detector's thousands of shards again and again: made once in a plan.
+KNOWN_SHARDS: dict[tuple[str, int, int], tuple[Spec, ...]] = {}
+
+
 def _decoding(config: Config, seed: int) -> dict:
     return config.images.model_dump(exclude={"per_class", "shard", "decode", "words"}) | {
         "seed": seed
@@ -153,12 +157,17 @@ def images(config: Config, seed: int) -> tuple[Spec, ...]:
         kind = inputs["ood_features"].name.removesuffix(f"-seed{seed}")
     elif item.decode == "words":
         settings["words"] = item.words
-    shards = []
-    for start in range(0, item.per_class, item.shard):
+
+    def shard(start: int) -> Spec:
         stop = min(start + item.shard, item.per_class)
         name = readable(kind, f"seed{seed}", shard_range(start, stop))
-        shards.append(Spec("images", name, settings | {"start": start, "stop": stop}, inputs))
-    return tuple(shards)
+        return Spec("images", name, settings | {"start": start, "stop": stop}, inputs)
+
+    starts = range(0, item.per_class, item.shard)
+    key = (shard(0).digest, item.per_class, item.shard)
+    if key not in KNOWN_SHARDS:
+        KNOWN_SHARDS[key] = tuple(map(shard, starts))
+    return KNOWN_SHARDS[key]
 
 
 def id_images(config: Config, seed: int, per_class: int) -> tuple[Spec, ...]:

@@ -34,6 +34,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     asked: ClassVar[list[str]] = []
     folder: ClassVar[Path] = MODEL
+    withheld: ClassVar[str] = ""  # the end of a path that is refused
 
     def log_message(self, *_):
         pass
@@ -64,7 +65,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.answer(json.dumps(facts).encode(), Content_Type="application/json")
             return
         path = self.folder / self.path.partition(f"/resolve/{COMMIT}/")[2]
-        if path not in files:
+        if path not in files or (self.withheld and self.path.endswith(self.withheld)):
             self.send_error(404)
             return
         content = path.read_bytes()
@@ -76,7 +77,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(_home, monkeypatch, tmp_path):
-    Hub.asked, Hub.folder = [], MODEL
+    Hub.asked, Hub.folder, Hub.withheld = [], MODEL, ""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -123,6 +124,22 @@ def test_the_generator_of_a_pinned_commit_is_fetched_once(hub):
     hub.asked.clear()
     assert fetch(from_hub()) == []
     assert hub.asked == []
+
+
+@pytest.mark.long
+def test_what_came_before_a_failure_is_not_fetched_again(hub, capfd):
+    hub.withheld = "unet/diffusion_pytorch_model.safetensors"
+    with pytest.raises(ValueError, match="could not be fetched"):
+        fetch(from_hub())
+    before = {path for path in hub.asked if "/resolve/" in path}
+    assert any("text_encoder/" in path for path in before)
+    hub.withheld = ""
+    hub.asked.clear()
+    assert fetch(from_hub()) == []
+    again = {path for path in hub.asked if "/resolve/" in path} & before
+    assert {path.rpartition("/")[2] for path in again} == {"diffusion_pytorch_model.safetensors"}
+    made = Artifact(generators.generator(from_hub()).manifest)
+    assert not any("hub" in name or "cache" in name for name in made.files)
 
 
 @pytest.mark.long

@@ -397,7 +397,7 @@ def test_an_archive_is_checked_and_unpacked(tmp_path, monkeypatch, served):
         monkeypatch.setattr(downloading, "_files", lambda kind: [file])
         downloading.download("places365", tmp_path / "data")
 
-    with pytest.raises(RuntimeError, match="not found or corrupted"):
+    with pytest.raises(ValueError, match="must have the MD5"):
         fetch("0" * 32)
     assert not CATALOGUE["places365"].holds(tmp_path / "data")
     fetch(checksum)

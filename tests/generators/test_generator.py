@@ -469,26 +469,21 @@ def test_main_trains_a_pipeline_that_loads(tmp_path):
 
 
 def test_a_pinned_commit_is_fetched_whole_and_nothing_else(tmp_path, monkeypatch):
-    import fnmatch
-
     import huggingface_hub
 
+    files = {x.relative_to(SHIPPED).as_posix(): x for x in SHIPPED.rglob("*") if x.is_file()}
     asked = {}
 
-    def snapshot(repo, *, revision, local_dir, allow_patterns, ignore_patterns):
+    def names(_hub, repo, *, revision):
         asked.update(repo=repo, revision=revision)
-        extra = ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/a.bin", "sd.ckpt")
-        files = {x.relative_to(SHIPPED).as_posix(): x for x in SHIPPED.rglob("*") if x.is_file()}
-        for name in (*files, *extra):
-            wanted, refused = (
-                any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-                for patterns in (allow_patterns, ignore_patterns)
-            )
-            if wanted and not refused:
-                (local_dir / name).parent.mkdir(parents=True, exist_ok=True)
-                (local_dir / name).write_bytes(files[name].read_bytes() if name in files else b"x")
+        return [*files, "unet/diffusion_pytorch_model.fp16.safetensors", "unet/a.bin", "sd.ckpt"]
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    def download(repo, name, *, revision, local_dir):
+        (local_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (local_dir / name).write_bytes(files[name].read_bytes())
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", names)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.chdir(tmp_path)
     settings = {"source": "hub", "repo": "some/model", "revision": "a" * 40}
     spec = Spec("generator", "some_model", settings)
@@ -507,6 +502,6 @@ def test_a_commit_that_cannot_be_had_is_named_with_the_cure(tmp_path, monkeypatc
     def fails(*_args, **_more):
         raise OSError("We couldn't connect")
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", fails)
     with pytest.raises(ValueError, match=r"some/model aaaa: .*connect.*source: local"):
-        fetch_pipeline("some/model", "aaaa", tmp_path / "p")
+        fetch_pipeline("some/model", "aaaa", tmp_path / "f", tmp_path / "p")

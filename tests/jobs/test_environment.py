@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,3 +40,15 @@ def test_no_test_of_the_cpu_sees_a_device(monkeypatch):
 def test_stage_run_by_hand_finds_the_defaults_of_the_configuration(monkeypatch):
     monkeypatch.delenv("BOOD_RUN", raising=False)
     assert {name: run_setting(name) for name in DEFAULTS} == Run().model_dump()
+
+
+def test_a_file_of_the_working_folder_is_no_module_of_a_job(tmp_path, monkeypatch):
+    for name in ("json", "argparse"):
+        (tmp_path / f"{name}.py").write_text('raise SystemExit("this file was run")')
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    prepare(Path(__file__).parents[2], {})
+    job = [sys.executable, "-m", "bood_tasks.jobs", "--help"]
+    done = subprocess.run(job, cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+    assert "this file was run" not in done.stderr
+    assert done.returncode == 0

@@ -1,5 +1,6 @@
 """Device leases, with invented devices and real processes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bood_tasks.artifacts.spec import to_json
+from bood_tasks.jobs import gpu
 from bood_tasks.jobs.gpu import _note as holder_note
 from bood_tasks.jobs.gpu import prepare
 from tests import fake_artifacts
@@ -274,3 +276,16 @@ def test_a_holders_note_is_short_and_printable(tmp_path):
     with path.open("r+b") as handle:
         handle.truncate(4 * 10**10)  # sparse
     assert holder_note(path) == "process 1 of root]0;x[2J"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSPC, errno.EACCES])
+def test_locks_that_cannot_be_had_are_refused_with_the_cure(machine, monkeypatch, code):
+    """No flock (NFS, Lustre), a full /tmp, another user's folder."""
+
+    def refused(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(gpu, "try_lock", refused)
+    with pytest.raises(ValueError, match=rf"{os.strerror(code)}.*set BOOD_LEASE_DIR") as caught:
+        prepare(1, SHOW, machine)
+    assert machine["BOOD_LEASE_DIR"] in str(caught.value)

@@ -211,22 +211,20 @@ def copy_pipeline(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def fetch_pipeline(repo: str, revision: str, folder: Path) -> None:
+def fetch_pipeline(repo: str, revision: str, fetched: Path, folder: Path, **kept) -> None:
     """Fetch what a family reads of one commit of the hub, and check that it loads.
 
-    Its configurations come first: a pipeline that is not read here is refused before its weights
+    Files come to `fetched` and are copied from there; `kept` is what fetch_files takes. The
+    configurations come first: a pipeline that is not read here is refused before its weights
     are fetched. Raises ValueError that names the commit if it cannot be had.
     """
-    setting = "generator.repo"
     every = {part for parts in COMPONENTS.values() for part in parts}
-    fetch_files(repo, revision, folder, [INDEX, *(f"{part}/*.json" for part in sorted(every))])
-    parts = COMPONENTS[describe(folder, setting).family]
-    fetch_files(
-        repo, revision, folder, [f"{part}/*{end}" for part in parts for end in KEPT_SUFFIXES]
-    )
-    for part in every - set(parts):
-        shutil.rmtree(folder / part, ignore_errors=True)
-    load(folder)
+    wanted = [INDEX, *(f"{part}/*.json" for part in sorted(every))]
+    fetch_files(repo, revision, fetched, wanted, **kept)
+    parts = COMPONENTS[describe(fetched, "generator.repo").family]
+    wanted = [f"{part}/*{end}" for part in parts for end in KEPT_SUFFIXES]
+    fetch_files(repo, revision, fetched, wanted, **kept)
+    copy_pipeline(fetched, folder)
 
 
 def _labelled(data: Artifact) -> Labelled:
@@ -266,7 +264,10 @@ def main(argv: list[str] | None = None) -> None:
         if source == "local":
             copy_pipeline(Path(job.source), folder)
         elif source == "hub":
-            fetch_pipeline(settings["repo"], settings["revision"], folder)
+            fetch_pipeline(
+                settings["repo"], settings["revision"], draft.progress / "hub", folder,
+                keep=draft.keep, keeps=draft.keeps,
+            )  # fmt: skip
         else:
             facts = _train(job, settings, draft)
         if scale is not None:

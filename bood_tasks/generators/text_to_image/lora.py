@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
             fetched = draft.progress / "hub"
             fetch_files(
                 settings["repo"], settings["revision"], fetched, [settings["file"]],
-                setting="generator.lora",
+                setting="generator.lora", keep=draft.keep, keeps=draft.keeps,
             )  # fmt: skip
             shutil.copyfile(fetched / settings["file"], kept)
         else:
