@@ -5,7 +5,6 @@ headers, or counted piece by piece, before anything of that size is allocated.
 """
 
 import gzip
-import pickle
 import pickletools
 import zipfile
 import zlib
@@ -95,8 +94,8 @@ def require_bounded_mat(path: Path) -> None:
 
 
 def require_bounded_pickle(content: bytes) -> None:
-    """Raise pickle.UnpicklingError for a pickle that numbers what it holds beyond what it has: the
+    """Raise ValueError for a pickle that numbers what it holds beyond what it has: the
     unpickler would make room for all numbers below. Runs nothing."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
-            raise pickle.UnpicklingError(f"it gives the number {argument} to its part {count}")
+            raise ValueError(f"it gives the number {argument} to its part {count}")
