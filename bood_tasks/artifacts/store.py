@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 
 from bood_tasks.artifacts import disk
+from bood_tasks.artifacts.contents import require_finite, wrong
 from bood_tasks.artifacts.manifest import (
     FORMAT,
     MANIFEST_COPY,
@@ -257,6 +258,7 @@ class Draft:
     def save(self, name: str, values: np.ndarray) -> None:
         """Write a whole array of at least one row."""
         values = np.asarray(values)
+        require_finite(name, values)
         target = self.array(name, values.shape, str(values.dtype), chunk=ROWS_PER_CHUNK)
         target[...] = values
 
@@ -345,8 +347,15 @@ class Artifact:
         return self.spec["settings"]
 
     def __getitem__(self, name: str) -> "zarr.Array | zarr.Group":
-        """Return an array by name, e.g. `artifact["train/images"]`, or all below a name."""
-        return self._root[name]
+        """Return an array by name, e.g. `artifact["train/images"]`, or all below a name.
+
+        Raises DamagedArtifact for an array that is not what its name says.
+        """
+        found = self._root[name]
+        shape = getattr(found, "shape", None)
+        if shape is not None and (reason := wrong(name, found.dtype, shape, self.rows)):
+            raise DamagedArtifact(f"{self.folder}: {reason}; make it again: remove that folder")
+        return found
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / "data.zarr").exists() and name in self._root

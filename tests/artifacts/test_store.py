@@ -333,3 +333,56 @@ def test_manifest_of_impossible_content_is_damage(whole, change):
     whole.manifest.write_text(json.dumps(json.loads(whole.manifest.read_text()) | change))
     with pytest.raises(DamagedArtifact, match=r"manifest\.json is damaged"):
         read_manifest(whole.manifest)
+
+
+def written(manifest, rows, **arrays):
+    with Draft(manifest, IDENTITY) as draft:
+        for name, values in arrays.items():
+            draft.save(name.replace("__", "/"), values)
+        draft.finish(rows=rows)
+    return Artifact(manifest)
+
+
+SCORES = np.zeros(5, np.float32)
+PICTURES = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "rows", "reason"),
+    [
+        ("digits/test/score", SCORES[:3], {"digits/test": 5}, "must have the 5 rows .* got 3"),
+        ("digits/test/score", SCORES.astype(np.int64), {}, "must be float32, got int64"),
+        ("digits/test/score", np.stack([SCORES, SCORES], 1), {}, "must be of 1 dimensions"),
+        (
+            "train/images",
+            PICTURES[:, :2],
+            {},
+            r"must be \[n, size, size, 3\], got shape \[2, 2, 4, 3\]",
+        ),
+        ("train/images", PICTURES[..., :1], {}, r"must be \[n, size, size, 3\]"),
+        ("images", PICTURES.astype(np.float32), {}, "must be uint8, got float32"),
+        ("labels", np.zeros(4, np.int64), {"features": 5}, "must have the 5 rows"),
+    ],
+)
+def test_an_array_that_is_not_what_its_name_says_is_refused(manifest, name, values, rows, reason):
+    """Though the manifest fits: another version or a mistaken stage may have written it."""
+    made = written(manifest, rows, **{name: values})
+    with pytest.raises(DamagedArtifact, match=f"{name} {reason}"):
+        made[name]
+
+
+def test_an_array_that_is_what_its_name_says_is_read(manifest):
+    made = written(
+        manifest, {"digits/test": 5}, **{"digits/test/score": SCORES, "images": PICTURES}
+    )
+    assert made["digits/test/score"].shape == (5,)
+    assert made["images"].shape == (2, 4, 4, 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_not_written(manifest, bad):
+    values = SCORES.copy()
+    values[3] = bad
+    with pytest.raises(ValueError, match=r"score must be finite, and 1 of 5 rows .* first row 3"):
+        written(manifest, {}, score=values)
+    assert not manifest.exists()

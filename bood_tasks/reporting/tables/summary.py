@@ -30,7 +30,18 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
 
     The average over test sets is taken per seed, then over seeds; its n_ood is their sum.
     `std` is NaN for one seed. Order: as in `results`, the rows of metrics.csv, averages last.
+    Raises ValueError for a value that is no rate, a row that stands twice, and no rows.
     """
+    if results.empty:
+        raise ValueError("metrics.csv must have rows, and has none; make the metrics again")
+    for wrong, what in (
+        (~results["value"].between(0, 1), "a value from 0 to 1"),
+        (results.duplicated([*KEYS, "seed"]), "each row once"),
+    ):
+        if wrong.any():
+            row = results[wrong].iloc[0]
+            named = ", ".join(f"{key} {row[key]}" for key in (*KEYS, "seed", "value") if row[key])
+            raise ValueError(f"metrics.csv must hold {what}, got {named}; make the metrics again")
     if (results["ood_dataset"] == AVERAGE).any():
         raise ValueError(f"datasets must not be called {AVERAGE!r}; rename it in the configuration")
     every = pd.concat([results, average_over_sets(results)])
