@@ -151,18 +151,9 @@ def _take_detector(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--score", help="which score; without it the row's first, or that of the method's paper"
     )
-    command.add_argument(
-        "--method",
-        type=Path,
-        metavar="FILE",
-        help="with --detector: the Python file of the method, if it is your own",
-    )
-    command.add_argument(
-        "--score-file",
-        type=Path,
-        metavar="FILE",
-        help="with --detector: the Python file of the score, if it is your own",
-    )
+    for option, what in (("--method", "method"), ("--score-file", "score")):
+        help = f"with --detector: the Python file of the {what}, if it is your own"
+        command.add_argument(option, type=Path, metavar="FILE", help=help)
 
 
 class Parser(argparse.ArgumentParser):

@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         right = (logits.argmax(1).numpy() == data[f"{split}/labels"][:]).mean().item()
         write_json(draft.folder / "detector.json", {"accuracy": {split: right}})
-        steps = recipe.steps or recipe.epochs * math.ceil(len(images) / recipe.batch_size)
+        steps = recipe.steps or recipe.epochs * math.ceil(images.shape[0] / recipe.batch_size)
         why = doubts(
             accuracy=right,
             classes=len(facts["classes"]),

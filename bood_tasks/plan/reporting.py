@@ -28,9 +28,7 @@ GOE_FIGURES = {  # the settings that GOE's figures are over
 }
 GOE_COUNT = "gan_images.count"  # of figure 5, whose axis is the epochs
 NOISE = ("noise", "random_tokens")  # kinds of data sets
-TRAINED_WITH = (
-    1.0  # scale and temperature that generators learn with, in GOE's figure 1 beside others
-)
+TRAINED_WITH = 1.0  # scale and temperature that generators learn with, beside others in figure 1
 
 
 def shown(config: Config) -> dict:

@@ -179,7 +179,7 @@ def test_a_row_s_detector_is_that_of_the_first_seed_that_is_finished(run):
     second = Path(scores_of(config, "ce", 5).manifest)
     second.parent.mkdir(parents=True)
     second.touch()
-    assert find(config, "ce") == (second.parent, None)
+    assert find(config, "ce") == (second.parent, None, None)
     with pytest.raises(FileNotFoundError):
         find(config, "ce", seed=4)
     first = Path(scores_of(config, "ce", 4).manifest)

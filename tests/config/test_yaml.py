@@ -99,7 +99,11 @@ def mistaken(tmp_path, *texts, given=()):
     for file, text in zip(files, texts, strict=True):
         file.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load(laid_over(ROOT / "config.yaml", files), [ROOT / "config.yaml", *files], given)
+        load(
+            laid_over(ROOT / "config.yaml", files),
+            files=[ROOT / "config.yaml", *files],
+            given=given,
+        )
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 

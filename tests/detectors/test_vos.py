@@ -217,7 +217,9 @@ def test_queue_that_is_not_full_at_the_start_is_refused():
 
 
 def test_more_selected_than_candidates_are_refused():
-    with pytest.raises(ValueError, match=r"vos.selected must be at most vos.candidates, got 51"):
+    with pytest.raises(
+        ValueError, match=r"vos.selected must be at most detector.vos.candidates, got 51"
+    ):
         tiny(selected=51)
 
 
