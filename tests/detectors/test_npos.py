@@ -211,16 +211,16 @@ def test_queue_that_is_not_full_at_the_start_is_refused():
     [
         (
             {"neighbours": 5},
-            "detector.npos.neighbours must be at most detector.npos.queue, got 5 for 4",
+            "npos.neighbours must be at most detector.npos.queue, got 5 for 4",
         ),
         (
             {"boundary": 5},
-            "detector.npos.boundary must be at most detector.npos.queue, got 5 for 4",
+            "npos.boundary must be at most detector.npos.queue, got 5 for 4",
         ),
-        ({"points": 4}, "detector.npos.points must be at most detector.npos.boundary, got 4 for 3"),
+        ({"points": 4}, "npos.points must be at most detector.npos.boundary, got 4 for 3"),
         (
             {"kept": 21},
-            "detector.npos.kept must be at most detector.npos.candidates, got 21 for 20",
+            "npos.kept must be at most detector.npos.candidates, got 21 for 20",
         ),
     ],
 )

@@ -218,7 +218,7 @@ def test_queue_that_is_not_full_at_the_start_is_refused():
 
 def test_more_selected_than_candidates_are_refused():
     with pytest.raises(
-        ValueError, match=r"vos.selected must be at most detector.vos.candidates, got 51"
+        ValueError, match=r"selected must be at most detector.vos.candidates, got 51"
     ):
         tiny(selected=51)
 
