@@ -118,17 +118,22 @@ def _below(sections: object, way: tuple[str, ...]) -> dict | None:
     return sections if isinstance(sections, dict) else None
 
 
+def _mapping(value: object) -> Mapping:
+    """Return a mapping as it is; of what the check of types will refuse, nothing."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def _overriding(raw: Mapping) -> Iterator[tuple[str, dict]]:
     """Yield where sections of settings stand, and those sections: the base and all overrides."""
     yield "", raw
-    ablations = raw.get("ablations") or {}
-    named = {f"rows.{name}": row for name, row in (raw.get("rows") or {}).items()}
-    named |= {f"sources.{name}": item for name, item in (raw.get("sources") or {}).items()}
+    ablations = _mapping(raw.get("ablations"))
+    named = {f"rows.{name}": row for name, row in _mapping(raw.get("rows")).items()}
+    named |= {f"sources.{name}": item for name, item in _mapping(raw.get("sources")).items()}
     named |= {"ablations": ablations}
     for where, item in named.items():
         if isinstance(item, dict) and isinstance(item.get("set"), dict):
             yield f"{where}.set.", item["set"]
-    for name, sections in (ablations.get("variants") or {}).items():
+    for name, sections in _mapping(ablations.get("variants")).items():
         yield f"ablations.variants.{name}.", sections
 
 

@@ -1,6 +1,7 @@
 """README.md and docs/ as they stand: commands run dry, paths exist, links lead somewhere."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -159,6 +160,7 @@ def test_the_drawing_shows_every_stage():
     done = subprocess.run(
         [sys.executable, "-c", "import chain; print(chain.draw(), end='')"],
         cwd=ROOT / "docs", capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'docs'}:{ROOT}"},
     )  # fmt: skip
     assert (ROOT / "docs/chain.svg").read_text() == done.stdout, "run `python docs/chain.py`"
     page = text_of(ROOT / "docs/architecture.md")

@@ -44,7 +44,7 @@ def drawn(tmp_path_factory):
     labels = np.arange(20) // 10
     logits = np.eye(2, dtype="float32")[np.where(np.arange(20) < RIGHT, labels, 0)]
     own = {"train/images": pictures(1, 9), "test/images": pictures(2, 20)}
-    inside, outside = np.linspace(0, 1, 20), np.linspace(-1, 2, 12)
+    inside, outside = (np.linspace(*ends, dtype="float32") for ends in ((0, 1, 20), (-1, 2, 12)))
     inputs = {
         "datasets": [
             fake_artifacts.make(

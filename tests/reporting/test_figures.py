@@ -110,7 +110,7 @@ def inputs(root):
         ),
         "ood_features": fake_artifacts.make(
             root, "ood_features",
-            arrays={"labels": np.array([0, 1]), "rows": np.array([2, 3]), "steps": np.array([1, 1]),
+            arrays={"labels": np.array([0, 1]), "rows": np.array([2, 3]), "steps": np.int32([1, 1]),
                     "vectors": np.stack(ends)},
             settings={"perturb": "adversarial", "extra_steps": 2, **STEPPING},
             files={"ood_features.json": {

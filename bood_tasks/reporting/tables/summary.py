@@ -32,6 +32,8 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
     `std` is NaN for one seed. Order: as in `results`, the rows of metrics.csv, averages last.
     Raises ValueError for a value that is no rate, a row that stands twice, and no rows.
     """
+    if (results["ood_dataset"] == AVERAGE).any():
+        raise ValueError(f"datasets must not be called {AVERAGE!r}; rename it in the configuration")
     if results.empty:
         raise ValueError("metrics.csv must have rows, and has none; make the metrics again")
     for wrong, what in (
@@ -42,8 +44,6 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
             row = results[wrong].iloc[0]
             named = ", ".join(f"{key} {row[key]}" for key in (*KEYS, "seed", "value") if row[key])
             raise ValueError(f"metrics.csv must hold {what}, got {named}; make the metrics again")
-    if (results["ood_dataset"] == AVERAGE).any():
-        raise ValueError(f"datasets must not be called {AVERAGE!r}; rename it in the configuration")
     every = pd.concat([results, average_over_sets(results)])
     return every.groupby(list(KEYS), sort=False, as_index=False).agg(
         mean=("value", statistics.fmean),
