@@ -10,6 +10,7 @@ from bood_tasks.artifacts.spec import Spec
 from bood_tasks.artifacts.usage import duration
 from bood_tasks.cli import runs
 from bood_tasks.cli.listing import print_table
+from bood_tasks.cli.look import look
 from bood_tasks.cli.standing import Standing, blocked, log_of, shown, standing
 from bood_tasks.config.load import load
 from bood_tasks.config.root import Config
@@ -32,7 +33,7 @@ def status(config: Config | None) -> None:
                 f"no run has begun here: {runs.FOLDER} holds none; start one, or name a "
                 "configuration by --configfile"
             )
-        config = load(json.loads(run.config))
+        config = load(json.loads(run.config), look)
     specs = planning.make(config).specs
     if run:
         makes = set(run.makes)

@@ -6,12 +6,14 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from bood_tasks.artifacts.locks import holder, lock_path, try_hold
 from bood_tasks.artifacts.spec import Spec
 from bood_tasks.cli import runs
+from bood_tasks.cli.look import look
 from bood_tasks.cli.main import main
 from bood_tasks.cli.rows import find, scores_of, served
 from bood_tasks.cli.standing import SECONDS_TO_START, blocked, last_words, log_of, standing
@@ -110,19 +112,32 @@ def test_status_without_a_run_says_how_to_ask():
         main(["status"])
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A run that has begun, of a data set and all that is made from it; nobody is at work."""
-    (tmp_path / "f.npz").touch()
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    raw = yaml.safe_load(CONFIG)
-    config = load(raw)
+def begun(tmp_path, text):
+    """Note a run of a configuration, of a data set and all that is made from it."""
+    (tmp_path / "config.yaml").write_text(text)
+    raw = yaml.safe_load(text)
+    config = load(raw, look)
     plan = planning.make(config)
     return runs.note(
         raw, config, plan, files=["mine.yaml"], overrides={"seeds": [4]}, log="a.log",
         outputs=[*(spec.manifest for spec in plan.specs.values() if spec.stage != "dataset"),
                  "results/.published/metrics-0.json"],
     )  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that has begun; nobody is at work."""
+    (tmp_path / "f.npz").touch()
+    return begun(tmp_path, CONFIG)
+
+
+def test_status_of_a_run_by_auto_looks_at_the_pictures_again(tmp_path, capsys):
+    np.savez(tmp_path / "f.npz", x=np.zeros((20, 32, 32), np.uint8), y=np.arange(20) % 2)
+    few = CONFIG.replace("f.npz, ", "f.npz, validation_per_class: 2, ")
+    run = begun(tmp_path, few + "encoder: {epochs: auto}\n")
+    main(["status"])
+    assert f"0 of {len(run.makes)} artifacts are finished" in capsys.readouterr().out
 
 
 def test_a_run_of_another_version_is_passed_over():
