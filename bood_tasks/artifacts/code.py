@@ -18,11 +18,19 @@ from bood_tasks.artifacts.spec import DIGEST_LENGTH
 OURS = "bood_tasks"  # in a clone's folder it lies beside the file, and has VERSIONs of its own
 
 
+def _parsed(file: Path) -> ast.Module:
+    """Return a file's syntax; raises ValueError for a file that is no Python."""
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise ValueError(f"{file} must be Python, got {error}") from None
+
+
 def _imported(file: Path, top: Path) -> Iterator[tuple[str, ...]]:
     """Yield the modules that a file names, as parts of a path below the folder `top`."""
     try:
-        tree = ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError, RecursionError):
+        tree = _parsed(file)
+    except ValueError:
         return  # the import will say so
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -57,12 +65,8 @@ def defines(file: Path, name: str) -> bool:
 
     Raises ValueError for a file that is no Python.
     """
-    try:
-        body = ast.parse(file.read_bytes(), str(file)).body
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise ValueError(f"{file} must be Python, got {error}") from None
     named: set[str] = set()
-    for node in body:
+    for node in _parsed(file).body:
         match node:
             case ast.FunctionDef() | ast.ClassDef():
                 named.add(node.name)
@@ -76,8 +80,8 @@ def defines(file: Path, name: str) -> bool:
 def says(file: Path) -> str:
     """Return the first line of what a Python file says of itself; "" if it says nothing."""
     try:
-        told = ast.get_docstring(ast.parse(file.read_bytes(), str(file)))
-    except (SyntaxError, ValueError, RecursionError):
+        told = ast.get_docstring(_parsed(file))
+    except ValueError:
         return ""
     return (told or "").split("\n")[0]
 

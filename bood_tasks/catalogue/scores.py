@@ -75,21 +75,26 @@ for _method in METHODS.values():
 OWN = ScoreEntry("", "")  # of every score of one's own: it reads outputs, and no picture
 
 
+def entry_of(score: str) -> ScoreEntry:
+    """Return what the catalogue says of a score; OWN for one of one's own."""
+    return SCORES.get(score, OWN)
+
+
 def moves(score: str, settings: Mapping[str, Any]) -> bool:
     """Whether a score with these settings passes over the pictures again, along a gradient."""
-    entry = SCORES.get(score, OWN)
+    entry = entry_of(score)
     return entry.gradients and (not entry.fits or any(settings.get("magnitudes", ())))
 
 
 def chooses(score: str, settings: Mapping[str, Any]) -> bool:
     """Whether something of a score with these settings is chosen on the validation sets."""
-    entry = SCORES.get(score, OWN)
+    entry = entry_of(score)
     return entry.validated and (not entry.gradients or len(settings["magnitudes"]) > 1)
 
 
 def why_unfit(method: MethodEntry, score: str) -> str:
     """Return why a method's detector cannot have a score; an empty string if it can."""
-    entry = SCORES.get(score, OWN)
+    entry = entry_of(score)
     if entry.method not in ("", method.module):
         return f"it reads what only {entry.method} trains"
     if entry.linear and not method.linear:

@@ -4,7 +4,7 @@ from bood_tasks.catalogue.augmentations import resizes_parts, views
 from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.metrics import AVERAGE
-from bood_tasks.catalogue.scores import OWN, SCORES, chooses, moves, why_unfit
+from bood_tasks.catalogue.scores import SCORES, chooses, entry_of, moves, why_unfit
 from bood_tasks.catalogue.titles import FORMULA
 from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
 from bood_tasks.config.detectors import OutlierFilter, Queued
@@ -270,7 +270,7 @@ def _check_scores(config: Config, name: str) -> None:
 def _require_choice_on_id(config: Config, name: str, score: str, settings: dict) -> None:
     """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
     there."""
-    entry = SCORES.get(score, OWN)
+    entry = entry_of(score)
     if not entry.gradients or entry.validated:
         return
     count = len(settings["magnitudes"])

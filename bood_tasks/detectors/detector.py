@@ -5,7 +5,6 @@ were generated, or data sets, each source with its share. Leaves: model.safetens
 curve.csv, the validation accuracy and, with `snapshots`, the weights after every epoch in epochs/.
 """
 
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from bood_tasks.training.fit import fit
 from bood_tasks.training.loading import load_where_it_fits, samples_of, training_rows
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe
-from bood_tasks.training.trained import doubts
+from bood_tasks.training.trained import doubts, steps_of
 
 VERSION = 4
 
@@ -141,7 +140,9 @@ def main(argv: list[str] | None = None) -> None:
         )
         right = (logits.argmax(1).numpy() == data[f"{split}/labels"][:]).mean().item()
         write_json(draft.folder / "detector.json", {"accuracy": {split: right}})
-        steps = recipe.steps or recipe.epochs * math.ceil(images.shape[0] / recipe.batch_size)
+        steps = steps_of(
+            images.shape[0], epochs=recipe.epochs, batch_size=recipe.batch_size, steps=recipe.steps
+        )
         why = doubts(
             accuracy=right,
             classes=len(facts["classes"]),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bood_tasks.artifacts.code import defines
 from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
-from bood_tasks.catalogue.scores import OWN, SCORES, chooses, moves
+from bood_tasks.catalogue.scores import chooses, entry_of, moves
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
@@ -65,7 +65,7 @@ def outputs(config: Config, row: str, seed: int, *, training: bool) -> Spec:
 
 def scores(config: Config, row: str, seed: int, score: str) -> Spec:
     """Spec of one score of one detector: of every sample of every data set."""
-    entry, own = SCORES.get(score, OWN), config.for_row(row)
+    entry, own = entry_of(score), config.for_row(row)
     found = outputs(config, row, seed, training=False)
     inputs: dict = {"outputs": found}
     settings: dict = {"score": score, "id": config.id}

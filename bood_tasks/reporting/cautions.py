@@ -1,12 +1,11 @@
 """What a reader must know of the pictures and the training before any figure of the report."""
 
-import math
 from collections.abc import Mapping
 
 from bood_tasks.catalogue.titles import CONTROLS, row_name
 from bood_tasks.reporting.tables.summary import Lookup
 from bood_tasks.scoring.pixel_statistics import COLOUR
-from bood_tasks.training.trained import doubts
+from bood_tasks.training.trained import doubts, steps_of
 
 GREY = 0.01  # median colourfulness up to which a set is grey (JPEG moves it a little)
 
@@ -53,9 +52,7 @@ def find_untrained(
         if label[0] in CONTROLS or row_name(*label[:2]) in found:
             continue
         row, given = table.accuracy(label), trained.get(name)
-        steps = given and (
-            given["steps"] or given["epochs"] * math.ceil(pictures / given["batch_size"])
-        )
+        steps = given and steps_of(pictures, **given)
         why = doubts(accuracy=row and row["mean"], classes=classes, steps=steps)
         found[row_name(*label[:2])] = "; ".join(why)
     rows = [f"{name} ({why})" for name, why in found.items() if why]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.scores import OWN, SCORES
+from bood_tasks.catalogue.scores import SCORES, entry_of
 from bood_tasks.detectors.method import Method
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
@@ -93,7 +93,7 @@ def fit(job: Job, device: str, own: Score | None) -> State:
     """Return what a post-hoc score fits, on the training split and on validation sets; `own`: one
     of one's own."""
     name, outputs = job.settings["score"], job.inputs["outputs"]
-    entry = SCORES.get(name, OWN)
+    entry = entry_of(name)
     settings = {key: value for key, value in job.settings.items() if key not in NOT_FITTED}
     state: State = {}
     if own and bool(own.fit) != ("training" in job.inputs):

@@ -1,7 +1,14 @@
 """Whether a network is trained at all: what a log and a report warn of."""
 
+import math
+
 ABOVE_CHANCE = 0.2  # of the way from chance to certainty, below which a network has hardly learnt
 FEW_STEPS = 200  # from random weights (our choice)
+
+
+def steps_of(pictures: int, *, epochs: int, batch_size: int, steps: int | None) -> int:
+    """Return how many steps a training on so many pictures takes; `steps`: where that is set."""
+    return steps or epochs * math.ceil(pictures / batch_size)
 
 
 def doubts(*, accuracy: float | None, classes: int, steps: int | None) -> list[str]:

@@ -2,12 +2,12 @@
 
 import hashlib
 import http.server
-import threading
 
 import numpy as np
 import pytest
 
 from bood_tasks.datasets.download import _has_md5, fetch_file
+from tests.datasets.serving import serving
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 RIGHT = _has_md5(hashlib.md5(CONTENT).hexdigest())
@@ -41,12 +41,8 @@ class Server(http.server.BaseHTTPRequestHandler):
 def served(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     Server.cuts, Server.asked, Server.ranges, Server.content = [], [], True, CONTENT
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/some.tar"
-        server.shutdown()
-        thread.join()
+    with serving(Server) as address:
+        yield f"{address}/some.tar"
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(served, tmp_path, capsys):

@@ -7,7 +7,6 @@ import os
 import pickle
 import re
 import tarfile
-import threading
 from functools import partial
 
 import numpy as np
@@ -22,6 +21,7 @@ from bood_tasks.datasets.dataset import main, open_published
 from bood_tasks.datasets.pictures import read_picture
 from bood_tasks.datasets.read_cifar import unpickle_plain
 from bood_tasks.datasets.read_folders import ALIASES
+from tests.datasets.serving import serving
 from tests.published_files import idx
 
 RNG = np.random.default_rng(0)
@@ -377,12 +377,8 @@ def served(tmp_path, monkeypatch):
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     monkeypatch.setattr(handler.func, "log_message", lambda *_: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(handler) as address:
+        yield address
 
 
 def test_an_archive_is_checked_and_unpacked(tmp_path, monkeypatch, served):
