@@ -1,14 +1,42 @@
+import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
 
+HERE = Path(str(workflow.current_basedir))
+if HERE.joinpath("bood_tasks").is_dir():  # a clone, which need not be installed
+    sys.path.insert(0, str(HERE))
+try:
+    from bood_tasks.config import files, load
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"{error.name} is not installed here; pip install 'bood-tasks[workflow]'"
+    ) from None
+MODULE = not workflow.modifier.is_main_snakefile()  # of another workflow
 
-configfile: Path(workflow.basedir).joinpath("config.yaml")
+
+OWN = None if MODULE else files.own()
+
+
+configfile: files.DEFAULT
+
+
+if OWN:
+
+    configfile: OWN
+
+
+if workflow.modifier.skip_configfile:  # a module's `config:`, which takes the default's place
+    config.update(load.completed(config))
 
 
 include: "workflow/rules/common.smk"
+
+
+container: CONFIG.run.container
 
 
 report: "workflow/report/workflow.rst"
@@ -46,6 +74,7 @@ include: "workflow/rules/reporting.smk"
 
 
 onstart:
+    require_shared_store()
     require_data(CONFIG)
     note_force(workflow.dag_settings)
     note_run(log)

@@ -28,10 +28,10 @@ from bood_tasks.catalogue.datasets import IMAGE_SUFFIXES
 from bood_tasks.generators.text_to_image.generator import Labelled, train_generator
 from bood_tasks.generators.text_to_image.interface import load
 from bood_tasks.generators.text_to_image.tiny_sd import PROMPT
-from bood_tasks.generators.text_to_image.words import spelled
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.flops import unet_flops
 from bood_tasks.networks.small_diffusion import SIDE
+from bood_tasks.networks.words import spelled
 from bood_tasks.synthesis.shards import item_noise
 
 PRESET = Path(__file__).parents[1] / "workflow/presets/natural-generator.yaml"

@@ -4,12 +4,13 @@
     PYTHONPATH=. python benchmarks/rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml
 
 Data sets and pixel statistics are made by their rules. Scores are random numbers in artifacts of
-the real names, counts and shapes, and albums of random pictures stand for that of networks,
+the real names, counts and shapes, and albums of random pictures stand for those of networks,
 since training them takes an hour; what is timed reads them as it would read real ones. Prints
 seconds, then the slowest jobs of the last run. The last line is JSON.
 """
 
 import argparse
+import csv
 import json
 import os
 import shutil
@@ -29,9 +30,10 @@ from bood_tasks.config.load import effective_config
 from bood_tasks.plan import plan
 from bood_tasks.reporting.tables.costs import compare_cost, cost_layout
 from bood_tasks.reporting.tables.paper_tables import save
+from bood_tasks.scoring.outlier_distance import COLUMNS
 
 ROOT = Path(__file__).parents[1]
-PRODUCTS = ("metrics", "tables", "ablations", "sweeps", "figures", "report")
+PRODUCTS = ("metrics", "tables", "ablations", "sweeps", "figures", "comparison", "report")
 PICTURES = 40
 
 
@@ -89,6 +91,25 @@ def fake_costs(folder: Path, spec: Spec) -> None:
         draft.finish()
 
 
+def fake_distances(folder: Path, spec: Spec, rng: np.random.Generator) -> None:
+    """Write how far outliers lie from ID, at random."""
+    lines = [{"kind": "ood", "dataset": name} for name in spec.settings["datasets"]]
+    lines += [
+        {"kind": "outliers", "method": row["method"], "variant": row["variant"]}
+        for row in spec.settings["rows"]
+    ]
+    places = ("knn", "mahalanobis", "confidence", "pixels")
+    with Draft(folder / spec.manifest, spec.identity()) as draft:
+        path = draft.folder / "outlier_distance.csv"
+        with path.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for line in lines:
+                where = dict(zip(places, rng.uniform(0.5, 1, len(places)), strict=True))
+                writer.writerow(line | {"count": 1} | where)
+        draft.finish()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -107,9 +128,12 @@ def main() -> None:
         scores = [spec for spec in made.specs.values() if spec.stage == "scores"]
         for spec in scores:
             fake_scores(folder, spec, rng)
-        for album in ("examples", "gallery"):
+        for album in ("examples", "gallery", "losses"):
             fake_album(folder, made.targets[album], rng)
         fake_costs(folder, made.targets["costs"])
+        for spec in made.specs.values():
+            if spec.stage == "outlier_distance":
+                fake_distances(folder, spec, rng)
         took = []
         for _ in range(options.repeat):
             for product in (*(f"artifacts/{product}" for product in products), "results"):

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from pytorch_ood import detector as peer
@@ -34,6 +34,10 @@ SETTINGS = {
     "vim": {"dimension": None},
     "react": {"percentile": PERCENTILE},
     "dice": {"sparsity": SPARSITY},
+    "gen": {"gamma": 0.1, "classes": 100},
+    "nnguide": {"neighbours": NEIGHBOURS, "share": 1.0},
+    "ash": {"variant": "s", "percentile": PERCENTILE},
+    "scale": {"percentile": PERCENTILE},
 }
 
 
@@ -64,7 +68,16 @@ def peers(training: Outputs, test: Outputs) -> dict[str, Callable[[], Tensor]]:
         found.fit_feature_maps(features, training.labels)
         return found.predict_feature_maps(test.features)
 
+    def shaped(kind, **how) -> Tensor:
+        found = kind(None, flat, percentile=PERCENTILE / 100, **how)
+        return found.predict_feature_maps(test.features[:, :, None, None])
+
+    def klm() -> Tensor:
+        return peer.KLMatching(None).fit_logits(training.logits).predict_logits(test.logits)
+
     dimension = vim_dimension(features.shape[1])
+    flat = nn.Sequential(nn.Flatten(), training.head)
+    gradnorm = peer.GradNorm(training.head, lambda name: name == "weight")
     return {
         "msp": lambda: peer.MaxSoftmax.score(test.logits),
         "energy": lambda: peer.EnergyBased.score(test.logits),
@@ -73,6 +86,16 @@ def peers(training: Outputs, test: Outputs) -> dict[str, Callable[[], Tensor]]:
         "vim": lambda: fitted(peer.ViM(None, d=dimension, w=weight, b=bias)),
         "react": react,
         "dice": lambda: fitted(peer.DICE(None, weight, bias, p=SPARSITY / 100), ROWS),
+        "max_logit": lambda: peer.MaxLogit.score(test.logits),
+        "gen": lambda: peer.GEN.score(test.logits.double()),
+        "klm": klm,
+        "rmds": lambda: fitted(peer.RMD(None)),
+        "she": lambda: fitted(peer.SHE(None, training.head)),
+        "nnguide": lambda: fitted(peer.NNGuide(None, training.head, k=NEIGHBOURS), ROWS),
+        "fdbd": lambda: fitted(peer.fDBD(None, training.head)),
+        "gradnorm": lambda: gradnorm.predict(test.features),
+        "ash": lambda: shaped(peer.ASH, variant="ash-s"),
+        "scale": lambda: shaped(peer.SCALE),
     }
 
 
@@ -113,7 +136,9 @@ def timed(work: Callable[[], Tensor], repeats: int) -> tuple[float, Tensor]:
     return min(times), found
 
 
-def measure(*, rows: int, fit_rows: int, pictures: int, repeats: int) -> dict:
+def measure(
+    *, rows: int, fit_rows: int, pictures: int, repeats: int, only: Sequence[str] = ()
+) -> dict:
     """Print one line a score and return the record of all."""
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
@@ -123,11 +148,12 @@ def measure(*, rows: int, fit_rows: int, pictures: int, repeats: int) -> dict:
     test = made_up(rows, head, spread=1.7, random=random)
 
     def ours(name: str) -> Callable[[], Tensor]:
-        score, settings = score_named(name), SETTINGS.get(name, {})
-        return lambda: score.score(test, score.fit(training, **settings) if score.fit else {})
+        score = score_named(name, SETTINGS.get(name, {}))
+        return lambda: score.score(test, score.fit(training) if score.fit else {})
 
     pairs = {name: (ours(name), theirs) for name, theirs in peers(training, test).items()}
     pairs["odin"] = odins(pictures)
+    pairs = {name: pair for name, pair in pairs.items() if name in only or not only}
     seconds, theirs = {}, {}
     for name, (mine, other) in pairs.items():
         seconds[name], found = timed(mine, repeats)
@@ -161,6 +187,7 @@ def main() -> None:
     parser.add_argument("--fit-rows", type=int, default=50_000)
     parser.add_argument("--pictures", type=int, default=512, help="of ODIN")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=(), metavar="SCORE")
     options = parser.parse_args()
     record = measure(**vars(options))
     print(json.dumps(record | {"machine": machine("cpu")}))

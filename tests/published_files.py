@@ -51,6 +51,7 @@ FOLDERS = {  # kind: the published file of picture i; PNG and JPEG as published
     "tinyimagenet": "tiny-imagenet-200/train/{wnid}/images/{wnid}_{i}.JPEG",
     "imagenet_a": "imagenet-a/{wnid}/{i:06d}_0.jpg",
     "imagenet_r": "imagenet-r/{wnid}/art_{i}.jpg",
+    "openimage_o": "images/{i:016x}.jpg",
     "imagenet_o": "imagenet-o/{wnid}/ILSVRC2012_val_{i:08d}.JPEG",
 }  # fmt: skip
 CIFAR10 = (

@@ -19,13 +19,17 @@ ROOMS = {"datasets", "generators", "synthesis", "detectors", "scoring", "reporti
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory):
     """Return the Snakefile's rules as Snakemake understands them, by name."""
+    return parsed(tmp_path_factory.mktemp("workflow"), {})
+
+
+def parsed(workdir: Path, given: dict) -> dict:
     environment, folder = dict(os.environ), Path.cwd()
-    config = ConfigSettings(configfiles=[PROJECT / "workflow/presets/smoke.yaml"])
+    config = ConfigSettings(given, configfiles=[PROJECT / "workflow/presets/smoke.yaml"])
     try:
         with SnakemakeApi(OutputSettings(dryrun=True)) as snakemake:
             workflow = snakemake.workflow(
                 ResourceSettings(cores=1), config, snakefile=PROJECT / "Snakefile",
-                workdir=tmp_path_factory.mktemp("workflow"),
+                workdir=workdir,
             )  # fmt: skip
             return {rule.name: rule for rule in workflow._workflow.rules}
     finally:  # the Snakefile prepares the environment of its jobs
@@ -87,6 +91,17 @@ def test_each_rule_has_log_environment_threads_and_resources(jobs):
         assert rule.log, name
         assert rule.conda_env, name
         assert {"mem_mb", "runtime", "_cores"} <= set(rule.resources), name
+
+
+def test_targets_and_publishing_alone_run_where_snakemake_runs(rules):
+    workflow = rules["all"].workflow
+    assert workflow._localrules == {"publish", "all", *targets()}
+
+
+def test_jobs_run_in_the_container_that_the_settings_name(jobs, tmp_path_factory):
+    assert not any(rule.container_img for rule in jobs.values())
+    named = parsed(tmp_path_factory.mktemp("workflow"), {"run": {"container": "own.sif"}})
+    assert {named[name].container_img for name in jobs} == {"own.sif"}
 
 
 def test_a_rule_leases_a_gpu_if_its_stage_wants_one(by_stage):

@@ -36,7 +36,16 @@ SETTINGS = {
     "vim": {"dimension": None},
     "react": {"percentile": 90.0},
     "dice": {"sparsity": 70.0},
-}
+    "iodin": {"temperature": 10.0, "magnitudes": [0.02, 0.04]},
+    "gen": {"gamma": 0.1, "classes": 2},
+    "nnguide": {"neighbours": 3, "share": 0.5},
+    "ash": {"variant": "s", "percentile": 70.0},
+    "scale": {"percentile": 70.0},
+    "adascale": {
+        "variant": "a", "lowest": 60.0, "highest": 80.0, "magnitude": 0.5, "pixels": 0.05,
+        "shifted": 5.0, "corrected": 10.0, "weight": 10.0,
+    },
+}  # fmt: skip
 
 
 def pictures(part: str) -> list[PIL.Image.Image]:

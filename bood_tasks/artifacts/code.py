@@ -6,11 +6,9 @@ first file's folder, and what these import in turn. What is imported by a comput
 
 import ast
 import hashlib
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from bood_tasks.artifacts.outside import content_digest
 from bood_tasks.artifacts.spec import DIGEST_LENGTH
@@ -84,21 +82,6 @@ def says(file: Path) -> str:
     except ValueError:
         return ""
     return (told or "").split("\n")[0]
-
-
-def load_code(name: str, file: str) -> ModuleType:
-    """Return a Python file of one's own as a module, which may import what lies beside it."""
-    found = importlib.util.spec_from_file_location(name, file)
-    loaded = importlib.util.module_from_spec(found)
-    folder = str(Path(file).absolute().parent)
-    sys.path.insert(0, folder)
-    try:
-        found.loader.exec_module(loaded)
-    finally:
-        sys.path.remove(folder)
-        if folder not in sys.path:
-            sys.path.append(folder)  # for what its functions import later
-    return loaded
 
 
 def code_digest(file: Path) -> str:

@@ -26,7 +26,7 @@ CONTENTS = {
     "margin": ("float32", 1),
     "steps": ("int32", 1),
 }
-FINITE = ("anchors", "features", "logits", "probabilities", "vectors", "score")
+FINITE = ("anchors", "features", "logits", "probabilities", "vectors", "score", "margin")
 
 
 def wrong(

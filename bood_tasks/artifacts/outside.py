@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import DIGEST_LENGTH, ROOT
 from bood_tasks.catalogue.corpora import TEXT_SUFFIXES
 from bood_tasks.catalogue.datasets import IMAGE_SUFFIXES
+from bood_tasks.catalogue.imglist import read_list
 from bood_tasks.catalogue.walk import walk
 from bood_tasks.networks.headers import header
 
@@ -54,7 +56,12 @@ def require_whole_weights(folder: Path, setting: str) -> None:
 
 
 # What stages read of a folder; others read every file.
-READ_OF_FOLDERS = {"dataset": IMAGE_SUFFIXES, "corpus": TEXT_SUFFIXES}
+READ_OF_FOLDERS = {
+    "dataset": IMAGE_SUFFIXES,
+    "corpus": TEXT_SUFFIXES,
+    "network": (".json",),  # of a transformers model, whose weights are `pretrained`
+    "vocabulary": (".json",),
+}
 
 
 def content_digest(path: Path, suffixes: tuple[str, ...] | None = IMAGE_SUFFIXES) -> str:
@@ -64,14 +71,36 @@ def content_digest(path: Path, suffixes: tuple[str, ...] | None = IMAGE_SUFFIXES
     else (None: every file; generators are read so). Hashes are cached by path, size and
     modification time, so that planning stays fast.
     """
+    files = sorted(walk(path, suffixes).files) if path.is_dir() else [path]
+    return _digest([(file.relative_to(path).as_posix() if path.is_dir() else "", file)
+                    for file in files])  # fmt: skip
+
+
+def lists_digest(root: Path, lists: Mapping[str, str], pictures: str, setting: str) -> str:
+    """Return the shortened SHA-256 of a data set's list files, {split: file}, and of the pictures
+    that they name below the folder `pictures`. A picture that is not there counts as such.
+
+    Raises ValueError as read_list does.
+    """
+    files = {split: root / file for split, file in sorted(lists.items())}
+    paths = {line.path for file in files.values() for line in read_list(file, setting)}
+    named = [(f"list {split}", file) for split, file in files.items()]
+    named += [(path, root / pictures / path) for path in sorted(paths)]
+    return _digest((name, file if file.is_file() else None) for name, file in named)
+
+
+def _digest(files: Iterable[tuple[str, Path | None]]) -> str:
+    """Return the shortened SHA-256 of files, each under a name; None: it is not there."""
     cache_path = ROOT / ".digests.json"
     try:
         cache = json.loads(cache_path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         cache = {}
-    files = sorted(walk(path, suffixes).files) if path.is_dir() else [path]
     total, fresh = hashlib.sha256(), False
-    for item in files:
+    for name, item in files:
+        if item is None:
+            total.update(os.fsencode(f"{name}\0\n"))
+            continue
         state = item.stat()
         key = ascii(str(item.resolve()))[1:-1]  # names need not be UTF-8
         known = cache.get(key)
@@ -83,7 +112,6 @@ def content_digest(path: Path, suffixes: tuple[str, ...] | None = IMAGE_SUFFIXES
                     hashlib.file_digest(handle, "sha256").hexdigest(),
                 ]
             cache[key], fresh = known, True
-        name = item.relative_to(path).as_posix() if path.is_dir() else ""
         total.update(os.fsencode(f"{name}\0{known[2]}\n"))
     if fresh:
         _keep(cache_path, cache)

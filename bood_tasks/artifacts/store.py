@@ -349,12 +349,19 @@ class Artifact:
     def __getitem__(self, name: str) -> "zarr.Array | zarr.Group":
         """Return an array by name, e.g. `artifact["train/images"]`, or all below a name.
 
-        Raises DamagedArtifact for an array that is not what its name says.
+        Raises DamagedArtifact for an array that is not there, or is not what its name says.
         """
-        found = self._root[name]
-        shape = getattr(found, "shape", None)
-        if shape is not None and (reason := wrong(name, found.dtype, shape, self.rows)):
-            raise DamagedArtifact(f"{self.folder}: {reason}; make it again: remove that folder")
+        try:
+            found = self._root[name]
+        except KeyError:
+            raise DamagedArtifact(
+                f"{self.folder} must hold {name}, and does not; make it again: remove that folder"
+            ) from None
+        below = {f"{name}/{last}": x for last, x in getattr(found, "arrays", dict)()}
+        for path, array in (below or {name: found}).items():
+            shape = getattr(array, "shape", None)
+            if shape is not None and (reason := wrong(path, array.dtype, shape, self.rows)):
+                raise DamagedArtifact(f"{self.folder}: {reason}; make it again: remove that folder")
         return found
 
     def __contains__(self, name: str) -> bool:

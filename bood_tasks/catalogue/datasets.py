@@ -225,6 +225,9 @@ CATALOGUE = {
         2_000,
         "imagenet-o",
     ),
+    "openimage_o": _ood(
+        "OpenImage-O", "images/*.jpg", "https://github.com/haoqiwang/vim", 17_632, "images"
+    ),
     "random_images": Entry(
         "300K random images",
         "npy",
@@ -232,6 +235,13 @@ CATALOGUE = {
         "https://github.com/hendrycks/outlier-exposure",
         {"test": 300_000},
         files=("300K_random_images.npy",),
+        downloadable=True,
+        sources={  # the address is the README's, the checksum pytorch-ood's
+            "300K_random_images.npy": (
+                "https://people.eecs.berkeley.edu/~hendrycks/300K_random_images.npy",
+                "64ca64357de98351f28454274a112dc3",
+            )
+        },
     ),
     "cifar100_gan": Entry(
         "GOE's samples of a BigGAN of CIFAR-100, σ = 50",

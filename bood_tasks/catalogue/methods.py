@@ -20,6 +20,7 @@ class MethodEntry:
     is also the output of pictures that are not moved.
     `needs_outliers`: it cannot be trained without.
     `linear`: its logits are one linear layer of the features.
+    `features`: it reads penultimate features in training.
     `texts`: it can be trained on texts.
     `sized`: it also takes the pictures' `size` in pixels.
     `goe`: its rows stand in GOE's tables and figures.
@@ -36,6 +37,7 @@ class MethodEntry:
     own_score: str = ""
     needs_outliers: bool = False
     linear: bool = True
+    features: bool = False
     texts: bool = False
     sized: bool = False
     goe: bool = False
@@ -44,7 +46,7 @@ class MethodEntry:
 _EQUATION_7: dict[str, Any] = {
     "module": "energy_regulariser",
     "outliers": "images",
-    "keys": ("ood_weight", "reduction", "phi"),
+    "keys": ("ood_weight", "reduction", "phi", "soft_labels", "soft_weight", "distance_margin"),
     "needs_outliers": True,
     "texts": True,
 }
@@ -56,18 +58,29 @@ METHODS = {
     ),
     "godin": MethodEntry(
         "GODIN", "Hsu et al. 2020", "godin", scores=("godin", "godin_unperturbed"),
-        own_score=CONFIDENCE, linear=False,
+        own_score=CONFIDENCE, linear=False, features=True,
     ),
     "gan": MethodEntry(
         "GAN", "Lee et al. 2018a", "gan", scores=("msp",), section="gan", sized=True
     ),
     "vos": MethodEntry(
         "VOS", "Du et al. 2022", "vos", scores=("energy", "vos"), section="vos",
-        own_score="weighted_energy", texts=True,
+        own_score="weighted_energy", texts=True, features=True,
     ),
     "npos": MethodEntry(
         "NPOS", "Tao et al. 2023", "npos", scores=("knn", "npos"), section="npos",
-        own_score="id_logit", linear=False,
+        own_score="id_logit", linear=False, features=True,
+    ),
+    "hamos": MethodEntry(
+        "HamOS", "Li & Zhang 2025", "hamos", scores=("knn", "energy"), section="hamos",
+        linear=False, features=True,
+    ),
+    "gcos": MethodEntry(
+        "GCOS", "Karzanov & Detyniecki 2026", "gcos", section="gcos", texts=True, features=True,
+    ),
+    "ascood": MethodEntry(
+        "ASCOOD", "Regmi 2024", "ascood", scores=("msp", "energy"), section="ascood",
+        features=True,
     ),
     "oe": MethodEntry(
         "Outlier Exposure", "Hendrycks et al. 2019", "outlier_exposure", "gan", ("msp", "energy"),

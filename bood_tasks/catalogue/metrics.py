@@ -7,6 +7,22 @@ that have but one value, whichever side is positive, have the convention "".
 from dataclasses import dataclass
 
 AVERAGE = "average"  # the data set that an average over the test sets goes by
+_OF = f"{AVERAGE} of "  # a group of them; no name of a data set holds a blank
+
+
+def group_average(group: str) -> str:
+    """Return the data set that the average over a group of test sets goes by."""
+    return f"{_OF}{group}"
+
+
+def is_average(dataset: str) -> bool:
+    """Whether a data set is an average over test sets: over all, or over a group."""
+    return dataset == AVERAGE or dataset.startswith(_OF)
+
+
+def average_title(dataset: str) -> str:
+    """Return an average as the head of a column: `Average`, `Average of near`."""
+    return dataset[0].upper() + dataset[1:]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ Targets of the papers' tables and figures bear their numbers there: `table1`, `g
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+RESULTS = Path("results")
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,23 @@ PRODUCTS = {
         absent="write a `text` part with a row of method oe to have GOE's table 2",
     ),
     "examples": Product("examples", ("figures", "examples"), "figures"),
+    "best": Product(
+        "best", ("figures", "best"), "figures",
+        absent="name data sets under `validation` to have rows chosen on them",
+    ),
+    "comparison": Product("comparison", ("figures", "comparison"), "figures"),
+    "choice": Product(
+        "choice", ("choice",),
+        absent="write a `choice` section to have settings of a row chosen (docs/choosing.md)",
+    ),
     "gallery": Product(
         "gallery",
         ("figures", "gallery", "figure1", "figure2", "figure3", "figure4", "figure7", "figure8"),
         "figures",
         absent="add a row with outliers of images to have figures 1 to 4, 7 and 8",
+    ),
+    "losses": Product(
+        "losses", ("figures", "losses"), "figures", absent="add a row that is trained (epochs > 0)"
     ),
     "goe_gallery": Product(
         "goe", ("goe_figures", "goe_figure1"), "figures",

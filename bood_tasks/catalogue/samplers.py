@@ -33,5 +33,9 @@ SAMPLERS = {
         priced=True,
     ),
     "dreamood": SamplerEntry("dreamood", priced=True),
+    "gcos": SamplerEntry("gcos"),
+    "ncis": SamplerEntry("ncis"),
+    "hamos": SamplerEntry("hamos"),
 }
+STEP_SIZE_FOUND = "distances.json"  # of the stage distances, where its step size is `auto`
 PRICED = [name for name, entry in SAMPLERS.items() if entry.priced]

@@ -36,7 +36,7 @@ class Stage:
 STAGES = {
     "dataset": Stage("datasets.dataset", outside=True, minutes=30),
     "corpus": Stage("datasets.corpus", outside=True, minutes=30),
-    "vocabulary": Stage("datasets.vocabulary"),
+    "vocabulary": Stage("datasets.vocabulary", outside=True),
     "tokens": Stage("datasets.tokens"),
     "lora": Stage("generators.text_to_image.lora", outside=True),
     "generator": Stage(
@@ -53,7 +53,7 @@ STAGES = {
     "encoder": Stage("synthesis.encoder", gpu=True, mem_mb=4000, minutes=120),
     "features": Stage("synthesis.features", gpu=True, mem_mb=4000, minutes=20),
     "distances": Stage("synthesis.distances", gpu=True, mem_mb=4000, minutes=30),
-    "ood_features": Stage("synthesis.ood_features", mem_mb=4000, minutes=20),
+    "ood_features": Stage("synthesis.ood_features", gpu=True, mem_mb=4000, minutes=20),
     "images": Stage("synthesis.images", gpu=True, packs=True, mem_mb=8000, minutes=60),
     "gan_images": Stage("synthesis.gan_images", gpu=True, packs=True, mem_mb=4000, minutes=60),
     "texts": Stage("synthesis.texts", gpu=True, packs=True, mem_mb=4000, minutes=60),
@@ -62,11 +62,18 @@ STAGES = {
     "outlier_filter": Stage(
         "detectors.outlier_filter", gpu=True, outside=True, mem_mb=4000, minutes=60
     ),
+    "network": Stage("detectors.network", outside=True),
     "pretrained": Stage("detectors.pretrained", outside=True, mem_mb=4000),
     "detector": Stage("detectors.detector", gpu=True, outside=True, mem_mb=4000, minutes=240),
     "outputs": Stage("scoring.outputs", gpu=True, outside=True, mem_mb=4000, minutes=30),
     "scores": Stage("scoring.scores", gpu=True, outside=True, mem_mb=4000, minutes=30),
+    "outlier_statistics": Stage(
+        "scoring.outlier_statistics", gpu=True, outside=True, mem_mb=4000, minutes=30
+    ),
     "epochs": Stage("scoring.epochs", gpu=True, mem_mb=4000, minutes=120),
+    "outlier_distance": Stage(
+        "scoring.outlier_distance", gpu=True, outside=True, mem_mb=4000, minutes=20
+    ),
     "pixel_statistics": Stage("scoring.pixel_statistics"),
     "text_statistics": Stage("scoring.text_statistics"),
     "metrics": Stage("scoring.metrics"),
@@ -78,6 +85,10 @@ STAGES = {
     "examples": Stage("reporting.figures.examples", mem_mb=4000, minutes=20),
     "sweeps": Stage("reporting.figures.sweeps"),
     "gallery": Stage("reporting.figures.gallery", mem_mb=4000, minutes=20),
+    "best": Stage("reporting.figures.best"),
+    "comparison": Stage("reporting.figures.comparison"),
+    "choice": Stage("reporting.figures.choice"),
+    "losses": Stage("reporting.figures.losses"),
     "goe_sweeps": Stage("reporting.figures.goe_sweeps"),
     "goe_epochs": Stage("reporting.figures.goe_epochs"),
     "goe_gallery": Stage("reporting.figures.goe_gallery"),

@@ -21,6 +21,8 @@ WORDS = {
     "score": "One number a sample, larger for what looks more like ID; a threshold on it decides.",
     "95\u00a0% interval": "Where the figure of endlessly many samples lies with 95 %, by the "
     "number of samples alone: another seed may differ by more.",
+    "told apart": "Two rows are where the 95 % interval of their difference, on the same samples "
+    "and over seeds, leaves out 0. Of 20 pairs that are equal one is told apart by chance.",
     "seed": "The number that every random choice of one run starts from.",
 }
 METRICS = {
@@ -44,6 +46,12 @@ METHODS = {
     "vos": "Outliers are drawn among the features, where a Gaussian of each class is thin.",
     "npos": "Outliers are drawn among the features, around those that lie far from their "
     "neighbours.",
+    "hamos": "Outliers are drawn among the features by random walks that start between two classes "
+    "and go where both are far.",
+    "gcos": "Outliers are features moved away from their class in directions that the class hardly "
+    "uses, a little farther than nearly all of its own lie.",
+    "ascood": "Outliers are ID pictures whose pixels that speak most for the class are spoilt; on "
+    "them the classifier should give all classes the same probability.",
     "oe": "Outlier Exposure: on outliers the classifier should give all classes the same "
     "probability.",
     "pixel_statistics": "No network: for each set, whichever of five statistics of the pixels "
@@ -53,15 +61,28 @@ METHODS = {
 }
 SCORES = {
     "msp": "Maximum softmax probability: the probability of the most likely class.",
+    "max_logit": "The largest logit.",
+    "gen": "How far the most likely classes' probabilities are from an even split.",
+    "klm": "How near the probabilities are to the mean ones of some predicted class.",
     "odin": "The most likely class's probability, tempered, after a small step that raises it.",
+    "iodin": "As ODIN, but one number of the picture alone takes the step.",
     "mahalanobis": "Distance from the features to the nearest class's mean, in units of the "
     "classes' common covariance.",
     "mahalanobis_ensemble": "Mahalanobis distances of all stages of the network, weighted.",
+    "rmds": "The Mahalanobis distance less that to all classes taken as one.",
+    "she": "How like the features are to the mean ones of the class that is predicted.",
     "energy": "log Σ exp of the logits: large where some class fits well.",
     "knn": "Distance from the features to the k-th nearest training sample's.",
+    "nnguide": "Energy times the likeness of the features to the nearest energetic training "
+    "samples'.",
     "vim": "Energy less the length of the features outside the subspace of the training samples.",
     "react": "Energy after the largest activations were cut down.",
     "dice": "Energy with the last layer's most important weights alone.",
+    "ash": "Energy of the sample's largest activations alone, made larger.",
+    "scale": "Energy of activations made larger, the more so the more even they are.",
+    "adascale": "As SCALE, but less so for a sample whose activations a small step moves far.",
+    "fdbd": "Mean distance from the features to the other classes' decision boundaries.",
+    "gradnorm": "Length of the last layer's gradient towards even probabilities.",
     "godin": "The largest learnt similarity to a class, after a small step that raises it.",
     "godin_unperturbed": "The largest learnt similarity to a class.",
     "vos": "Energy with a weight learnt for each class.",
@@ -80,11 +101,14 @@ OUTLIERS = {  # kinds that training may be shown
 KINDS = {  # of data sets that are not published ones
     "npz": "Pictures of an array file.",
     "folder": "Pictures in a folder of one's own.",
+    "imglist": "Pictures named in list files.",
     "digits": "Handwritten digits, enlarged from 8 × 8 pixels.",
     "noise": "Pictures whose every pixel is drawn on its own.",
     "corrupted": "ID pictures, spoilt: the outliers of the validation.",
     "resampled": "The ID test pictures made smaller and large again: a control, which a detector "
     "of other objects would accept.",
+    "fold": "Pictures of some of the ID classes; without them the others are trained on.",
+    "text_fold": "Texts of some of the ID classes; without them the others are trained on.",
     "tsv": "Texts of a table's column.",
     "lines": "Texts, one a line of a file.",
     "texts": "Texts in a folder of one's own.",
@@ -118,6 +142,7 @@ PUBLISHED = {
     "imagenet_a": "Photographs of ImageNet's classes that classifiers get wrong.",
     "imagenet_r": "Paintings, toys and other renditions of ImageNet's classes.",
     "imagenet_o": "Photographs of other classes that classifiers take for ImageNet's.",
+    "openimage_o": "Photographs of things that ImageNet has not, each checked by people.",
     "random_images": "Small pictures of all kinds from the web, gathered as outliers.",
     "cifar100_gan": "Pictures of a generator of CIFAR-100, drawn far outside its training range.",
     "newsgroups20": "Messages to 20 news groups.",

@@ -17,7 +17,9 @@ TITLES = {
 SETTINGS = {  # those that figures show
     "distances.step_size": "step size α",
     "distances.max_steps": "most steps K",
+    "distances.median_steps": "median steps to the boundary",
     "ood_features.extra_steps": "steps after crossing c",
+    "ood_features.overshoot": "overshoot, quantile of ID margins",
     "ood_features.rate": "rate r",
     "detector.ood_weight": "weight β",
     "gan_images.scale": "scale σ of the latents",

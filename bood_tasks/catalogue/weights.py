@@ -98,6 +98,16 @@ WEIGHTS = {
             )
         },
     ),
+    "resnet50_v1": Released(
+        "ResNet-50 of ImageNet-1K, torchvision's IMAGENET1K_V1",
+        "torchvision (models/resnet.py); the checksum's first digits end the file's name",
+        {
+            "resnet50-0676ba61.pth": (
+                "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+                "0676ba61",
+            )
+        },
+    ),
     "biggan_deep_256": Released(
         "BigGAN-deep of ImageNet-1K, 256 pixels, of pytorch-pretrained-biggan",
         "pytorch-pretrained-biggan (model.py, config.py) has the addresses and no checksums; these "

@@ -6,7 +6,7 @@ are assumptions until `bood cost` says what was measured.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +14,15 @@ import numpy as np
 
 from bood_tasks import EMBEDDED
 from bood_tasks.artifacts.spec import Spec, to_json
-from bood_tasks.artifacts.usage import Cost
+from bood_tasks.artifacts.usage import Cost, measured
+from bood_tasks.cli.listing import print_table
+from bood_tasks.config.candidates import candidates
+from bood_tasks.config.root import Config
 from bood_tasks.networks.flops import classifier_flops
-from bood_tasks.plan.plan import Plan
-from bood_tasks.plan.resources import OUTPUT_BYTES, hours_of
+from bood_tasks.plan.choice import lineage, planned_rungs
+from bood_tasks.plan.networks import numbers
+from bood_tasks.plan.plan import Plan, absent, choosing, make
+from bood_tasks.plan.resources import DEVICES, OUTPUT_BYTES, REACHED, REACHED_BY_OTHERS, hours_of
 from bood_tasks.plan.sizes import ANCHOR_SIZE, Sizes, Splits
 
 HUB_BYTES = 4.3e9  # Stable Diffusion v1's weights in full precision
@@ -56,9 +61,11 @@ def _weights_bytes(trained: Spec) -> float:
     settings = trained.settings
     if settings.get("network") == "vit_b16":
         return VIT_BYTES
+    kept = 1 + (settings["epochs"] if settings.get("snapshots") else 0)
+    if isinstance(settings.get("network"), Mapping):
+        return kept * 4 * (numbers(settings["network"])[0] or 0)
     classes = COUNTED.classes(trained.inputs["dataset"])
     outputs = ANCHOR_SIZE if trained.stage == "encoder" else classes
-    kept = 1 + (settings["epochs"] if settings.get("snapshots") else 0)
     weights = classifier_flops(settings, outputs=outputs, size=1) / 2
     if settings.get("network") == "gru":
         words = trained.inputs["dataset"].inputs["vocabulary"].settings["size"]
@@ -96,10 +103,16 @@ def bytes_on_disk(spec: Spec) -> float | None:
 
 
 def planned(plan: Plan, device: str) -> dict[str, Cost]:
+    """Return each stage's cost, without what a choice alone needs."""
+    wanted = lineage(plan.targets.values()) if plan.rungs else plan.specs
+    return costs_of((spec for digest, spec in plan.specs.items() if digest in wanted), device)
+
+
+def costs_of(specs: Iterable[Spec], device: str) -> dict[str, Cost]:
     """Return each stage's cost: of what is left to make. What is there already is only told."""
     stages: dict[str, Cost] = {}
     done: Counter[str] = Counter()
-    for spec in plan.specs.values():
+    for spec in specs:
         cost = stages.setdefault(spec.stage, Cost())
         if Path(spec.manifest).is_file():
             done[spec.stage] += 1
@@ -138,3 +151,51 @@ def lines(stages: Mapping[str, Cost]) -> list[tuple[str, ...]]:
     total.items = 0
     jobs, _, *rest = shown(total)
     return [*rows, ("sum", jobs, "", *rest)]
+
+
+def show_cost(config: Config, files: str) -> None:
+    """Print what the artifacts of a configuration did cost; `files`: those it was read from."""
+    plan = make(config)
+    stages = measured((spec.stage, Path(spec.manifest)) for spec in plan.specs.values())
+    if not stages:
+        raise ValueError(f"no artifact of {files} is here; run it first")
+    _print_stages(stages, "hours")
+
+
+def show_plan(config: Config, device: str) -> None:
+    """Print what a configuration will cost on a device."""
+    plan = make(config)
+    _print_stages(planned(plan, device), f"{device} hours")
+    if of := choosing(config):
+        _print_choice(of, device)
+    half, full = DEVICES[device]
+    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in REACHED.items())
+    print(
+        f"Hours on one {device}, assumed to sustain {half:g} TFLOP/s in half and {full:g} in "
+        f"full precision, of which reach: {shares}, others "
+        f"{REACHED_BY_OTHERS:.0%}. Not measured; `bood cost` "
+        "says what a run took."
+    )
+    for line in config.reasons():
+        print(f"auto, as {line}")
+    for message in absent(config):
+        print(f"missing: {message}")
+
+
+def _print_choice(config: Config, device: str) -> None:
+    """Print what `snakemake choice` costs at most, rung by rung, as if nothing else had run."""
+    found, rows = candidates(config), []
+    for number, specs in enumerate(planned_rungs(config)):
+        _, *cells = lines(costs_of(specs.values(), device))[-1]
+        jobs, _, flops, hours, disk, notes = cells
+        tried = Counter(spec.stage for spec in specs.values())["detector"]
+        share = f"{found.share(number):.0%} of the training"
+        rows.append((f"rung {number + 1}, {share}", f"{tried}", jobs, flops, hours, disk, notes))
+    print(f"The choice of settings of row {config.choice.row} (`snakemake choice`), at most:")
+    heads = ("trainings", "jobs", "TFLOP", f"{device} hours", "disk GB")
+    print_table(rows, {"": "left", **dict.fromkeys(heads, "right"), "notes": "left"})
+
+
+def _print_stages(stages: dict, hours: str) -> None:
+    sides = dict.fromkeys(("jobs", "items", "TFLOP", hours, "disk GB"), "right")
+    print_table(lines(stages), {"stage": "left", **sides, "notes": "left"})

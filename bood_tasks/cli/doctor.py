@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+
 from bood_tasks import PROJECT
 from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.locks import try_lock
 from bood_tasks.artifacts.spec import ROOT
+from bood_tasks.catalogue.extras import bounds
 from bood_tasks.cli.cost import planned
 from bood_tasks.config.root import Config
 from bood_tasks.jobs import devices
@@ -38,16 +41,19 @@ def check_python() -> Finding:
     if PINS.is_file():
         lines = (line.split(";")[0].strip() for line in PINS.read_text().splitlines())
         pins = dict(line.split("==") for line in lines if "==" in line)
-    wrong = []
+    wrong, near, within = [], [], bounds()
     for name in MUST_MATCH:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found = "none"
-        if found.partition("+")[0] != pins.get(name, found):
-            wrong.append(f"{name} {found}, pinned {pins[name]}")
+        if found.partition("+")[0] == pins.get(name, found):
+            continue
+        fits = found != "none" and name in within and found in SpecifierSet(within[name])
+        (near if fits else wrong).append(f"{name} {found}, pinned {pins[name]}")
     cure = "; install envs/requirements.txt" if wrong else ""
-    return not wrong, f"Python {platform.python_version()}, {', '.join(wrong) or 'pins met'}{cure}"
+    said = ", ".join(wrong) or (f"bounds met ({', '.join(near)})" if near else "pins met")
+    return not wrong, f"Python {platform.python_version()}, {said}{cure}"
 
 
 def check_devices() -> Finding:

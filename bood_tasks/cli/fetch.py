@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bood_tasks import PROJECT
 from bood_tasks.artifacts.spec import Spec, to_json
 from bood_tasks.catalogue.corpora import ALL_PUBLISHED
 from bood_tasks.catalogue.weights import WEIGHTS
@@ -67,7 +66,7 @@ def fetch_published(spec: Spec) -> list[str]:
 
 def fetch(config: Config) -> list[str]:
     """Fetch weights, data sets and corpora; return a message for each that must come by hand."""
-    prepare(PROJECT, config.run.model_dump())
+    prepare(config.run.model_dump())
     messages = []
     for spec in planning.make(config).specs.values():
         if spec.stage in ("generator", "lora") and spec.settings["source"] == "hub":

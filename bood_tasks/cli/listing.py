@@ -9,10 +9,9 @@ from typing import Any
 
 from bood_tasks.artifacts.manifest import DamagedArtifact, read_facts, read_manifest
 from bood_tasks.artifacts.usage import duration, size
-from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.products import PRODUCTS, RESULTS
 from bood_tasks.cli.upkeep import manifests_below
 
-RESULTS = Path("results")
 MOST = 3  # differences and counts of an artifact that are shown
 MOST_LETTERS = 24  # of a setting's value
 MOST_ROWS = 3  # that are named
@@ -166,7 +165,7 @@ def summarise(plan, note: Path, logs: list[str]) -> None:
     """Print the summary at the end of a workflow: `plan` knows every artifact asked for, `note` is
     what the run said of itself when it began, `logs` are Snakemake's own."""
     stage_times(Path(spec.manifest) for spec in plan.specs.values())
-    for line in made(RESULTS, {f"{k}-{s.digest}.json": k for k, s in plan.targets.items()}, note):
+    for line in made(RESULTS, {f"{k}-{s.digest}.json": k for k, s in plan.shown().items()}, note):
         print(line)
     for log in logs:
         print(f"log of the run: {os.path.relpath(log)}")

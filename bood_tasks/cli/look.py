@@ -14,6 +14,7 @@ from bood_tasks.config.automatic import Facts
 from bood_tasks.config.datasets import is_text, per_class
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import dataset
+from bood_tasks.plan.networks import made_with
 
 LOOKED_AT = 200  # pictures whose size is asked, evenly over the training split
 
@@ -34,7 +35,8 @@ def look(config: Config) -> Facts:
                 f"id must name a set whose pictures are counted for auto, got {name}; write numbers"
             )
         classes = map(str, range(CATALOGUE[item.kind].classes))
-        return Facts(name, dict.fromkeys(classes, count), lambda: None)
+        counts = dict.fromkeys(classes, count)
+        return Facts(name, counts, lambda: None, lambda: made_with(config))
     import numpy as np
 
     from bood_tasks.datasets.dataset import open_dataset
@@ -49,7 +51,8 @@ def look(config: Config) -> Facts:
         chosen = np.linspace(0, len(rows.labels) - 1, min(LOOKED_AT, len(rows.labels))).astype(int)
         return float(np.median([_shorter(rows.read(int(row))) for row in chosen]))
 
-    return Facts(name, {title: counted[label] for label, title in enumerate(classes)}, side)
+    counts = {title: counted[label] for label, title in enumerate(classes)}
+    return Facts(name, counts, side, lambda: made_with(config))
 
 
 def _shorter(picture: object) -> int:

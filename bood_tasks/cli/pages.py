@@ -14,7 +14,7 @@ from typing import Any
 
 from bood_tasks import PROJECT
 from bood_tasks.cli import cost
-from bood_tasks.cli.main import EXAMPLES, parser
+from bood_tasks.cli.main import parser
 from bood_tasks.config.load import effective_config
 from bood_tasks.config.root import Config
 from bood_tasks.plan import plan as planning
@@ -24,8 +24,9 @@ CONFIGURATION = """# Configuration
 
 Every setting, generated from the schema by `python -m bood_tasks.cli.pages`. The defaults are those
 of the schema: `config.yaml` sets many of them otherwise, and `bood config` prints what holds.
-Overlays (`snakemake --configfile a.yaml b.yaml`) are merged with each other and then laid over
-`config.yaml`: mappings merge, lists and values replace, an empty mapping changes nothing.
+Overlays (`bood run a.yaml b.yaml`, `snakemake --configfile a.yaml b.yaml`) are merged with each
+other and then laid over `config.yaml`: the package's, and over it that of the working folder, if it
+has one. Mappings merge, lists and values replace, an empty mapping changes nothing.
 """
 COMMANDS = """# Commands
 
@@ -137,26 +138,29 @@ def _default(action: argparse.Action) -> str:
     return " ".join(f"`{value}`" for value in values if value not in (None, False, ""))
 
 
-def _commands(bood: argparse.ArgumentParser) -> Iterator[tuple[str, str, list[argparse.Action]]]:
-    """Yield each subcommand's name, help and arguments."""
+def _commands(
+    bood: argparse.ArgumentParser,
+) -> Iterator[tuple[str, str, list[str], list[argparse.Action]]]:
+    """Yield each subcommand's name, help, examples and arguments."""
     for action in bood._actions:
         if isinstance(action, argparse._SubParsersAction):
             for listed in action._choices_actions:
-                inner = action.choices[listed.dest]._actions
-                yield listed.dest, listed.help, [item for item in inner if item.dest != "help"]
+                inner = action.choices[listed.dest]
+                given = [item for item in inner._actions if item.dest != "help"]
+                yield listed.dest, listed.help, inner.get_default("examples"), given
 
 
 def commands() -> str:
     """Return the page of all commands."""
     bood = parser()
     text = f"{COMMANDS}\n{bood.epilog}\n"
-    for name, summary, actions in _commands(bood):
+    for name, summary, examples, actions in _commands(bood):
         typed = (
             _argument(action) if action.required else f"[{_argument(action)}]" for action in actions
         )
         text += f"\n## bood {name}\n\n{summary[0].upper()}{summary[1:]}.\n\n"
         text += f"```\n{' '.join(['bood', name, *typed])}\n```\n"
-        text += "\nFor example:\n\n```\n" + "\n".join(EXAMPLES[name]) + "\n```\n"
+        text += "\nFor example:\n\n```\n" + "\n".join(examples) + "\n```\n"
         if actions:
             rows = ((f"`{_argument(item)}`", _default(item), item.help) for item in actions)
             text += "\n" + _table(("argument", "default", "meaning"), rows)
@@ -166,11 +170,25 @@ def commands() -> str:
 # --- plans ---
 
 
+def _config(preset: str) -> Config:
+    files = [PROJECT / "workflow" / "presets" / f"{name}.yaml" for name in preset.split("+")]
+    return effective_config([PROJECT / "config.yaml", *files])
+
+
+def of_papers() -> list[str]:
+    """Return the presets with published settings that can be planned where there are no data: list
+    files, as in OpenOOD's, are read while planning."""
+    presets = dict.fromkeys(item.preset for item in published_settings())
+    return [
+        name
+        for name in presets
+        if all(item.kind != "imglist" for item in _config(name).datasets.values())
+    ]
+
+
 def _planned(preset: str) -> tuple[str, ...]:
     """Return a preset's line: what `bood plan` sums up where there are no data and no results."""
-    names = preset.split("+")
-    files = [PROJECT / "workflow" / "presets" / f"{name}.yaml" for name in names]
-    config = effective_config([PROJECT / "config.yaml", *files])
+    names, config = preset.split("+"), _config(preset)
     with TemporaryDirectory() as folder, chdir(folder):
         stages = cost.planned(planning.make(config), DEVICE)
     _, jobs, _, flops, hours, disk, unknown = cost.lines(stages)[-1]
@@ -180,7 +198,7 @@ def _planned(preset: str) -> tuple[str, ...]:
 
 def paper_scale() -> str:
     """Return docs/paper-scale.md with its table of plans made again."""
-    presets = dict.fromkeys(item.preset for item in published_settings())
+    presets = dict.fromkeys(of_papers())
     presets |= dict.fromkeys((ONE_RUN, *(f"{ONE_RUN}+{name}" for name in FASTER)))
     headings = ("preset", "jobs", "pictures", "TFLOP", f"{DEVICE} hours", "disk GB", "sums")
     table = _table(headings, map(_planned, presets))

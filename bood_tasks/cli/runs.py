@@ -21,10 +21,14 @@ from bood_tasks.artifacts.spec import digest_of
 from bood_tasks.catalogue.titles import row_name
 from bood_tasks.cli.rows import scores_of
 from bood_tasks.config.datasets import is_text
+from bood_tasks.config.files import shown
 from bood_tasks.config.root import Config
+from bood_tasks.plan.choice import lineage
 from bood_tasks.plan.plan import Plan
+from bood_tasks.reporting.tables.layout import escape
 
 FOLDER = Path(".snakemake", "bood")
+TYPED = "BOOD_TYPED"  # `bood run` says so what its user typed
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def _as_text(config: Mapping) -> str:
 
 def command_line(argv: Sequence[str]) -> str:
     """Return the command that started this Snakemake, to be typed again."""
+    if typed := os.environ.get(TYPED):
+        return typed
     return shlex.join(["snakemake", *argv[1:]])
 
 
@@ -75,18 +81,37 @@ def note(
     log: str,
 ) -> Run:
     """Write what this run is; `outputs` are the files that it will make."""
-    names = [os.path.relpath(file) for file in files]
+    names = [shown(file) for file in files]
     began = time.time()
     run = Run(
         names, overrides, _as_text(raw), began, platform.node(), os.getpid(),
         command_line(sys.argv), log,
         [name for name in (Path(item).parent.name for item in outputs) if name in plan.specs],
-        sorted(f"{kind}-{spec.digest}.json" for kind, spec in plan.targets.items()),
+        records_of(plan),
         readme(config, names, overrides, began),
     )  # fmt: skip
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_json(note_of(raw), asdict(run))
     return run
+
+
+def records_of(plan: Plan) -> list[str]:
+    """Return the names of the records that a plan's configuration publishes."""
+    return sorted(f"{kind}-{spec.digest}.json" for kind, spec in plan.shown().items())
+
+
+def plan_on(path: Path, plan: Plan) -> list[str]:
+    """Return the digests of what a run makes besides, since its plan has grown, and add them to
+    what it has said of itself."""
+    new = {
+        digest for digest in lineage(plan.choice) if not Path(plan.specs[digest].manifest).is_file()
+    }
+    if not path.is_file():
+        return sorted(new)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    more = sorted(new - set(content["makes"]))
+    write_json(path, content | {"makes": content["makes"] + more, "records": records_of(plan)})
+    return more
 
 
 def last() -> Run | None:
@@ -131,14 +156,17 @@ def readme(config: Config, files: list[str], overrides: dict[str, Any], began: f
         "are copied from stays in `artifacts/`. Files of your own are never touched.",
         "",
     ]
-    if not is_text(config.datasets[config.id]):
-        usual = f"bood score PICTURES --row {next(iter(config.rows))}{overlays}"
-        lines += ["A row's detector judges pictures by its row's name, or by the folder below:", ""]
-        lines += [f"    {usual}", ""]
+    what = "TEXTS" if is_text(config.datasets[config.id]) else "PICTURES"
+    usual = f"--row {next(iter(config.rows))}{overlays}"
+    lines += [
+        f"A row's detector judges {what.lower()} by its row's name, or by the folder below, and",
+        "can be carried away:", "",
+        f"    bood score {what} {usual}", f"    bood bundle OUT {usual}", "",
+    ]  # fmt: skip
     lines += ["| row | method | seed | folder |", "| --- | --- | --- | --- |"]
     for name, row in config.rows.items():
         for seed in config.seeds:
             folder = Path(scores_of(config, name, seed).manifest).parent
-            method = row_name(row.method, row.variant)
-            lines.append(f"| {name} | {method} | {seed} | `{folder}` |")
+            method = escape(row_name(row.method, row.variant))
+            lines.append(f"| {escape(name)} | {method} | {seed} | `{folder}` |")
     return "\n".join([*lines, ""])

@@ -217,6 +217,14 @@ class Terminal(logging.Handler):
         """The first job starts now; `makes` are the digests of what the run makes."""
         self.makes, self.keeps_going = set(makes), keeps_going
 
+    def more(self, makes: Iterable[str]) -> None:
+        """A rung of a choice has ended: `makes` are the digests of what the run makes besides."""
+        makes = set(makes)
+        self.makes |= makes
+        self.total += len(makes) or 1  # what is left is to publish what was chosen
+        if makes:
+            self._line(f"the next rung of the choice: {len(makes)} more jobs")
+
     def interrupt(self, number: int, frame: object) -> None:
         """Take Ctrl-C: the first one stops the run. One more, of somebody impatient, reaches the
         jobs, but must not break what Snakemake tidies up; a third one may."""

@@ -24,6 +24,7 @@ from bood_tasks.artifacts.manifest import (
 )
 from bood_tasks.artifacts.spec import ROOT, digest_of
 from bood_tasks.artifacts.usage import size as as_size
+from bood_tasks.config.files import overlays as meant
 from bood_tasks.config.root import Config
 from bood_tasks.jobs.environment import COMPILED, prepare
 from bood_tasks.plan import plan as planning
@@ -99,7 +100,7 @@ def repair(damaged: Iterable[Path], files: list[Path], config: Config, more: lis
     that `config` was made from. Raises ValueError, before anything is moved, for artifacts that the
     configuration lacks.
     """
-    prepare(PROJECT, config.run.model_dump())
+    prepare(config.run.model_dump())
     specs = {Path(spec.manifest).parent: spec for spec in planning.make(config).specs.values()}
     known = {folder.absolute(): folder for folder in specs}  # a store may be a link
     given = {Path(os.path.abspath(path.parent)) for path in damaged}
@@ -122,7 +123,7 @@ def repair(damaged: Iterable[Path], files: list[Path], config: Config, more: lis
         return 0
     own = Path("Snakefile")
     snakefile = own if own.is_file() else PROJECT / "Snakefile"
-    overlays = ["--configfile", *map(str, files)] if files else []
+    overlays = ["--configfile", *map(str, meant(files))] if files else []
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "all"]
     targets = sorted(str(folder / "manifest.json") for folder in moved)
     status = subprocess.run([*command, *more, *overlays, "--", *targets]).returncode

@@ -13,7 +13,7 @@ from typing import Any
 
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.config.checks import require_full_queue
-from bood_tasks.config.detectors import Queued
+from bood_tasks.config.methods import Queued
 from bood_tasks.config.root import Config
 
 AUTO = "auto"
@@ -21,6 +21,7 @@ STEPS = 600  # of a training from random weights that is done
 EPOCHS = (10, 100)
 BATCHES = (16, 64)
 SIDES = (32, 64)  # of pictures, in pixels; larger ones take a GPU and are written
+KERNEL = "bilinear"
 SELECTED = 10  # features of each class that are selected at least
 IMAGES = (25, 100)  # made of each class
 
@@ -28,11 +29,13 @@ IMAGES = (25, 100)  # made of each class
 @dataclass(frozen=True)
 class Facts:
     """What the ID data set's files tell. `counts`: training pictures of each class. `side`: asks
-    for the median of the pictures' shorter sides, in pixels; None where it is not known."""
+    for the median of the pictures' shorter sides, in pixels; None where it is not known. `network`:
+    asks for the side and the kernel that a network of somebody else's was made with."""
 
     name: str
     counts: Mapping[str, int]
     side: Callable[[], float | None]
+    network: Callable[[], tuple[int | None, str | None]] = lambda: (None, None)
 
     @property
     def pictures(self) -> int:
@@ -50,6 +53,9 @@ def _within(value: float, bounds: tuple[int, int]) -> int:
 
 
 def _size(facts: Facts, _: Mapping) -> tuple[int, str]:
+    wanted = facts.network()[0]
+    if wanted:
+        return wanted, "the network was made with pictures of that size"
     side = facts.side()
     if side is None:
         raise ValueError(
@@ -58,6 +64,13 @@ def _size(facts: Facts, _: Mapping) -> tuple[int, str]:
         )
     fitting = [size for size in SIDES if size <= side] or [SIDES[0]]
     return fitting[-1], f"the pictures' shorter sides have a median of {side:g} pixels"
+
+
+def _kernel(facts: Facts, _: Mapping) -> tuple[str, str]:
+    wanted = facts.network()[1]
+    if wanted:
+        return wanted, "the network's pictures were resized so"
+    return KERNEL, "no network of somebody else's says otherwise"
 
 
 def _batch(facts: Facts, _: Mapping) -> tuple[int, str]:
@@ -90,10 +103,14 @@ def _images(facts: Facts, _: Mapping) -> tuple[int, str]:
     return _within(mean, IMAGES), f"{mean:.0f} training pictures a class"
 
 
+# Of a sampler: what it asks of each class's training pictures.
+OF_A_CLASS = {"dreamood": ("neighbours", "boundary"), "hamos": ("neighbours",)}
 # Section and setting: its rule, and what stands there until the pictures are looked at. In order:
 # epochs follow from the batch size.
-RULES: dict[tuple[str, ...], tuple[Callable[[Facts, Mapping], tuple[Any, str]], int | float]] = {
+Rule = Callable[[Facts, Mapping], tuple[Any, str]]
+RULES: dict[tuple[str, ...], tuple[Rule, int | float | str]] = {
     ("image", "size"): (_size, SIDES[-1]),
+    ("image", "kernel"): (_kernel, KERNEL),
     ("encoder", "batch_size"): (_batch, 64),
     ("encoder", "epochs"): (_epochs, 10),
     ("detector", "batch_size"): (_batch, 64),
@@ -103,11 +120,16 @@ RULES: dict[tuple[str, ...], tuple[Callable[[Facts, Mapping], tuple[Any, str]], 
     ("detector", "npos", "neighbours"): (_few(300, 0.25), 1),
     ("detector", "npos", "boundary"): (_few(200, 0.25), 1),
     ("detector", "npos", "points"): (_few(2, 0.25), 1),
+    ("detector", "gcos", "queue"): (_few(1000), 4),
+    ("detector", "hamos", "queue"): (_few(1000), 1),
+    ("detector", "hamos", "neighbours"): (_few(200, 0.25), 1),
     ("ood_features", "rate"): (_rate, 0.05),
     ("ood_features", "dreamood", "neighbours"): (_few(300, 0.25), 1),
     ("ood_features", "dreamood", "boundary"): (_few(50, 0.25), 1),
+    ("ood_features", "hamos", "neighbours"): (_few(200, 0.25), 1),
     ("images", "per_class"): (_images, 25),
     ("scoring", "knn", "neighbours"): (_few(50, 0.25), 1),
+    ("scoring", "nnguide", "neighbours"): (_few(10, 0.25), 1),
 }
 
 
@@ -166,7 +188,9 @@ def filled(raw: Mapping, facts: Facts | None = None) -> tuple[dict, dict[str, st
             base = _below(content, way) or {}
             usual = {"batch_size": 128}  # config/training.py's
             found[way[-1]], why = rule(facts, usual | base | found)
-            chosen[f"{where}{'.'.join(way)} = {found[way[-1]]:g}"] = why
+            value = found[way[-1]]
+            shown = value if isinstance(value, str) else f"{value:g}"
+            chosen[f"{where}{'.'.join(way)} = {shown}"] = why
     return content, chosen
 
 
@@ -179,17 +203,21 @@ def require_enough(config: Config, facts: Facts) -> None:
     for name, row in config.rows.items():
         own, method = config.for_row(name), config.method(name)
         asked_for = []  # setting, value, pictures, whose
-        if "knn" in row.scores:
-            k = own.scoring.knn.neighbours
-            asked_for.append(("scoring.knn.neighbours", k, facts.pictures, "training pictures"))
+        for score in ("knn", "nnguide"):
+            if score in row.scores:
+                item = getattr(own.scoring, score)
+                most = round(facts.pictures * getattr(item, "share", 1))
+                setting = f"scoring.{score}.neighbours"
+                asked_for.append(
+                    (setting, item.neighbours, most, "training pictures that it keeps")
+                )
         of_class = f"training pictures of {few}, the smallest class"
         drawn = [config.for_source(name, x) for x in row.outliers if config.kind_of(x) == "images"]
         for item in (made.ood_features for made in drawn):
-            if item.sampler == "dreamood":
-                for key in ("neighbours", "boundary"):
-                    value = getattr(item.dreamood, key)
-                    setting = f"ood_features.dreamood.{key}"
-                    asked_for.append((setting, value, facts.fewest, of_class))
+            for key in OF_A_CLASS.get(item.sampler, ()):
+                value = getattr(getattr(item, item.sampler), key)
+                setting = f"ood_features.{item.sampler}.{key}"
+                asked_for.append((setting, value, facts.fewest, of_class))
         for setting, value, most, what in asked_for:
             if value > most:
                 raise ValueError(

@@ -2,14 +2,25 @@
 
 from bood_tasks.catalogue.augmentations import resizes_parts, views
 from bood_tasks.catalogue.datasets import CATALOGUE
-from bood_tasks.catalogue.methods import METHODS, PACKAGED
+from bood_tasks.catalogue.methods import METHODS
 from bood_tasks.catalogue.metrics import AVERAGE
-from bood_tasks.catalogue.scores import SCORES, chooses, entry_of, moves, why_unfit
+from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.catalogue.titles import FORMULA
-from bood_tasks.config.datasets import READ_KINDS, has_training, is_text, per_class
-from bood_tasks.config.detectors import OutlierFilter, Queued
+from bood_tasks.config.datasets import (
+    FOLDS,
+    OWN_PICTURES,
+    READ_KINDS,
+    has_training,
+    is_text,
+    per_class,
+)
+from bood_tasks.config.detectors import OutlierFilter
 from bood_tasks.config.explain import closest
+from bood_tasks.config.given import check_network
+from bood_tasks.config.methods import Queued
+from bood_tasks.config.read_off import check_scores, held_out
 from bood_tasks.config.root import Config
+from bood_tasks.config.shown import check_shown
 from bood_tasks.config.synthesis import GENERATED
 
 MOST_SHARDS = 100_000  # of one source, each a job or a part of one
@@ -23,7 +34,7 @@ def check(config: Config) -> None:
     _check_whole(config)
     _check_shards(config)
     for name in config.rows:
-        _check_scores(config, name)
+        check_scores(config, name)
         check_row(config, name)
 
 
@@ -43,6 +54,12 @@ def _check_names(config: Config) -> None:
             f"datasets.{AVERAGE} must have another name: the tables call the average over the test "
             "sets so"
         )
+    for group, names in config.metrics.groups.items():
+        if unknown := [name for name in names if name not in config.test]:
+            raise ValueError(
+                f"metrics.groups.{group} must name test sets, got {unknown[0]!r}"
+                f"{closest(unknown[0], config.test)}; `test` has {', '.join(config.test)}"
+            )
     for name, row in config.rows.items():
         if row.variant and row.variant[0] in FORMULA:
             raise ValueError(
@@ -95,7 +112,9 @@ def _check_datasets(config: Config) -> None:
     """Raise ValueError for data sets that cannot serve where they are named."""
     read = {name for name, item in config.datasets.items() if item.kind in READ_KINDS}
     for name, item in config.datasets.items():
-        if hasattr(item, "of") and item.of not in read:
+        if item.kind == "text_fold":
+            _check_text_fold(config, name)
+        elif hasattr(item, "of") and item.of not in read:
             raise ValueError(
                 f"datasets.{name}.of must name a data set read from files, got {item.of!r}"
             )
@@ -110,17 +129,23 @@ def _check_datasets(config: Config) -> None:
             f"id must name a data set with training data, got {config.id!r}; "
             f"give datasets.{config.id}.train, or classes for texts"
         )
-    if config.validation and not _held_out(config, config.id):
+    if getattr(config.datasets[config.id], "shrink", "image") != "image":
+        raise ValueError(
+            f"datasets.{config.id}.shrink must be image for the ID data set, got random: what "
+            "users score is resized by one kernel"
+        )
+    if config.validation and not held_out(config, config.id):
         raise ValueError(
             f"validation must be empty while datasets.{config.id}.validation_per_class is 0: "
             f"{', '.join(config.validation)} would have no ID pictures beside them; hold some out"
         )
     for name in {*config.test, *config.validation, *config.control}:
         item = config.datasets[name]
-        if item.kind == "corrupted" and not _held_out(config, item.of):
+        made_of_them = item.kind == "corrupted" or item.kind in FOLDS
+        if made_of_them and not held_out(config, item.of):
             raise ValueError(
                 f"datasets.{name}.of must name a data set with pictures held out, which are "
-                f"corrupted, got {item.of!r} with validation_per_class 0; hold some out"
+                f"taken, got {item.of!r} with validation_per_class 0; hold some out"
             )
     texts = is_text(config.datasets[config.id])
     named = {"test": config.test, "validation": config.validation, "control": config.control}
@@ -135,6 +160,14 @@ def _check_datasets(config: Config) -> None:
                     f"{setting} must name {words[0]}, as id = {config.id} holds, got {name!r}, "
                     f"which holds {words[1]}"
                 )
+
+
+def _check_text_fold(config: Config, name: str) -> None:
+    """Raise ValueError for classes of what are no texts with classes."""
+    of = config.datasets[name].of
+    item = config.datasets[of]
+    if not is_text(item) or item.kind in FOLDS or not has_training(item):
+        raise ValueError(f"datasets.{name}.of must name texts with classes, got {of!r}")
 
 
 def _check_learned(config: Config) -> None:
@@ -176,7 +209,8 @@ def _check_classes(config: Config, name: str) -> None:
             f"datasets.{name}.classes must name at least two classes for the ID data set, got "
             f"{len(classes)}; name more"
         )
-    if len(set(classes.values())) < len(classes):
+    labels = classes.values() if isinstance(classes, dict) else classes
+    if len(set(labels)) < len(classes):
         raise ValueError(
             f"datasets.{name}.classes must give each class a label of its own, got {classes}"
         )
@@ -199,7 +233,7 @@ def _check_whole(config: Config) -> None:
     if not config.image.whole:
         return
     kind = config.datasets[config.id].kind
-    if kind != "folder" and getattr(CATALOGUE.get(kind), "family", "") != "tree":
+    if kind not in OWN_PICTURES and getattr(CATALOGUE.get(kind), "family", "") != "tree":
         raise ValueError(
             f"image.whole must be false for id = {config.id}, got true: pictures of kind {kind} "
             "have all one shape; folders' and ImageNet's differ"
@@ -210,11 +244,6 @@ def _check_whole(config: Config) -> None:
             "image.whole must be false, got true: no training takes resized parts of pictures; "
             "write augment: resized_crop for the encoder or the detector"
         )
-
-
-def _held_out(config: Config, name: str) -> bool:
-    """Whether a data set holds pictures out, as far as a number of them tells."""
-    return getattr(config.datasets[name], "validation_per_class", 1) > 0
 
 
 def _check_words(config: Config, name: str) -> None:
@@ -234,54 +263,6 @@ def _check_words(config: Config, name: str) -> None:
             )
 
 
-def _check_scores(config: Config, name: str) -> None:
-    """Raise ValueError for scores that the row's method cannot have, or outliers it needs."""
-    entry, row = config.method(name), config.rows[name]
-    texts, scoring = is_text(config.datasets[config.id]), config.for_row(name).scoring.model_dump()
-    if entry.needs_outliers and not row.outliers:
-        raise ValueError(
-            f"rows.{name}.outliers must name outliers for {entry.title}, got 'none'; "
-            "write images, gan, or the name of a data set"
-        )
-    if entry.module in PACKAGED and entry.outliers == "none" and row.outliers:
-        raise ValueError(
-            f"rows.{name}.outliers must be none, got {', '.join(row.outliers)}: "
-            f"{entry.title} takes none"
-        )
-    if texts and not entry.texts:
-        raise ValueError(f"rows.{name}.method must work on texts, got {row.method!r}")
-    for score in row.scores:
-        settings = scoring.get(score, {})
-        why = why_unfit(entry, score)
-        if texts and moves(score, settings):
-            why = "it moves pictures along a gradient"
-        if why:
-            raise ValueError(f"rows.{name}.scores must fit {entry.title}, got {score!r}: {why}")
-        _require_choice_on_id(config, name, score, settings)
-        if chooses(score, settings) and not config.validation:
-            moved = SCORES[score].gradients
-            cure = f"; or give scoring.{score}.magnitudes one number" if moved else ""
-            raise ValueError(
-                f"rows.{name}.scores: {score} is chosen on validation sets and there are none; "
-                f"name some under `validation`{cure}"
-            )
-
-
-def _require_choice_on_id(config: Config, name: str, score: str, settings: dict) -> None:
-    """Raise ValueError for a score whose magnitude is chosen on an ID validation split that is not
-    there."""
-    entry = entry_of(score)
-    if not entry.gradients or entry.validated:
-        return
-    count = len(settings["magnitudes"])
-    if count > 1 and not _held_out(config, config.id):
-        raise ValueError(
-            f"scoring.{score}.magnitudes must be one number for row {name} while "
-            f"datasets.{config.id}.validation_per_class is 0, got {count}: the one taken "
-            "is chosen on ID validation pictures; write one, or hold some pictures out"
-        )
-
-
 def check_row(config: Config, name: str) -> None:
     """Raise ValueError for overrides that do not fit, or a detector that starts from none."""
     changed, rows = config.for_row(name), {name}
@@ -292,11 +273,8 @@ def check_row(config: Config, name: str) -> None:
         if config.kind_of(source) == "gan":
             _check_statistics(own)
     texts = is_text(config.datasets[config.id])
-    if (changed.detector.network == "gru") != texts:
-        raise ValueError(
-            f"detector.network must be gru for texts and only for them, got "
-            f"{changed.detector.network} for id = {config.id}"
-        )
+    check_shown(changed, name)
+    check_network(changed, texts=texts)
     if changed.detector.start and changed.detector.pretrained:
         raise ValueError(
             f"detector.start and detector.pretrained must not both be given, got both for row "

@@ -1,17 +1,47 @@
-"""The settings of the data sets and corpora, one class for each kind. Used by root."""
+"""The settings of the data sets, one class for each kind. Used by root."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, WithJsonSchema, model_validator
 
-from bood_tasks.catalogue.corpora import PUBLISHED
 from bood_tasks.catalogue.datasets import CATALOGUE, MAX_PIXELS
-from bood_tasks.config.fields import AutoCount, Count, Name, Natural, Pair, Section, Share
+from bood_tasks.config.corpora import (
+    PUBLISHED_TEXTS,
+    LinesCorpus,
+    PublishedCorpus,
+    RandomTokens,
+    TextsCorpus,
+    TsvCorpus,
+)
+from bood_tasks.config.fields import (
+    AutoCount,
+    Count,
+    Name,
+    Natural,
+    Pair,
+    Section,
+    Share,
+    Whole,
+)
 
-READ_KINDS = ("npz", "folder", *CATALOGUE)  # pictures from files: what others can be made from
-PUBLISHED_TEXTS = tuple(PUBLISHED)
-TestShare = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-TEXT_KINDS = ("tsv", "lines", "texts", "random_tokens", *PUBLISHED_TEXTS)
+READ_KINDS = (
+    "npz",
+    "folder",
+    "imglist",
+    *CATALOGUE,
+)  # pictures from files: what others can be made from
+OWN_PICTURES = ("folder", "imglist")  # files of one's own, whose sizes differ
+FOLDS = ("fold", "text_fold")  # classes of another data set
+TEXT_KINDS = ("tsv", "lines", "texts", "random_tokens", "text_fold", *PUBLISHED_TEXTS)
+
+
+Shrink = Literal["image", "random"]
+SHRINK = Field(
+    "image",
+    description="Interpolation of the resize to `image.size`: image = `image.kernel`, random = "
+    "nearest, box, bilinear, bicubic or lanczos, drawn for each picture. For outliers: a detector "
+    "then cannot learn the one kernel that all of them went through.",
+)
 
 
 class NpzDataset(Section):
@@ -66,6 +96,55 @@ class FolderDataset(Section):
         description="Largest number of pixels of a picture in a file; larger ones are unreadable. "
         "Seen before decoding, which takes up to 12 bytes of memory a pixel.",
     )
+    shrink: Shrink = SHRINK
+
+
+class Lists(Section):
+    """The list file of each split, as OpenOOD's: a line is a picture's path and its label."""
+
+    train: str | None = Field(
+        None,
+        description="List of the training pictures; null = the set is for testing only.",
+    )
+    validation: str | None = Field(
+        None, description="List of the validation pictures; null = a share of the training ones."
+    )
+    test: str = Field(description="List of the test pictures; of an OOD set it alone is read.")
+
+
+class ListDataset(Section):
+    """Pictures that list files name, laid out as OpenOOD's download script does."""
+
+    kind: Literal["imglist"] = Field(description="Pictures named in list files, as OpenOOD's.")
+    path: str | None = Field(
+        None,
+        description="Folder below which `lists` and `pictures` lie; null = `run.data`.",
+    )
+    pictures: str = Field(
+        ".", description="Folder that the paths in the lists start from, below `path`."
+    )
+    lists: Lists = Field(description="List file of each split, below `path`.")
+    classes: list[str] | None = Field(
+        None,
+        description="Class names of the ID data set, in the order of their labels; null = the "
+        "folder that each class's training pictures lie in, where it is its own, else the label.",
+    )
+    validation: Share = Field(
+        0.1,
+        description="Share of each class's training pictures held out for validation where "
+        "`lists.validation` is null, in (0, 1].",
+    )
+    max_unreadable: Natural = Field(
+        0,
+        description="Number of missing or damaged pictures that may be left out before the set is "
+        "refused.",
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=2**28)] = Field(
+        MAX_PIXELS,
+        description="Largest number of pixels of a picture in a file; larger ones are unreadable. "
+        "Seen before decoding, which takes up to 12 bytes of memory a pixel.",
+    )
+    shrink: Shrink = SHRINK
 
 
 class PublishedDataset(Section):
@@ -95,6 +174,7 @@ class PublishedDataset(Section):
         description="Largest number of pixels of a picture in a file; larger ones are unreadable. "
         "Seen before decoding, which takes up to 12 bytes of memory a pixel.",
     )
+    shrink: Shrink = SHRINK
 
 
 class DigitsDataset(Section):
@@ -135,13 +215,45 @@ class ResampledDataset(Section):
     size: Count = Field(8, description="Pixels per side in between: the smaller, the blurrier.")
 
 
+class FoldDataset(Section):
+    """Some classes of an ID data set: class n belongs to fold n mod `folds`."""
+
+    kind: Literal["fold"] = Field(description="Pictures of some classes of an ID data set.")
+    of: Name = Field(description="Name of the data set whose classes are parted.")
+    folds: Annotated[Whole, Field(ge=2)] = Field(
+        2, description="Number of parts of the classes, as equal as can be."
+    )
+    fold: Natural = Field(0, description="Number of the part that is left out, from 0.")
+    part: Literal["kept", "left_out"] = Field(
+        "left_out",
+        description="Which classes these are: kept = all but the fold's, with their training data; "
+        "left_out = the fold's, of which the validation data are taken.",
+    )
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> "FoldDataset":
+        if self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds = {self.folds}, got {self.fold}")
+        return self
+
+
+class TextFold(FoldDataset):
+    """Some classes of an ID data set of texts: class n belongs to fold n mod `folds`."""
+
+    kind: Literal["text_fold"] = Field(description="Texts of some classes of an ID data set.")
+
+
 def has_training(item: BaseModel) -> bool:
     """Whether a data set can be the ID data set."""
+    if item.kind in FOLDS:
+        return item.part == "kept"
     if item.kind in CATALOGUE:
         return "train" in CATALOGUE[item.kind].counts
     if item.kind in TEXT_KINDS:
         labelled = getattr(item, "classes", None) is not None
         return labelled or item.kind in ("texts", PUBLISHED_TEXTS[0])
+    if item.kind == "imglist":
+        return item.lists.train is not None
     return item.kind == "folder" or getattr(item, "train", None) is not None
 
 
@@ -168,6 +280,11 @@ class Vocabulary(Section):
     min_count: Count = Field(
         2, description="How often a word must occur in the ID training texts to be known."
     )
+    tokenizer: str | None = Field(
+        None,
+        description="Folder of a transformers model whose tokenizer (tokenizer.json) cuts texts "
+        "instead, for a text classifier of that folder; null = words of the ID training texts.",
+    )
 
 
 class Tokens(Section):
@@ -186,13 +303,17 @@ class Tokens(Section):
     )
 
 
+KERNELS = ("bilinear", "bicubic", "lanczos", "box")
+AutoKernel = Annotated[Literal[KERNELS], WithJsonSchema({"enum": ["auto", *KERNELS]})]
+
+
 class Image(Section):
     """How every data set and every generated picture reaches the classifier's resolution."""
 
     size: AutoCount = Field(
         32,
-        description="Pixels per side of every picture that a classifier sees; auto = 32 or 64, by "
-        "the ID pictures' own sizes.",
+        description="Pixels per side of every picture that a classifier sees; auto = those of a "
+        "network of somebody else's, else 32 or 64, by the ID pictures' own sizes.",
     )
     fit: Literal["pad", "resize", "squash"] = Field(
         "pad",
@@ -200,8 +321,10 @@ class Image(Section):
         "black border, resize = its short side is scaled and the centre cut out, squash = both "
         "sides are scaled, whatever its shape.",
     )
-    kernel: Literal["bilinear", "bicubic", "lanczos", "box"] = Field(
-        "bilinear", description="Interpolation of every resize, antialiased."
+    kernel: AutoKernel = Field(
+        "bilinear",
+        description="Interpolation of every resize, antialiased; auto = what the pictures of a "
+        "network of somebody else's were resized by, else bilinear.",
     )
     crop: Count | None = Field(
         None,
@@ -231,116 +354,17 @@ class Image(Section):
         return self
 
 
-class TsvCorpus(Section):
-    """Texts in a column of a .tsv or .tsv.gz file with a header line; equal texts share a split."""
-
-    kind: Literal["tsv"] = Field(description="Texts in a column of a .tsv file.")
-    file: str = Field(
-        description="Path of the .tsv or .tsv.gz file; `embedded:<file>` names one that ships "
-        "with the project."
-    )
-    text: str = Field(description="Name of the column that holds the texts.")
-    label: str | None = Field(
-        None, description="Name of the column that holds the classes; null = there is none."
-    )
-    classes: dict[str, str] | None = Field(
-        None,
-        description="Class name: its value in the label column. Other lines are left out; "
-        "null = no classes.",
-    )
-    other: list[str] | None = Field(
-        None,
-        description="Values of the label column whose lines are taken where there are no "
-        "classes; null = all.",
-    )
-    min_words: Count = Field(1, description="Texts with fewer words are left out.")
-    validation: TestShare = Field(
-        0.1, description="Share of the texts held out for validation, in [0, 1]; 0 for an OOD set."
-    )
-    test: TestShare = Field(
-        0.2, description="Share of the texts held out for testing, in [0, 1]; 1 for an OOD set."
-    )
-
-    @model_validator(mode="after")
-    def _shares_fit(self) -> "TsvCorpus":
-        if (self.classes or self.other) and not self.label:
-            raise ValueError("label must name the column that classes or other speak of, got none")
-        if self.classes is None and (self.validation, self.test) != (0, 1):
-            raise ValueError(
-                f"validation and test must be 0 and 1 for texts without classes, got "
-                f"{self.validation:g} and {self.test:g}"
-            )
-        if self.validation + self.test > 1:
-            raise ValueError(
-                f"validation + test must be at most 1, got {self.validation:g} + {self.test:g}"
-            )
-        return self
-
-
-class LinesCorpus(Section):
-    """A .txt or .txt.gz file with one text per line, all for testing."""
-
-    kind: Literal["lines"] = Field(description="Texts in a file, one per line.")
-    file: str = Field(
-        description="Path of the .txt or .txt.gz file; `embedded:<file>` names one that ships "
-        "with the project."
-    )
-
-
-class TextsCorpus(Section):
-    """A folder of texts: `class_name/` for the ID data set, in any folders for all others."""
-
-    kind: Literal["texts"] = Field(description="Texts in a folder of your own.")
-    path: str = Field(
-        description="The folder: for the ID data set with one sub-folder per class; of every other "
-        "set all .txt files below are taken."
-    )
-    validation: Share = Field(
-        0.1,
-        description="Share of each class of the ID data set held out for validation, in (0, 1].",
-    )
-    test: Share = Field(
-        0.2, description="Share of each class of the ID data set held out for testing, in (0, 1]."
-    )
-
-
-class PublishedCorpus(Section):
-    """A published corpus in its usual layout on disk, below `run.data` unless `path` is given."""
-
-    kind: Literal[PUBLISHED_TEXTS] = Field(description="Name of the published corpus.")
-    path: str | None = Field(None, description="Folder of the corpus; null = `<run.data>/<kind>`.")
-    validation: TestShare = Field(
-        0.1, description="Share of the training texts held out for validation, in [0, 1]."
-    )
-    stop_words: Literal["kept", "removed"] = Field(
-        "kept",
-        description="Whether English stop words stay; pytorch-ood's readers of 20 Newsgroups and "
-        "Reuters-52 remove them.",
-    )
-
-
-class RandomTokens(Section):
-    """Texts of noise: every word drawn uniformly from the vocabulary."""
-
-    kind: Literal["random_tokens"] = Field(description="Texts of random words.")
-    count: Count = Field(5000, description="Number of texts; GOE has 80,000.")
-    words: Count | None = Field(
-        None, description="Words of each text; null = as many as `tokens.words`. GOE has 20."
-    )
-    commonest: Count | None = Field(
-        None, description="How many of the commonest words are drawn from; null = all of them."
-    )
-    seed: Natural = Field(0, description="Seed of the words drawn.")
-
-
 Dataset = Annotated[
     NpzDataset
     | FolderDataset
+    | ListDataset
     | PublishedDataset
     | DigitsDataset
     | NoiseDataset
     | CorruptedDataset
     | ResampledDataset
+    | FoldDataset
+    | TextFold
     | TsvCorpus
     | LinesCorpus
     | TextsCorpus

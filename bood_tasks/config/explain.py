@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+TAG = r"\(\w+\)"  # in a location: which kind of a setting's values was meant
+
 
 def closest(word: str, known: Iterable[str]) -> str:
     """Return a hint: the nearest known name, else all of them."""
@@ -61,7 +63,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     for item in error.errors():
         location = item["loc"]
         shown = location[:2] + location[3:] if location[:1] == ("datasets",) else location
-        path = ".".join([*([prefix] if prefix else []), *map(str, shown)])
+        shown = [str(part) for part in shown if not re.fullmatch(TAG, str(part))]
+        path = ".".join([*([prefix] if prefix else []), *shown])
         got, kind = item["input"], item["type"]
         message = item["msg"].removeprefix("Value error, ")
         message = re.sub("^(Input|String|List|Dictionary|Value) should ", "must ", message)

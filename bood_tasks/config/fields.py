@@ -1,8 +1,17 @@
 """The kinds of value that settings have, and the strict section they stand in. Used by config."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
 
 from bood_tasks.catalogue.weights import RELEASED, WEIGHTS
 
@@ -44,6 +53,7 @@ Natural = Annotated[Whole, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_share)]
+Part = Annotated[float, Field(gt=0, lt=1)]
 Percentile = Annotated[float, Field(gt=0, lt=100)]
 Magnitudes = Annotated[list[NonNegative], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -59,6 +69,13 @@ AutoNatural = Annotated[
 ]
 AutoShare = Annotated[
     Share, WithJsonSchema({"anyOf": [_AUTO, {"exclusiveMinimum": 0, "type": "number"}]})
+]
+# `auto` that a job fills in, from what it reads; the tags keep an error to the kind that was meant.
+_WORD, _NUMBER = "(word)", "(number)"
+FoundPositive = Annotated[
+    Annotated[Literal["auto"], Tag(_WORD)] | Annotated[Positive, Tag(_NUMBER)],
+    Discriminator(lambda value: _WORD if value == "auto" else _NUMBER),
+    WithJsonSchema({"anyOf": [_AUTO, {"exclusiveMinimum": 0, "type": "number"}]}),
 ]
 Overrides = dict[str, dict[str, Any]]  # section: {setting: value}
 Prompt = Annotated[str, AfterValidator(_one_placeholder)]

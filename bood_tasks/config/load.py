@@ -9,10 +9,12 @@ import yaml
 from pydantic import ValidationError
 
 from bood_tasks.config.automatic import Facts, asked, filled, require_enough
+from bood_tasks.config.candidates import candidates
 from bood_tasks.config.checks import check
-from bood_tasks.config.datasets import is_text
+from bood_tasks.config.datasets import OWN_PICTURES, is_text
 from bood_tasks.config.explain import closest, explain, in_section, quoting
 from bood_tasks.config.fields import merged
+from bood_tasks.config.files import DEFAULT
 from bood_tasks.config.places import Places, no_yaml, written_twice
 from bood_tasks.config.root import Config
 from bood_tasks.config.study import study
@@ -30,7 +32,7 @@ UNREADABLE = (
 MOST_VALUES = 200_000  # of a configuration; the largest of the presets has a few thousand
 Look = Callable[[Config], Facts]
 MOST_BYTES = 1_000_000  # of its file: the parser takes 10 s and 150 MB for so many
-OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "only", "text")
+OF_PICTURES = ("id", "test", "validation", "control", "rows", "ablations", "choice", "only", "text")
 
 
 class ConfigError(ValueError):
@@ -105,6 +107,8 @@ def _validated(raw: dict[str, Any], prefix: str = "") -> Config:
         check(config)
         if config.ablations:
             study(config)
+        if config.choice:
+            candidates(config)
     except ValueError as error:
         raise ValueError(in_section(str(error), Config, prefix)) from None
     return config
@@ -138,7 +142,7 @@ def _looked_at(raw: dict[str, Any], look: Look | None) -> Config:
         raise ValueError(f"{wanted[0]} must be a number where no pictures are looked at, got auto")
     content, chosen = filled(raw)  # stand-ins: enough to know the ID data set
     config = _validated(content)
-    if look and (wanted or config.datasets[config.id].kind == "folder"):
+    if look and (wanted or config.datasets[config.id].kind in OWN_PICTURES):
         facts = look(config)
         content, chosen = filled(raw, facts)
         config = _validated(content) if wanted else config
@@ -240,24 +244,36 @@ def require_bounded(content: object) -> None:
         )
 
 
-def laid_over(base: Path, overlays: list[Path]) -> dict[str, Any]:
-    """Return the mapping that Snakemake makes of its `configfile:` and of the `--configfile`s.
+def laid_over(base: Path, overlays: list[Path], own: Path | None = None) -> dict[str, Any]:
+    """Return the mapping that Snakemake makes of its `configfile:`s and of the `--configfile`s.
 
-    The overlays are merged with each other first, and the result is laid over the base. Their keys
-    come first, too: Snakemake starts from the overlays, merges the base into them, and then lays
-    the overlays over both. Raises ValueError for a file that cannot be used.
+    The overlays are merged with each other first, and the result is laid over the base and over
+    `own`, the working folder's file. Their keys come first, too: Snakemake starts from the
+    overlays, merges a `configfile:` into them, and then lays the overlays over both. Raises
+    ValueError for a file that cannot be used.
     """
     overlay: dict[str, Any] = {}
     for path in overlays:
         overlay = merged(overlay, _read(path))
-    return merged(merged(overlay, _read(base)), overlay)
+    whole = overlay
+    for path in (base, own) if own else (base,):
+        whole = merged(merged(whole, _read(path)), overlay)
+    return whole
 
 
-def effective_config(files: list[Path], look: Look | None = None) -> Config:
+def completed(given: dict[str, Any]) -> dict[str, Any]:
+    """Return settings laid over the packaged default, as a module's `config:` is."""
+    return merged(merged(given, _read(DEFAULT)), given)
+
+
+def effective_config(
+    files: list[Path], look: Look | None = None, *, own: Path | None = None
+) -> Config:
     """Return the configuration that a base file makes with the overlays that follow it; `look`: see
-    load.
+    load, `own`: see laid_over.
 
     Raises ConfigError for settings, ValueError for files that cannot be used.
     """
     base, *overlays = files
-    return load(laid_over(base, overlays), look, files=files)
+    files = [base, *([own] if own else []), *overlays]
+    return load(laid_over(base, overlays, own), look, files=files)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from bood_tasks.catalogue.methods import METHODS, MethodEntry
+from bood_tasks.config.choice import Choice
 from bood_tasks.config.datasets import (
     Dataset,
     Image,
@@ -105,6 +106,11 @@ class Run(Section):
     download: bool = Field(
         False, description="Whether missing published data sets are fetched where that is possible."
     )
+    container: str | None = Field(
+        None,
+        description="Image that jobs run in with `--software-deployment-method apptainer`: a file "
+        "made from envs/apptainer.def, or an address (docker://...); null = none.",
+    )
 
 
 class Config(Section):
@@ -167,6 +173,11 @@ class Config(Section):
     )
     ablations: Ablations | None = Field(
         None, description="Variants and sweeps of one row; null = none."
+    )
+    choice: Choice | None = Field(
+        None,
+        description="Settings of a row that are chosen on validation outliers alone "
+        "(`snakemake choice`); null = none.",
     )
     only: Only = Only()
     text: dict[str, Any] | None = Field(

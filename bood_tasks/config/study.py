@@ -1,5 +1,6 @@
 """Variants of one row: the paper's tables 3, 6 and 8 and the curves of its figures 5 and 6."""
 
+import json
 from dataclasses import dataclass
 
 from bood_tasks.config.checks import check_row
@@ -81,6 +82,12 @@ def study(config: Config) -> Study:
         if not hasattr(settings, key):
             raise ValueError(f"ablations.sweeps.{setting} must name a setting, section.setting")
         default = getattr(settings, key)
+        if isinstance(default, bool | str) or default is None:
+            raise ValueError(
+                f"ablations.sweeps.{setting} must be of a row with a number there, its own point "
+                f"of the curve, got {json.dumps(default)}; write one into "
+                f"ablations.sweep_set.{section}.{key}, or leave the sweep out by only.sweeps"
+            )
         points = {default: ""}
         for value in set(values) - {default}:
             points[value] = f"{key}={value:g}"

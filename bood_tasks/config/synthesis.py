@@ -9,13 +9,17 @@ from bood_tasks.config.fields import (
     AutoCount,
     AutoShare,
     Count,
+    FoundPositive,
     Natural,
     NonNegative,
     Overrides,
+    Part,
     Positive,
     Prompt,
     Section,
+    Share,
 )
+from bood_tasks.config.samplers import Chains, Shell
 from bood_tasks.config.training import Training
 from bood_tasks.networks.pipelines import SCHEDULERS
 
@@ -105,10 +109,16 @@ class Distances(Section):
     """Distance of each feature to the decision boundary: sign-gradient steps of equation 3,
     counted."""
 
-    step_size: Positive = Field(
+    step_size: FoundPositive = Field(
         0.015,
         description="Size of one sign-gradient step in every feature dimension (the paper's "
-        "alpha).",
+        "alpha); auto = that at which the median feature crosses after `median_steps` steps, found "
+        "by bisection on 1,000 training features.",
+    )
+    median_steps: Count = Field(
+        30,
+        description="Number of steps of the median feature where `step_size` is auto; below "
+        "`max_steps`.",
     )
     max_steps: Count = Field(100, description="Largest number of steps counted (the paper's K).")
     feature_space: Literal["unit", "raw"] = Field(
@@ -120,6 +130,15 @@ class Distances(Section):
         description="Features that are stepped: all, or only the nearest, those that may be "
         "selected; the selection is the same.",
     )
+
+    @model_validator(mode="after")
+    def _median_is_counted(self) -> "Distances":
+        if self.step_size == "auto" and self.median_steps >= self.max_steps:
+            raise ValueError(
+                f"median_steps must be below max_steps = {self.max_steps}, got "
+                f"{self.median_steps}: features that take more steps are not told apart"
+            )
+        return self
 
 
 class DreamOod(Section):
@@ -149,14 +168,58 @@ class DreamOod(Section):
     )
 
 
+class GcosShell(Shell):
+    """GCOS's shell (Karzanov & Detyniecki 2026): features moved along directions of little
+    variance until their Mahalanobis distance lies between two quantiles."""
+
+    vectors: Count = Field(1000, description="Number of outlier vectors of each class.")
+
+
+class Ncis(Section):
+    """NCIS's sampler (Doorenbos et al. 2024): the tails of each class's Gaussian behind a
+    volume-preserving network, which learns where the class lies."""
+
+    vectors: Count = Field(1000, description="Number of outlier vectors of each class.")
+    variance: Part = Field(
+        0.95,
+        description="Share of a class's variance that the dimensions hold which the network keeps, "
+        "in (0, 1); in the others the class is to be 0.",
+    )
+    layers: Count = Field(4, description="Number of pairs of a rotation and a coupling.")
+    epochs: Count = Field(200, description="Passes over the training features.")
+    batch_size: Count = Field(64, description="Features per step.")
+    lr: Positive = Field(
+        1e-4, description="Learning rate of Adam at the start, a tenth at the end."
+    )
+    candidates: Count = Field(3330, description="Number of samples drawn together.")
+    kept: Count = Field(
+        10, description="Number of these that become outliers, the least likely ones."
+    )
+
+
+class HamosChains(Chains):
+    """HamOS's sampler (Li & Zhang 2025): Markov chains on the unit sphere that start between two
+    classes and go where both are far."""
+
+    vectors: Count = Field(1000, description="Number of outlier vectors of each class.")
+    rounds: Count = Field(
+        2, description="Number of rounds after which a chain begins anew; each gives a vector."
+    )
+
+
 class OodFeatures(Section):
     """Outlier vectors: features selected and perturbed by equations 4 and 5, or drawn by DreamOOD's
     sampler."""
 
     sampler: Literal[tuple(SAMPLERS)] = Field(
-        "bood", description="Sampler of the outlier vectors: BOOD's or DreamOOD's."
+        "bood",
+        description="Sampler of the outlier vectors: BOOD's, DreamOOD's, GCOS's shell, the tails "
+        "of NCIS's network, or HamOS's chains.",
     )
     dreamood: DreamOod = DreamOod()
+    gcos: GcosShell = GcosShell()
+    ncis: Ncis = Ncis()
+    hamos: HamosChains = HamosChains()
     select: Literal["boundary", "random"] = Field(
         "boundary",
         description="Features that are perturbed: those nearest to the decision boundary, or "
@@ -187,6 +250,12 @@ class OodFeatures(Section):
     )
     extra_steps: Natural = Field(
         2, description="Number of steps after the boundary is crossed (the paper's c)."
+    )
+    overshoot: Share | None = Field(
+        None,
+        description="How far beyond the boundary outliers lie, in place of `extra_steps`: at this "
+        "quantile, in (0, 1], of the margins by which their class's training features lie inside, "
+        "exactly, by a last partial step; null = `extra_steps`.",
     )
     rescale: Literal["anchor", "anchor_no_renorm", "none"] = Field(
         "anchor",

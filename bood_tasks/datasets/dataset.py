@@ -27,6 +27,7 @@ from bood_tasks.catalogue.walk import LeftOut
 from bood_tasks.datasets.derived import derive, make_noise
 from bood_tasks.datasets.download import download
 from bood_tasks.datasets.pictures import (
+    RANDOM,
     Rows,
     fit_both,
     fit_picture,
@@ -44,6 +45,7 @@ from bood_tasks.datasets.read_arrays import (
 )
 from bood_tasks.datasets.read_cifar import read_cifar
 from bood_tasks.datasets.read_folders import read_folder, read_pictures, read_tree
+from bood_tasks.datasets.read_imglist import read_imglist
 from bood_tasks.datasets.summary import report_lines, summarise
 from bood_tasks.jobs.environment import run_setting
 from bood_tasks.jobs.job import read_job
@@ -105,11 +107,13 @@ def open_dataset(
             return read_npz(source, settings, told)
         case "folder":
             return read_folder(source, settings, told)
+        case "imglist":
+            return read_imglist(source, settings, told)
         case "digits":
             return read_digits()
         case "noise":
             return make_noise(settings)
-        case "corrupted" | "resampled":
+        case "corrupted" | "resampled" | "fold":
             return derive(settings, of)
     return open_published(source, settings, told)
 
@@ -285,6 +289,9 @@ def main(argv: list[str] | None = None) -> None:
             settings["name"], classes, {name: rows.labels for name, rows in splits.items()}
         )
     total = sum(len(rows.labels) for rows in splits.values())
+    image = settings["image"]
+    if settings.get("shrink") == RANDOM:
+        image = image | {"kernel": RANDOM}
     with (
         job.draft() as draft,
         ThreadPoolExecutor(run_setting("workers")) as pool,
@@ -293,7 +300,7 @@ def main(argv: list[str] | None = None) -> None:
         limit = settings.get("max_unreadable", 0)
         writers = {
             name: Writer(
-                draft, name, rows, settings["image"], limit,
+                draft, name, rows, image, limit,
                 whole=name == "train" and settings.get("whole", False),
             )
             for name, rows in splits.items()
@@ -335,7 +342,7 @@ def main(argv: list[str] | None = None) -> None:
                 "content": {name: fact["content"] for name, fact in facts.items()},
                 "unreadable": len(unreadable),
                 "read": summary,
-                **settings["image"],
+                **image,
             },
         )
         draft.finish(rows=counts)

@@ -1,14 +1,17 @@
 """Data sets made here: noise, and what becomes of another data set's pictures."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import PIL.Image
 
 from bood_tasks.artifacts.store import Artifact
+from bood_tasks.datasets.folds import fold_of
 from bood_tasks.datasets.pictures import Labels, Pictures, Rows, rows_of
 from bood_tasks.jobs import seeds
 
+ROWS_AT_ONCE = 100  # read together of the data set that classes are taken of
 GAUSSIAN_MEAN, GAUSSIAN_STD = 127.5, 63.75  # two deviations reach black and white
 
 
@@ -91,8 +94,32 @@ def resample(images: Pictures, *, size: int) -> Pictures:
     return np.stack([np.asarray(item.resize(shape[::-1], scale.BICUBIC)) for item in small])
 
 
+def fold_rows(settings: Mapping, of: Artifact) -> tuple[dict[str, Rows], list[str]]:
+    """Return some classes of a data set, each picture read when asked."""
+    rows, classes = fold_of(settings, of, of.json("dataset.json")["classes"])
+
+    def taken(split: str, picked: np.ndarray, labels: np.ndarray) -> Rows:
+        images = of[f"{split}/images"]
+
+        @lru_cache(2)  # rows are asked for in their order, by several threads
+        def block(number: int) -> np.ndarray:
+            return images[number * ROWS_AT_ONCE : (number + 1) * ROWS_AT_ONCE]
+
+        found = Rows(
+            lambda i: block(i // ROWS_AT_ONCE)[i % ROWS_AT_ONCE],
+            lambda i: f"{split} row {i}",
+            labels,
+            of[f"{split}/index"][:],
+        )
+        return found.pick(picked)
+
+    return {name: taken(*each) for name, each in rows.items()}, classes
+
+
 def derive(settings: Mapping, of: Artifact) -> tuple[dict[str, Rows], list[str]]:
-    """Read the data set that this one is made from and change it."""
+    """Read the data set that this one is made from and change it, or take some of its classes."""
+    if settings["kind"] == "fold":
+        return fold_rows(settings, of)
     split = "validation" if settings["kind"] == "corrupted" else "test"
     if f"{split}/images" not in of:
         raise ValueError(

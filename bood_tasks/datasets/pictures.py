@@ -1,5 +1,6 @@
 """Pictures on their way from a file to the classifier's resolution, read one by one when asked."""
 
+import io
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +10,8 @@ from threading import Lock
 
 import numpy as np
 import PIL.Image
-from jaxtyping import Int64, UInt8
 
+from bood_tasks.catalogue.array_types import Int64, UInt8
 from bood_tasks.catalogue.datasets import MAX_PIXELS
 from bood_tasks.catalogue.walk import shown
 from bood_tasks.datasets.foreign import FILES_OWN, reason
@@ -27,9 +28,11 @@ KERNELS = {
     "bicubic": PIL.Image.Resampling.BICUBIC,
     "lanczos": PIL.Image.Resampling.LANCZOS,
     "box": PIL.Image.Resampling.BOX,
+    "nearest": PIL.Image.Resampling.NEAREST,
 }
+RANDOM = "random"  # one of KERNELS for each picture
 Pictures = UInt8[np.ndarray, "n h w 3"]
-Given = Sequence | np.ndarray  # by a caller: PIL pictures, paths or uint8 [h, w, 3]
+Given = Sequence | np.ndarray  # by a caller: PIL pictures, paths, a file's bytes, uint8 [h, w, 3]
 Labels = Int64[np.ndarray, " n"]
 
 
@@ -96,32 +99,37 @@ def plain_labels(labels: np.ndarray, count: int, what: str) -> Labels:
     return labels.astype(np.int64)
 
 
-def open_picture(file: str | os.PathLike) -> PIL.Image.Image:
-    """Return a picture file, opened and not yet decoded.
+def open_picture(file: str | os.PathLike | bytes) -> PIL.Image.Image:
+    """Return a picture file, or what one holds, opened and not yet decoded.
 
     By what it holds, whatever its name, one of FORMATS: others, some of which start programs, are
     refused. Raises ValueError for what is no file (a FIFO would wait for ever), OSError and what
     Pillow raises.
     """
-    state = os.stat(file)
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError("it is no plain file")
-    if state.st_size > MAX_BYTES:
-        raise ValueError(f"it has {state.st_size:,} bytes, more than {MAX_BYTES:,}")
+    if isinstance(file, bytes):
+        size, file = len(file), io.BytesIO(file)
+    else:
+        state = os.stat(file)
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError("it is no plain file")
+        size = state.st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
     return PIL.Image.open(file, formats=FORMATS)
 
 
 def rows_given(pictures: Given) -> Rows:
-    """Return a caller's own pictures: PIL pictures, paths, or uint8 [h, w, 3], any mixture.
+    """Return a caller's own pictures: PIL pictures, paths, what a file holds (bytes), or uint8
+    [h, w, 3], any mixture.
 
     Raises TypeError for anything else.
     """
-    if isinstance(pictures, str | os.PathLike | PIL.Image.Image):
+    if isinstance(pictures, str | bytes | os.PathLike | PIL.Image.Image):
         raise TypeError(f"pictures must be a list, got one {type(pictures).__name__}; write [it]")
     for i, item in enumerate(pictures):
         is_array = isinstance(item, np.ndarray)
         right = is_array and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
-        if not right and not isinstance(item, str | os.PathLike | PIL.Image.Image):
+        if not right and not isinstance(item, str | bytes | os.PathLike | PIL.Image.Image):
             what = f"{item.dtype} {list(item.shape)}" if is_array else type(item).__name__
             raise TypeError(
                 f"picture {i} must be a PIL picture, a path or uint8 [h, w, 3], got {what}"
@@ -202,6 +210,11 @@ def some_of(rows: Rows, count: int | None) -> Rows:
     return rows.pick(np.sort(order[:count]))
 
 
+def drawn_kernel(*item: int | str, seed: int = 0) -> str:
+    """Return one of KERNELS, each as likely, by an item's own stream."""
+    return list(KERNELS)[int(seeds.generator(seed, "kernel", *item).integers(len(KERNELS)))]
+
+
 def fit_picture(
     picture: PIL.Image.Image, *, size: int, fit: str, kernel: str = "bilinear"
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -249,12 +262,14 @@ def read_told(
     rows: Rows, i: int, *, into: Callable = fit_picture, max_pixels: int = MAX_PIXELS, **image
 ) -> tuple[Made | str, tuple[str, ...]]:
     """Return what `into` makes of the i-th picture, or why it cannot be read; and what was done to
-    its pixels on the way, see pixels.py.
+    its pixels on the way, see pixels.py. With the kernel RANDOM each picture has its own.
 
     Decoders raise anything: this is where it is named, with the picture's format. Raises OSError
     where the machine is at fault.
     """
     kind = "picture"
+    if image.get("kernel") == RANDOM:
+        image["kernel"] = drawn_kernel("dataset", int(rows.index[i]))
     try:
         picture = rows.read(i)
         if isinstance(picture, np.ndarray):

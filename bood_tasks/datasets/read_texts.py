@@ -11,19 +11,12 @@ from pathlib import Path
 
 from bood_tasks.catalogue.corpora import PUBLISHED, TEXT_SUFFIXES
 from bood_tasks.catalogue.walk import LeftOut, folders_in, shown, walk
-from bood_tasks.datasets.bounded import read_gzip
-from bood_tasks.datasets.foreign import decoding
 from bood_tasks.datasets.pictures import require_classes
 from bood_tasks.datasets.read_folders import LOOSE, OOD, SHOWN, classes_in
 from bood_tasks.datasets.stop_words import STOP_WORDS
+from bood_tasks.datasets.text_files import collapsed, read_utf8, split_lines
 
 UNLABELLED = -1
-MARKS = {  # byte-order marks; that of UTF-32 begins with UTF-16's
-    b"\xff\xfe\0\0": "utf-32",
-    b"\0\0\xfe\xff": "utf-32",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
 
 
 @dataclass
@@ -38,56 +31,6 @@ class Texts:
         self.texts.append(text)
         self.labels.append(label)
         self.index.append(row)
-
-
-def _encoding_of(content: bytes) -> str:
-    """Return what bytes that are no UTF-8 most likely are, as `iconv` calls it."""
-    for mark, name in MARKS.items():
-        if content.startswith(mark):
-            return name
-    for first, name in ((1, "utf-16le"), (0, "utf-16be")):  # western text: every other byte is 0
-        if len(content) > 3 and content[first:2000:2].count(0) > len(content[:2000]) / 4:
-            return name
-    windows = any(0x80 <= byte < 0xA0 for byte in content)  # quotes and dashes there, else nothing
-    return "cp1252" if windows else "latin1"
-
-
-def read_utf8(path: Path) -> str:
-    """Return a text file's content, also of a .gz; a byte-order mark in front is no part of it.
-
-    Raises ValueError that names the byte that is not UTF-8, what the file seems to be, and the
-    command that mends it.
-    """
-    with decoding(path, "a whole text file"):
-        content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
-    wide = content.startswith(tuple(MARKS)) or (b"\0" in content[:100])
-    try:
-        if wide and _encoding_of(content).startswith("utf"):
-            raise UnicodeDecodeError("utf-8", content, 0, 1, "it is wide")
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{shown(path)} must be UTF-8, and byte {error.start} ({content[error.start]:#04x}) is "
-            f"not; save it as UTF-8, as by `iconv -f {_encoding_of(content)} -t utf-8`"
-        ) from None
-
-
-def split_lines(text: str) -> list[str]:
-    r"""Return the lines of a file, which \n and \r\n end, and nothing else does: a text may hold
-    U+2028, U+0085 or a form feed.
-
-    >>> split_lines("one\u2028still one\r\ntwo\n")
-    ['one\u2028still one', 'two']
-    """
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
-
-
-def _collapsed(text: str, without: frozenset[str] = frozenset()) -> str:
-    """Return a text's words, but some, with one space between."""
-    return " ".join(word for word in text.split() if word not in without)
 
 
 def _share(text: str) -> float:
@@ -132,7 +75,7 @@ def read_tsv(
     read, labels = [], {}
     wanted = [settings["text"], *filter(None, [settings["label"]])]
     for number, (text, *rest) in enumerate(_columns(path, setting, wanted)):
-        text, label = _collapsed(text or ""), (rest or [None])[0]
+        text, label = collapsed(text or ""), (rest or [None])[0]
         labels.setdefault(text, set()).add(label)
         read.append((number, text, label))
     classes, other = settings["classes"], settings["other"]
@@ -172,7 +115,7 @@ def read_lines(path: Path, told: LeftOut | None = None) -> tuple[dict[str, Texts
     """Return the lines that are not empty, all for testing."""
     found = Texts()
     for number, line in enumerate(split_lines(read_utf8(path))):
-        if text := _collapsed(line):
+        if text := collapsed(line):
             found.add(text, UNLABELLED, number)
         elif told is not None:
             told.add("empty lines", f"line {number + 1}")
@@ -199,7 +142,7 @@ def read_text_folder(
             told.add(LOOSE, str(file))
             continue
         try:
-            text = _collapsed(read_utf8(file))
+            text = collapsed(read_utf8(file))
         except ValueError as error:
             bad.append(str(error))
             continue
@@ -222,7 +165,7 @@ def _labelled(
     """Yield (row, text, class) of lines that begin with their class."""
     for number, line in enumerate(lines):
         name, _, text = line.strip().partition(" " if "\t" not in line else "\t")
-        if not (text := _collapsed(text, without)):
+        if not (text := collapsed(text, without)):
             continue
         if name not in classes:
             raise ValueError(f"{path}, line {number + 1}: must begin with a class, got {name!r}")
@@ -247,7 +190,7 @@ def read_published(
         found = Texts()
         for number, line in enumerate(line for part in lines.values() for line in part):
             heading = line.strip().startswith("= ")  # WikiText's
-            text = "" if heading else _collapsed(line, without)
+            text = "" if heading else collapsed(line, without)
             if text:
                 found.add(text, UNLABELLED, number)
             elif told is not None:

@@ -2,19 +2,23 @@
 
 Leaves tokenizer.json (tokenizers' word level: lower case, words and punctuation apart) and
 vocabulary.json with its size and the SHA-256 of that file, by which others tell whether they number
-words alike.
+words alike. Or the tokenizer of a transformers folder, whose padding token's number and ours, PAD,
+trade places in all that is stored, so that PAD fills every text: vocabulary.json then has it as
+`pad`.
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets.corpus import read_split
-from bood_tasks.jobs.job import read_job
+from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.networks.padding import UNKNOWN
 
 VERSION = 1
@@ -55,15 +59,49 @@ def read_tokenizer(artifact: Artifact) -> tuple[Tokenizer, str]:
     return Tokenizer.from_file(str(path)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def main(argv: list[str] | None = None) -> None:
-    job = read_job(argv)
+def taken_from(folder: Path) -> tuple[Tokenizer, int]:
+    """Return a transformers folder's tokenizer, which cuts and pads nothing, and the number of its
+    padding token.
+
+    Raises FileNotFoundError or ValueError for a folder that lacks either.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"vocabulary.tokenizer must be a folder with {FILE}, got {folder}; save it by "
+            "`AutoTokenizer.from_pretrained(folder).save_pretrained(folder)`"
+        )
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    config = folder / "config.json"
+    given = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    pad = given.get("pad_token_id")
+    if pad is None:
+        raise ValueError(
+            f"vocabulary.tokenizer must have a pad_token_id in config.json, got none in {config}; "
+            "write the number of the token that fills texts up"
+        )
+    return tokenizer, pad
+
+
+def _counted(job: Job) -> Tokenizer:
     settings = job.settings
     texts = read_split(job.inputs["corpus"], "train")
-    tokenizer = make_tokenizer(texts, size=settings["size"], min_count=settings["min_count"])
+    return make_tokenizer(texts, size=settings["size"], min_count=settings["min_count"])
+
+
+def main(argv: list[str] | None = None) -> None:
+    job = read_job(argv)
+    more = {}
+    if job.source:
+        tokenizer, more["pad"] = taken_from(Path(job.source))
+    else:
+        tokenizer = _counted(job)
     with job.draft() as draft:
         path = draft.folder / FILE
         tokenizer.save(str(path))
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         size = tokenizer.get_vocab_size()
-        write_json(draft.folder / "vocabulary.json", {"size": size, "content": content})
+        write_json(draft.folder / "vocabulary.json", {"size": size, "content": content} | more)
         draft.finish(rows={"words": size})

@@ -1,7 +1,8 @@
 """What a trained detector was made from, found from its folder alone: no configuration, no torch.
 
 A scores artifact names its outputs' digest, these their detector's and data sets', and all lie
-side by side below one folder: `<stage>/<name>/<digest>`. Of `outputs` only the manifest is read.
+side by side below one folder: `<stage>/<name>/<digest>`. Of `outputs` only the manifest is read;
+of texts also the vocabulary and the corpus' manifest.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from bood_tasks.artifacts.manifest import DamagedArtifact, read_manifest
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.methods import METHODS
 
-TEXTS = "gru"  # the network that reads words
+TEXTS = "tokens"  # the stage of texts as a classifier reads them
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,21 @@ class Lineage:
     detector: Artifact
     dataset: Artifact
     crop: int | None
+    datasets: dict[str, str]  # the digest of every data set that was scored, by its name
+
+    @property
+    def root(self) -> Path:
+        """The folder below which all artifacts lie."""
+        return self.scores.folder.parents[2]
+
+    @property
+    def texts(self) -> bool:
+        """Whether the detector reads texts."""
+        return self.dataset.spec["stage"] == TEXTS
+
+    def upstream(self, role: str) -> Artifact:
+        """Return what the ID data set was made from; FileNotFoundError where it is not there."""
+        return Artifact(_input(self.root, self.scores, role, self.dataset.spec["inputs"][role]))
 
 
 def trace(folder: Path | str, score: str | None = None) -> Lineage:
@@ -49,7 +65,7 @@ def trace(folder: Path | str, score: str | None = None) -> Lineage:
                     f"{folder} holds the score {scores.settings['score']}, not {score}; name "
                     f"another scores artifact, or the detector's"
                 )
-        case "detector":
+        case "detector" | "pretrained":
             scores = Artifact(_chosen(_scores_of(root, given), given, score))
         case stage:
             raise ValueError(
@@ -59,33 +75,36 @@ def trace(folder: Path | str, score: str | None = None) -> Lineage:
     outputs = read_manifest(_input(root, scores, "outputs", scores.spec["inputs"]["outputs"]))
     inputs, settings = outputs["spec"]["inputs"], outputs["spec"]["settings"]
     detector = Artifact(_input(root, scores, "detector", inputs["detector"]))
-    if detector.settings.get("network") == TEXTS:
-        raise ValueError(
-            f"{detector.folder} reads texts, and only detectors of pictures can be used here; its "
-            f"scores of every text are in {scores.folder}"
-        )
-    dataset = inputs["datasets"][settings["datasets"].index(settings["id"])]
+    datasets = dict(zip(settings["datasets"], inputs["datasets"], strict=True))
     found = Lineage(
         scores,
         detector,
-        Artifact(_input(root, scores, "dataset", dataset)),
+        Artifact(_input(root, scores, "dataset", datasets[settings["id"]])),
         settings["crop"],
+        datasets,
     )
-    for artifact in (found.scores, found.detector):
+    read = [found.scores, found.detector]
+    read += [found.upstream("vocabulary")] if found.texts else []
+    for artifact in read:
         if damage := artifact.damaged(rehash=True):
             raise DamagedArtifact(f"{artifact.folder}: {damage[0]}; run `bood verify --repair`")
     return found
 
 
+def find(root: Path, digest: str) -> Path | None:
+    """Return the manifest of an artifact below a folder; None if it is not there."""
+    return next(iter(sorted(root.glob(f"*/*/{digest}/manifest.json"))), None)
+
+
 def _input(root: Path, scores: Artifact, stage: str, digest: str) -> Path:
-    """Return the manifest of what the scores were made from."""
-    found = sorted(root.glob(f"{stage}/*/{digest}/manifest.json"))
-    if not found:
+    """Return the manifest of what the scores were made from: of `stage`, or one in its place."""
+    found = find(root, digest)
+    if found is None:
         raise FileNotFoundError(
             f"{scores.folder} was made from the artifact {stage}/*/{digest}, which must lie in "
             f"{root} too; copy it there, or let Snakemake make it"
         )
-    return found[0]
+    return found
 
 
 def _specs(root: Path, stage: str) -> Iterator[tuple[Path, dict]]:
@@ -110,7 +129,7 @@ def _scores_of(root: Path, detector: Artifact) -> dict[str, list[Path]]:
 def _chosen(found: dict[str, list[Path]], detector: Artifact, score: str | None) -> Path:
     """Return the one manifest that is meant; raises ValueError where there is none, or several."""
     if score is None:
-        module = detector.settings["method"]
+        module = detector.settings.get("method", "cross_entropy")  # weights as they are
         usual = [entry.scores[0] for entry in METHODS.values() if entry.module == module]
         score = usual[0] if usual and usual[0] in found else None
     if score is None and len(found) == 1:

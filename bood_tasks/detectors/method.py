@@ -34,7 +34,10 @@ class Method(nn.Module):
     def outputs(self, x: Input) -> dict[str, Tensor]:
         """Return what post-hoc scores read: `logits` [b, v], `features` [b, p] (penultimate),
         `stage0`, `stage1` ... [b, _] (pooled features of the earlier stages), and whatever else
-        the method's own scores need, one row a picture."""
+        the method's own scores need, one row a picture. A network without a last linear layer
+        (`head` None) has `logits` alone, or `features` that no layer of ours reads."""
+        if self.network.head is None:  # of somebody else: logits, and what else it says
+            return self.network.outputs(x)
         *stages, features = self.network.stages(x)
         found = {"logits": self.network.head(features), "features": features}
         return found | {f"stage{number}": stage for number, stage in enumerate(stages)}

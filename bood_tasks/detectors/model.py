@@ -1,19 +1,26 @@
 """A trained detector's network: built from its settings, read from its file."""
 
 import importlib
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from safetensors import safe_open
+from torch import Tensor, nn
 
-from bood_tasks.artifacts.code import load_code
-from bood_tasks.artifacts.store import Artifact
+from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.catalogue.methods import PACKAGED
 from bood_tasks.detectors.method import Method
+from bood_tasks.jobs.job import Job
 from bood_tasks.networks.build import network
+from bood_tasks.networks.own_code import load_code
 from bood_tasks.networks.shapes import SHAPING
+from bood_tasks.networks.weights import read_weights, require_fitting
 
 DESCRIPTION = "method.json"
+NETWORK = "network"  # the folder with the files of a network of somebody else's
+HEADS = ("network.head", "network.fc")  # names of the last layer
 
 
 def method_class(module: str, source: str = "") -> type[Method]:
@@ -23,6 +30,8 @@ def method_class(module: str, source: str = "") -> type[Method]:
     """
     if source:
         loaded = load_code(module, source)
+    elif module not in PACKAGED:
+        raise ValueError(f"method must be one of {', '.join(sorted(PACKAGED))}, got {module!r}")
     else:
         loaded = importlib.import_module(f"bood_tasks.detectors.methods.{module}")
     method = getattr(loaded, "METHOD", None)
@@ -34,28 +43,47 @@ def method_class(module: str, source: str = "") -> type[Method]:
     return method
 
 
-def build(description: Mapping, source: str = "") -> Method:
-    """Return the untrained network that `method.json` describes."""
+def build(description: Mapping, source: str = "", folder: Path | None = None) -> Method:
+    """Return the untrained network that `method.json` describes; `folder` holds the files of a
+    network of somebody else's."""
     method = method_class(description["method"], source)
     settings = description["settings"]
-    return method(network(description), classes=description["classes"], **settings)
+    net = network(description, folder)
+    return method(net, classes=description["classes"], **settings)
 
 
 def load_model(artifact: Artifact, device: str, source: str = "") -> Method:
     """Return a trained network in evaluation mode; a method of one's own needs its `source`."""
-    model = build(artifact.json(DESCRIPTION), source)
-    model.load_state_dict(load_file(artifact.folder / "model.safetensors"))
+    model = build(artifact.json(DESCRIPTION), source, artifact.folder / NETWORK)
+    path = artifact.folder / "model.safetensors"
+    model.load_state_dict(require_fitting(read_weights(path), model.state_dict(), path))
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
-def last_layer(artifact: Artifact, device: str) -> nn.Linear:
-    """Return the last layer of a trained network whose logits are linear; any method's, without
-    its file."""
-    classifier, prefix = network(artifact.json(DESCRIPTION)), "network."
-    weights = load_file(artifact.folder / "model.safetensors")
-    own = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
-    classifier.load_state_dict(own)
-    return classifier.head.to(device)
+def stored_layer(artifact: Artifact) -> nn.Linear | None:
+    """Return the last linear layer of a trained detector's network, read from its weights alone;
+    None if there is none. The method may use another one, see last_layer of scoring."""
+    with safe_open(artifact.folder / "model.safetensors", "pt") as weights:
+        names = set(weights.keys())
+        name = next((name for name in HEADS if f"{name}.weight" in names), None)
+        if name is None:
+            return None
+        weight = weights.get_tensor(f"{name}.weight")
+        bias = weights.get_tensor(f"{name}.bias") if f"{name}.bias" in names else None
+    return as_layer(weight, bias)
+
+
+def as_layer(weight: Tensor, bias: Tensor | None) -> nn.Linear | None:
+    """Return a linear layer of a weight [v, p] and a bias [v], 0 if there is none; None for a
+    weight of another shape."""
+    if weight.ndim != 2:
+        return None
+    layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, device="meta")
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    layer.bias = nn.Parameter(
+        weight.new_zeros(len(weight)) if bias is None else bias, requires_grad=False
+    )
+    return layer
 
 
 def network_description(settings: Mapping, facts: Mapping) -> dict:
@@ -64,3 +92,14 @@ def network_description(settings: Mapping, facts: Mapping) -> dict:
     if "vocabulary_size" in facts:
         found["vocabulary"] = facts["vocabulary_size"]
     return found | {"classes": len(facts["classes"])}
+
+
+def network_files(job: Job) -> Path | None:
+    """Return the folder with the files of the job's network, None for one without."""
+    return job.inputs["network"].folder / NETWORK if "network" in job.inputs else None
+
+
+def keep_network(job: Job, draft: Draft) -> None:
+    """Copy those files into an artifact, which is then whole by itself."""
+    if (files := network_files(job)) is not None:
+        shutil.copytree(files, draft.folder / NETWORK, dirs_exist_ok=True)

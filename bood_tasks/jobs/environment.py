@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bood_tasks import PACKAGE, PACKED, PROJECT
 from bood_tasks.artifacts.locks import STARTED
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.jobs.devices import CUDA, DEVICE
@@ -34,14 +35,15 @@ DEFAULTS = {  # of a stage run by hand: the same as config.Run's
     "workers": 4,
     "data": "data",
     "download": False,
+    "container": None,
 }
 
 
-def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
-    """Set the environment of every job that this Snakemake starts; `root` holds the Snakefile."""
+def prepare(run: Mapping[str, Any]) -> None:
+    """Set the environment of every job that this Snakemake starts."""
     # Jobs call `python`: the one that runs Snakemake, also when its environment is not activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    below = filter(None, [str(root), os.environ.get("PYTHONPATH")])
+    below = filter(None, [str(_importable()), os.environ.get("PYTHONPATH")])
     os.environ["PYTHONPATH"] = os.pathsep.join(below)
     # A json.py that happens to lie in the working folder is not Python's.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
@@ -57,6 +59,21 @@ def prepare(root: Path | str, run: Mapping[str, Any]) -> None:
     os.environ.setdefault("TORCHINDUCTOR_AUTOGRAD_CACHE", "1")
     os.environ[RUN] = json.dumps(dict(run))
     os.environ.setdefault(STARTED, str(time.time()))  # cluster jobs keep that of the first process
+
+
+def _importable() -> Path:
+    """Return a folder from which every Python imports this package, also a conda environment's: a
+    clone; of an installed one a link to it alone, since other Pythons have other libraries."""
+    if not PACKED:
+        return PROJECT
+    folder = Path.cwd() / ".snakemake" / "bood" / "package"
+    link = folder / PACKAGE.name
+    if not link.is_dir() or not link.samefile(PACKAGE):
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = folder / f"{PACKAGE.name}.{os.getpid()}"
+        scratch.symlink_to(PACKAGE)
+        scratch.replace(link)
+    return folder
 
 
 @cache

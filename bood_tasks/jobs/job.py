@@ -12,13 +12,19 @@ from bood_tasks.artifacts import disk
 from bood_tasks.artifacts.code import code_digest
 from bood_tasks.artifacts.locks import already_made, hold
 from bood_tasks.artifacts.manifest import MANIFEST_COPY, restore
-from bood_tasks.artifacts.outside import READ_OF_FOLDERS, content_digest
+from bood_tasks.artifacts.outside import READ_OF_FOLDERS, content_digest, lists_digest
 from bood_tasks.artifacts.spec import digest_of, shard_range
 from bood_tasks.artifacts.store import Artifact, Draft
 from bood_tasks.catalogue.stages import STAGES
 from bood_tasks.jobs import environment
 
-READ_CODE = ("detector", "outlier_filter", "outputs", "scores")  # whose source is a file of Python
+READ_CODE = (
+    "detector",
+    "outlier_filter",
+    "outlier_statistics",
+    "outputs",
+    "scores",
+)  # whose source is a file of Python
 _OPENED: list[Artifact] = []  # this process's inputs and output, for what an error must say
 _OUT: list[Path] = []
 SHORT_OF_MEMORY = "out_of_memory"  # in .progress: how often this artifact's job ran out of it
@@ -55,10 +61,16 @@ class Job:
         if not (self.source and planned):
             return
         stage, path = self.identity["stage"], Path(self.source)
-        of_code = stage in READ_CODE
+        of_code = stage in READ_CODE or self.settings.get("kind") == "python"
         if not path.exists():
             raise FileNotFoundError(f"{path} is no longer there, and the plan read it; put it back")
-        found = code_digest(path) if of_code else content_digest(path, READ_OF_FOLDERS.get(stage))
+        if lists := self.settings.get("lists"):
+            setting = f"datasets.{self.settings['name']}.lists"
+            found = lists_digest(path, lists, self.settings["pictures"], setting)
+        elif of_code:
+            found = code_digest(path)
+        else:
+            found = content_digest(path, READ_OF_FOLDERS.get(stage))
         if found != planned:
             raise ValueError(
                 f"{self.source} has changed since the plan was made: its content is {found}, the "

@@ -1,6 +1,7 @@
 """A classifier by its settings."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import nn
 
@@ -8,9 +9,14 @@ from bood_tasks.networks.resnet import ResNet
 from bood_tasks.networks.shapes import SHAPES
 
 
-def network(description: Mapping) -> nn.Module:
-    """Return the untrained classifier that a detector's `method.json` describes."""
+def network(description: Mapping, folder: Path | None = None) -> nn.Module:
+    """Return the untrained classifier that a detector's `method.json` describes; `folder` holds the
+    files of one of somebody else's."""
     name = description["network"]
+    if isinstance(name, Mapping):
+        from bood_tasks.networks.libraries import given_network
+
+        return given_network(name, description["classes"], folder)
     given = {"lead": 0} | description  # older text classifiers have none
     shape = {key: given[key] for key in SHAPES[name]} | {"outputs": description["classes"]}
     match name:  # imported where asked for: timm and torchvision take seconds

@@ -1,5 +1,7 @@
 """Weights of generators in files: others' are read without unpickling and checked before use."""
 
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 SHOWN = 3
+PICKLED = (b"PK", b"\x80")  # what a file of torch.save begins with, a zip's or a pickle's
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # torch's messages are coloured
 COUNTER = "num_batches_tracked"  # of BatchNorm, since PyTorch 0.4.1; nothing here reads it
 
 
@@ -26,6 +30,22 @@ def save_weights(module: nn.Module, path: Path) -> None:
     )
 
 
+def weights_in(path: Path) -> Path:
+    """Return the file of weights that a path is, or that a folder holds as transformers saves it.
+
+    Raises ValueError for a folder with none, or with several that are one model's parts.
+    """
+    if not path.is_dir():
+        return path
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return path / name
+    raise ValueError(
+        f"{path} must hold model.safetensors or pytorch_model.bin; save the model in one file "
+        "(max_shard_size) or name the file itself"
+    )
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return a state dict from a .safetensors file, or from PyTorch's own by `weights_only`.
 
@@ -35,12 +55,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and header errors of many kinds
+    except pickle.UnpicklingError as error:
+        with path.open("rb") as handle:
+            pickled = handle.read(2).startswith(PICKLED)
+        if not pickled:
+            raise ValueError(
+                f"{path} must hold whole weights, and cannot be read: it is no file of PyTorch's; "
+                "copy the file again"
+            ) from error
         raise ValueError(
-            f"{path} must hold whole weights, and cannot be read ({error}); copy the file again"
+            f"{path} must hold a state dict (name: tensor), and holds Python objects, a whole "
+            "model perhaps, which are not unpickled: they could run anything; load it where you "
+            "trust it and save `model.state_dict()`"
         ) from None
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
+    except Exception as error:  # zip and header errors of many kinds
+        shown = ANSI.sub("", str(error)).split("\n")[0]
+        raise ValueError(
+            f"{path} must hold whole weights, and cannot be read ({shown}); copy the file again"
+        ) from None
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
     if not isinstance(found, dict) or not all(isinstance(x, Tensor) for x in found.values()):
         raise ValueError(f"{path} must hold a state dict (name: tensor), got {type(found)}")
     return {name.removeprefix("module."): value for name, value in found.items()}

@@ -5,6 +5,7 @@ letter d. So a class anchor is the row of a word that is a token of its own, or 
 """
 
 import difflib
+import string
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,43 @@ def known_words(folder: Path) -> frozenset[str]:
     return frozenset(piece.removesuffix(END) for piece in pieces if piece.endswith(END))
 
 
+def spelled(name: str) -> str:
+    """Return a class name as one word of lower-case letters, as the small tokenizer takes it.
+
+    Digits become letters, what else is no letter goes.
+
+    >>> spelled("aquarium_fish"), spelled("n01443537")
+    ('aquariumfish', 'nabeedfdh')
+    """
+    digits = str.maketrans(string.digits, string.ascii_lowercase[:10])
+    return "".join(c for c in name.lower().translate(digits) if c in string.ascii_lowercase)
+
+
+def class_words(
+    classes: Sequence[str], aliases: Mapping[str, str], known: Collection[str] | None = ()
+) -> dict[str, str]:
+    """Return class name -> word: its alias, or itself, or, where the generator does not know it as
+    it stands, its letters and digits joined (`T-shirt` as tshirt) if it knows these.
+
+    `known`: the words of its tokenizer, nothing if they cannot be told; None of one that is made
+    for these words, which takes any letters. Raises ValueError for an alias of no class.
+    """
+    unknown = set(aliases) - set(classes)
+    if unknown:
+        raise ValueError(
+            f"anchors.words.{sorted(unknown)[0]} must be a class of the ID data set; "
+            f"classes: {', '.join(classes)}"
+        )
+    if known is None:
+        return {name: aliases.get(name, spelled(name) or name) for name in classes}
+    joined = {name: "".join(c for c in name.lower() if c.isalnum()) for name in classes}
+    instead = {
+        name: word for name, word in joined.items()
+        if name.strip().lower() not in known and word in known
+    }  # fmt: skip
+    return {name: aliases.get(name, instead.get(name, name)) for name in classes}
+
+
 def unknown_words(words: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
     """Return those of {class name: word} that are no token; tokenizers read lower case."""
     return {name: word for name, word in words.items() if word.strip().lower() not in known}
@@ -45,6 +83,17 @@ def whole_words(known: Iterable[str]) -> list[str]:
 def nearest(word: str, candidates: Sequence[str]) -> list[str]:
     """Return the candidates that are spelt most like a word."""
     return difflib.get_close_matches(word.lower(), candidates, NEAREST, 0.5)
+
+
+def require_letters(words: Mapping[str, str]) -> None:
+    """Raise ValueError unless every word is of lower-case letters: what a tokenizer that is made
+    for {class name: word} takes as one token."""
+    for name, word in words.items():
+        if not (word.isascii() and word.isalpha() and word.islower()):
+            raise ValueError(
+                f"anchors.words.{name} must be lower-case letters a to z alone for a generator "
+                f"that is trained here, got {word!r}; give the class such an alias"
+            )
 
 
 def refusal(unknown: Mapping[str, str], known: Iterable[str]) -> str:

@@ -135,6 +135,11 @@ def _compared(of_row: Mapping[str, Config], preset: str) -> Iterator[tuple[str, 
             )
 
 
+def of_each_row(config: Config) -> dict[str, Config]:
+    """Return the configuration of every row by its name, and that of all of them by ""."""
+    return {"": config} | {name: config.for_row(name) for name in config.rows}
+
+
 def departures(of_row: Mapping[str, Config], table: str) -> list[str]:
     """Return in words, by reason, the settings by which our values of a table are not made as the
     published ones; on other in-distribution data than the paper's, that alone.

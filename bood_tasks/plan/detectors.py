@@ -7,8 +7,9 @@ from bood_tasks.catalogue.stages import method_version
 from bood_tasks.config.root import Config
 from bood_tasks.config.synthesis import GENERATED
 from bood_tasks.networks.shapes import SHAPES, SHAPING
+from bood_tasks.plan import networks
 from bood_tasks.plan.datasets import code, dataset
-from bood_tasks.plan.synthesis import gan_images, images, texts
+from bood_tasks.plan.synthesis import anchors, gan_images, images, ood_features, texts
 from bood_tasks.plan.weights import weights
 
 
@@ -32,6 +33,22 @@ def outlier_filter(
     return Spec("outlier_filter", name, settings, inputs, method_file(judge))
 
 
+def _made(
+    config: Config, row: str, source: str, seed: int
+) -> tuple[Config, tuple[Spec, ...], int | None]:
+    """Return the configuration that a row's source is made by, its artifacts, and how many of
+    their items are used (None: all)."""
+    own, kind = config.for_source(row, source), config.kind_of(source)
+    match kind:
+        case "images":
+            return own, images(own, seed), None
+        case "gan":
+            return own, gan_images(own, seed), own.gan_images.count
+        case "texts":
+            return own, texts(own, seed), own.texts.count
+    return own, (dataset(own, kind),), None
+
+
 def outliers(
     config: Config, row: str, seed: int
 ) -> tuple[list[dict], tuple[Spec, ...], tuple[Spec, ...]]:
@@ -43,16 +60,7 @@ def outliers(
     """
     given, named, found, filters = config.rows[row].outliers, [], [], []
     for source, weight in given.items():
-        own, kind, count = config.for_source(row, source), config.kind_of(source), None
-        match kind:
-            case "images":
-                made = images(own, seed)
-            case "gan":
-                made, count = gan_images(own, seed), own.gan_images.count
-            case "texts":
-                made, count = texts(own, seed), own.texts.count
-            case _:
-                made = (dataset(own, kind),)
+        kind, (own, made, count) = config.kind_of(source), _made(config, row, source, seed)
         share = weight / sum(given.values())
         named.append({"weight": share, "artifacts": len(made), "count": count})
         found.extend(made)
@@ -61,6 +69,29 @@ def outliers(
             named[-1]["filtered"] = True
             filters.append(judged)
     return named, tuple(found), tuple(filters)
+
+
+def unset(config: Config) -> set[str]:
+    """Return the detector's settings that are off, or as all was before there was a choice: what
+    is made without them is what it was before they came."""
+    item = config.detector
+    off = {name for name in ("soft_labels", "distance_margin") if getattr(item, name) is None}
+    off |= {"soft_weight"} if "soft_labels" in off else set()
+    before = {"outlier_kernel": "image", "batch_norm": "moving"}
+    off |= {name for name, value in before.items() if getattr(item, name) == value}
+    return off | ({"pixmix"} if item.pixmix.set is None else set())
+
+
+def vectors(config: Config, row: str, seed: int, named: list[dict]) -> dict:
+    """Return the inputs that tell how near a row's outliers are to the classes; say in `named`,
+    its sources, which of them are decoded vectors."""
+    found = []
+    for source, entry in zip(config.rows[row].outliers, named, strict=True):
+        own = config.for_source(row, source)
+        if config.kind_of(source) == "images" and own.images.decode == "outliers":
+            entry["temperature"] = own.encoder.temperature
+            found.append(ood_features(own, seed))
+    return {"vectors": tuple(found), "anchors": anchors(config)} if found else {}
 
 
 def _method(config: Config, row: str) -> tuple[dict, str]:
@@ -74,7 +105,7 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
         path = locate(own.module, f"methods.{name}.module")
         made_from = {"method": name, "content": code(path), "method_settings": own.settings}
         return made_from, str(path)
-    settings = config.detector.model_dump(include=set(entry.keys))
+    settings = config.detector.model_dump(include=set(entry.keys) - unset(config))
     if entry.section:
         settings |= getattr(config.detector, entry.section).model_dump()
     if entry.sized:
@@ -86,18 +117,32 @@ def _method(config: Config, row: str) -> tuple[dict, str]:
 def built_from(config: Config) -> dict:
     """Return what a row's classifier is built from."""
     item = config.detector
+    if networks.given(config):
+        return {"network": networks.described(config)}
     section = item.gru if item.network == "gru" else item
     return {"network": item.network, **section.model_dump(include=set(SHAPES[item.network]))}
 
 
+def _built_by(config: Config) -> dict[str, Spec]:
+    """Return the input that holds the files of a row's classifier, if it has any outside."""
+    found = networks.network(config)
+    return {"network": found} if found else {}
+
+
 def pretrained(config: Config, seed: int) -> Spec:
     """Spec of a classifier's weights, released or local, as a detector's artifact."""
-    given, path = weights(config, config.detector.pretrained, "detector.pretrained")
-    settings = built_from(config) | given | {"new_head": config.detector.new_head}
-    if config.detector.new_head:
+    item, source, name = config.detector, "", "onnx"
+    settings = built_from(config) | {"new_head": item.new_head}
+    if item.pretrained:
+        given, path = weights(config, item.pretrained, "detector.pretrained")
+        settings |= given
+        source, name = str(path), path.stem
+    if item.new_head:
         settings["seed"] = seed
-    inputs = {"dataset": dataset(config, config.id)}
-    return Spec("pretrained", readable(path.stem), settings, inputs, str(path))
+    elif networks.given(config) and (names := networks.class_names(config)):
+        settings["names"] = names
+    inputs = {"dataset": dataset(config, config.id), **_built_by(config)}
+    return Spec("pretrained", readable(name), settings, inputs, source)
 
 
 def detector(config: Config, row: str, seed: int) -> Spec:
@@ -108,11 +153,11 @@ def detector(config: Config, row: str, seed: int) -> Spec:
         return pretrained(own, seed)
     method, source = _method(own, row)
     unused = {"start", "pretrained", "new_head", "gru", *SHAPING, *KEYS, *SECTIONS}
-    settings = item.model_dump(exclude=unused) | built_from(own) | method
+    settings = item.model_dump(exclude=unused | unset(own)) | built_from(own) | method
     settings |= {"seed": seed, "crop": own.image.crop}
     if method["method_settings"].get("weighting") == "batch":
         settings["mixing"] = "shuffled"
-    inputs: dict = {"dataset": dataset(own, own.id)}
+    inputs: dict = {"dataset": dataset(own, own.id), **_built_by(own)}
     if item.start or item.pretrained:
         settings["start"] = True
         start = detector(config, item.start, seed) if item.start else pretrained(own, seed)
@@ -120,8 +165,16 @@ def detector(config: Config, row: str, seed: int) -> Spec:
     named, found, filters = outliers(config, row, seed)
     if found:
         settings["sources"], inputs["outliers"] = named, found
+        if {"soft_labels", "distance_margin"} & set(method["method_settings"]):
+            inputs |= vectors(config, row, seed, named)
     else:
         del settings["outlier_fit"]
+    if mixing := item.pixmix.set:
+        _, made, count = _made(config, row, mixing, seed)
+        settings["pixmix"] = item.pixmix.model_dump(exclude={"set"}) | {"count": count}
+        inputs["mixing"] = made
+    if not any(config.kind_of(source) in GENERATED for source in config.rows[row].outliers):
+        settings.pop("outlier_kernel", None)
     if filters:
         inputs["outlier_filters"] = filters
     first = [found[sum(each["artifacts"] for each in named[:n])] for n in range(len(named))]

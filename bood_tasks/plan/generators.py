@@ -8,7 +8,7 @@ from bood_tasks.artifacts.outside import locate
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.config.generators import GeneratorTraining
 from bood_tasks.config.root import Config
-from bood_tasks.plan.datasets import content, corpus, dataset, vocabulary
+from bood_tasks.plan.datasets import content, corpus, dataset, vocabulary, whole_id
 from bood_tasks.plan.weights import weights
 
 LATER = ("also", "vae_channels", "unet_channels", "ema", "precision", "minutes")
@@ -30,13 +30,19 @@ def gan_generator(config: Config) -> Spec:
 
 def language_model(config: Config) -> Spec:
     """Spec of the language model: weights at hand, or trained here."""
+    if config.vocabulary.tokenizer:
+        raise ValueError(
+            "vocabulary.tokenizer must be null where outliers are texts of a language model, which "
+            f"knows words and no special tokens, got {config.vocabulary.tokenizer}; take a data "
+            "set as outliers"
+        )
     item, inputs = config.language_model, {"vocabulary": vocabulary(config)}
     if item.source == "local":
         path = locate(item.path, "language_model.path")
         settings = {"source": "local", "content": content(Path(path), None)}
         return Spec("language_model", readable(path.stem), settings, inputs, str(path))
     settings = {"source": "train", **item.train.model_dump()}
-    inputs = {"corpus": corpus(config, config.id), **inputs}
+    inputs = {"corpus": corpus(config, whole_id(config)), **inputs}
     return Spec("language_model", readable(config.id), settings, inputs)
 
 

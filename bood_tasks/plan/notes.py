@@ -1,6 +1,7 @@
 """The choices that decide the numbers, for the tables' footnotes."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from bood_tasks.artifacts.code import says
 from bood_tasks.artifacts.outside import SHIPPED, locate
@@ -9,14 +10,21 @@ from bood_tasks.catalogue.titles import row_name
 from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.networks.shapes import SHAPING
+from bood_tasks.plan import networks
 from bood_tasks.plan import synthesis as stages
-from bood_tasks.plan.detectors import built_from
+from bood_tasks.plan.detectors import built_from, unset
 
 
 def _detector(config: Config, unused: Iterable[str]) -> dict:
     """Return the detectors' settings, of a network those that it is built from."""
-    unbuilt = SHAPING - built_from(config).keys()
-    return config.detector.model_dump(exclude=unbuilt | {*unused})
+    given = networks.given(config)
+    unbuilt = SHAPING - ({} if given else built_from(config)).keys()
+    found = config.detector.model_dump(exclude=unbuilt | {*unused} | unset(config))
+    if mixed := found.get("pixmix"):
+        found["pixmix"] = ", ".join(f"{key} {value}" for key, value in mixed.items())
+    if given:  # where it lies is no choice
+        found["network"] = f"{given.source}: {Path(getattr(given, given.source)).name}"
+    return found
 
 
 def _filtered(config: Config) -> dict:
@@ -38,13 +46,13 @@ def notes(config: Config, rows: Iterable[str]) -> dict:
     own = {x: getattr(config.detector, x).model_dump() for x in SECTIONS if x in modules}
     for sampler in sorted({stages.sampler_of(config, name) for name in rows}):
         if section := stages.sampler_section(config, sampler):
-            own[sampler] = section
+            own[sampler if sampler not in own else f"{sampler}_vectors"] = section
     unsaved = set() if config.images.saved_size else {"kernel"}
     return {
         **_of_all(config, rows),
         "image": _image(config),
         "encoder": config.encoder.model_dump(),
-        "distances": config.distances.model_dump(exclude={"rows"}),  # the same selection
+        "distances": stages.stepping(config),
         "ood_features": stages.sampling(config),
         "images": config.images.model_dump(exclude={"shard"} | unsaved),
         "detector": _detector(config, [*SECTIONS, "gru", "snapshots"]),
@@ -63,7 +71,8 @@ def goe_notes(config: Config) -> dict:
     of_texts = is_text(config.datasets[config.id])
     sections = ["tokens", "vocabulary", "texts"] if of_texts else []
     sections += ["gan_images"] if "gan" in kinds else []
-    found = {name: getattr(first, name).model_dump(exclude={"shard"}) for name in sections}
+    unset = set() if first.vocabulary.tokenizer else {"tokenizer"}
+    found = {name: getattr(first, name).model_dump(exclude={"shard"} | unset) for name in sections}
     if not of_texts:
         found["image"] = _image(first)
     for name, kind in (("gan_generator", "gan"), ("language_model", "texts")):
@@ -88,7 +97,7 @@ def goe_notes(config: Config) -> dict:
 def _of_all(config: Config, rows: Iterable[str]) -> dict:
     return {
         "seeds": config.seeds,
-        "threshold": config.metrics.threshold,
+        **config.metrics.told(),
         "rows": {name: config.rows[name].set for name in rows},
     }
 

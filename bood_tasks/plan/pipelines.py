@@ -9,7 +9,14 @@ from bood_tasks.artifacts.spec import Spec
 from bood_tasks.catalogue.datasets import SPLIT_NAMES
 from bood_tasks.networks.headers import require_weights
 from bood_tasks.networks.pipelines import FOLDER, SD, Pipeline, describe, require_sampler
-from bood_tasks.networks.words import known_words, refusal, unknown_words
+from bood_tasks.networks.small_diffusion import SIDE
+from bood_tasks.networks.words import (
+    class_words,
+    known_words,
+    refusal,
+    require_letters,
+    unknown_words,
+)
 
 DECODING = ("images", "trajectory", "strips")  # stages that run a generator
 TRAINED = "the generator trained here"
@@ -35,8 +42,11 @@ def check_pipelines(specs: Iterable[Spec]) -> None:
     _described.cache_clear()
     known_words.cache_clear()  # files may have changed since this process made another plan
     for spec in specs:
-        if spec.stage == "generator" and spec.source:
-            _check_folder(spec)
+        if spec.stage == "generator":
+            if spec.source:
+                _check_folder(spec)
+            if spec.settings["source"] == "train":
+                _check_side(spec)
         elif spec.stage == "anchors":
             _check_words(spec)
         elif spec.stage in DECODING:
@@ -71,22 +81,37 @@ def _class_names(data: Spec) -> list[str]:
         return list(data.settings["classes"])
     if data.settings.get("kind") != "folder":
         return []
-    folder = Path(data.source)
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"}
-    if found & {name for names in SPLIT_NAMES.values() for name in names}:
-        return []  # classes lie below; the job says which words it lacks
-    return sorted(found)
+    return classes_below(Path(data.source))
+
+
+def classes_below(folder: Path) -> list[str]:
+    """Return the names of a folder's classes: its sub-folders, or those of its training split."""
+    below = _folders_in(folder)
+    for name in below:
+        if name.lower() in SPLIT_NAMES["train"] and (classes := _folders_in(folder / name)):
+            return classes
+    return below
+
+
+def _folders_in(folder: Path) -> list[str]:
+    return sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"
+    )
 
 
 def _check_words(anchors: Spec) -> None:
     """Raise ValueError for class words that are no token of the generator's."""
     generator, given = anchors.inputs["generator"], anchors.settings["words"]
     folder = pipeline_folder(generator)
-    if folder is None or generator.settings["source"] == "train":
+    if folder is None and generator.settings["source"] != "train":
         return
-    names = dict.fromkeys(_class_names(anchors.inputs["dataset"])) or given
-    known = known_words(folder)
-    if known and (unknown := unknown_words({x: given.get(x, x) for x in names}, known)):
+    names = list(dict.fromkeys(_class_names(anchors.inputs["dataset"])) or given)
+    aliases = {name: word for name, word in given.items() if name in names}
+    known = None if folder is None else known_words(folder)
+    words = class_words(names, aliases, known)
+    if known is None:
+        require_letters(words)
+    elif known and (unknown := unknown_words(words, known)):
         raise ValueError(refusal(unknown, known))
 
 
@@ -102,3 +127,17 @@ def _check_folder(generator: Spec) -> None:
             "take it as it is (source: local)"
         )
     require_weights(folder, setting)
+
+
+def _check_side(generator: Spec) -> None:
+    """Raise ValueError for pictures of another size than a generator that is trained makes."""
+    side = SIDE
+    if generator.source:
+        found = _described(Path(generator.source), _setting(generator))
+        halvings = len(found.decoder["block_out_channels"]) - 1
+        side = found.denoiser["sample_size"] * 2**halvings
+    if (size := generator.inputs["dataset"].settings["image"]["size"]) != side:
+        raise ValueError(
+            f"image.size must be {side} to train this generator, got {size}; a smaller or larger "
+            "one is trained from a folder of that resolution (generator.train.init_from)"
+        )

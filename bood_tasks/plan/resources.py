@@ -7,6 +7,7 @@ try.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from math import ceil
 
 from bood_tasks.artifacts.spec import Spec
@@ -56,7 +57,8 @@ def _held(spec: Spec) -> int:
         case "dataset":
             return min(ASSUMED.pixels(spec), LARGE_BYTES)
         case "encoder" | "detector":
-            data = (spec.inputs["dataset"], *spec.inputs.get("outliers", ()))
+            shown = (spec.inputs.get(role, ()) for role in ("outliers", "mixing"))
+            data = (spec.inputs["dataset"], *chain(*shown))
             return sum(map(ASSUMED.pixels, data))
         case "generator" if "dataset" in spec.inputs:
             return sum(map(ASSUMED.pixels, (spec.inputs["dataset"], *spec.inputs.get("also", ()))))

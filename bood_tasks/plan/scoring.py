@@ -10,7 +10,7 @@ from bood_tasks.config.datasets import is_text
 from bood_tasks.config.root import Config
 from bood_tasks.plan import synthesis as stages
 from bood_tasks.plan.datasets import code, dataset
-from bood_tasks.plan.detectors import detector, method_file
+from bood_tasks.plan.detectors import detector, method_file, outliers
 
 
 def label_scores(config: Config, rows: Iterable[str]) -> tuple[list[dict], tuple[Spec, ...]]:
@@ -26,14 +26,14 @@ def label_scores(config: Config, rows: Iterable[str]) -> tuple[list[dict], tuple
     return labels, tuple(found)
 
 
-def _groups(config: Config) -> dict[str, list[str]]:
+def _sets(config: Config) -> dict[str, list[str]]:
     return {"test": config.test, "validation": config.validation, "control": config.control}
 
 
 def pixel_statistics(config: Config) -> Spec:
     """Spec of what pixels or the lengths of texts alone tell, and of what data sets share."""
     names = evaluated(config)
-    settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "datasets": names}
+    settings = config.metrics.told() | _sets(config) | {"id": config.id, "datasets": names}
     inputs = {"datasets": tuple(stages.dataset(config, name) for name in names)}
     stage = "text_statistics" if is_text(config.datasets[config.id]) else "pixel_statistics"
     return Spec(stage, readable(config.id), settings, inputs)
@@ -42,8 +42,44 @@ def pixel_statistics(config: Config) -> Spec:
 def metrics(config: Config, name: str, rows: Iterable[str], **more: Spec) -> Spec:
     """Spec of every metric of these rows' scores."""
     labels, found = label_scores(config, rows)
-    settings = config.metrics.model_dump() | _groups(config) | {"id": config.id, "rows": labels}
+    settings = config.metrics.told() | _sets(config) | {"id": config.id, "rows": labels}
+    if config.metrics.groups:
+        settings["groups"] = [list(item) for item in config.metrics.groups.items()]
     return Spec("metrics", readable(name), settings, {"scores": found, **more})
+
+
+PLAIN = "ce"  # the method whose classifier distances are measured by
+
+
+def outlier_distance(config: Config) -> Spec | None:
+    """Spec of how far each row's outlier pictures lie from ID, of the first seed; None without a
+    row of plain cross-entropy, or without rows that saw outliers."""
+    plain = next((name for name, row in config.rows.items() if row.method == PLAIN), None)
+    seen = [name for name, row in config.rows.items() if row.outliers]
+    if plain is None or not seen or is_text(config.datasets[config.id]):
+        return None
+    seed, own, rows, found, filters = config.seeds[0], config.for_row(plain), [], [], []
+    for name in seen:
+        sources, made, judged = outliers(config, name, seed)
+        row = config.rows[name]
+        rows.append({"method": row.method, "variant": row.variant, "sources": sources})
+        found += made
+        filters += judged
+    given = outputs(config, plain, seed, training=False)
+    trained = given.inputs["detector"]
+    settings = {
+        "id": config.id, "datasets": sorted({*config.test, *config.validation}), "rows": rows,
+        "neighbours": own.scoring.knn.neighbours, "crop": config.image.crop, "seed": seed,
+    }  # fmt: skip
+    inputs: dict = {
+        "detector": trained, "outputs": given,
+        "training": outputs(config, plain, seed, training=True),
+        "dataset": dataset(own, config.id), "outliers": tuple(found),
+    }  # fmt: skip
+    if filters:
+        inputs["outlier_filters"] = tuple(filters)
+    name = readable(config.id, f"seed{seed}")
+    return Spec("outlier_distance", name, settings, inputs, method_file(trained))
 
 
 def evaluated(config: Config) -> list[str]:

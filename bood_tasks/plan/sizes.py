@@ -14,7 +14,9 @@ from pathlib import Path
 from bood_tasks.artifacts.spec import Spec
 from bood_tasks.catalogue.augmentations import views
 from bood_tasks.catalogue.datasets import CATALOGUE
+from bood_tasks.catalogue.scores import magnitudes_of
 from bood_tasks.catalogue.weights import WEIGHTS
+from bood_tasks.config.datasets import FOLDS
 from bood_tasks.networks.flops import (
     HUB,
     SD14_UNET,
@@ -28,15 +30,20 @@ from bood_tasks.networks.flops import (
 )
 from bood_tasks.networks.pipelines import describe
 from bood_tasks.networks.small_diffusion import UNET_CHANNELS, VAE_CHANNELS, unet_shape, vae_shape
+from bood_tasks.plan import networks
 from bood_tasks.plan.pipelines import pipeline_folder
 
 BACKWARD = 3  # a training step's operations, in forward passes
 PASSES = 4  # of a picture moved along a gradient: one and its gradient, and another
 ANCHOR_SIZE = 768  # of Stable Diffusion v1; those of generators trained here are smaller
 MEAN_STEPS = 0.3  # of K, until a row crosses
+EXPONENTIAL = 10  # products of matrices in one matrix exponential, about
 CANDIDATES_AT_ONCE = 100  # vectors that DreamOOD draws from one set of candidates
 TRAJECTORY_PICTURES = 20  # at most, with the usual settings
 STRIP_FEATURES = 6  # of Figure 3
+STRIPS_SHOWN = {
+    "extra_steps_shown", "overshoots_shown", "step_sizes_shown", "step_size_factors"
+}  # fmt: skip
 
 Splits = dict[str, int | None]
 
@@ -95,14 +102,18 @@ def _times(*factors: float | None) -> float | None:
 class Sizes:
     """Counts from specs. `look` opens a data set that only its files tell of and returns its
     splits and the number of its classes; `unknown` is taken for a split without a count, and for
-    the words of a text that is not cut."""
+    the words of a text that is not cut. `finished`: whether artifacts that are there tell."""
 
     look: Callable[[Spec], tuple[Splits, int]] | None = None
     unknown: int | None = None
+    finished: bool = True
+
+    def _told(self, data: Spec) -> dict:
+        return _facts(data.manifest) if self.finished else {}
 
     def _words(self, texts: Spec, fact: str) -> int | None:
         """Return the words of a text: all are cut to them, or a `fact` of whole ones."""
-        return texts.settings["words"] or _facts(texts.manifest).get(fact, self.unknown)
+        return texts.settings["words"] or self._told(texts).get(fact, self.unknown)
 
     def splits(self, data: Spec) -> Splits:
         """Return a data set's pictures or texts per split."""
@@ -111,7 +122,7 @@ class Sizes:
 
     def _counts(self, data: Spec) -> Splits:
         settings = data.settings
-        if known := _facts(data.manifest).get("counts"):
+        if known := self._told(data).get("counts"):
             return known
         if data.stage == "tokens":  # how many texts are long enough is known when they are cut
             return {"train": None, "test": settings.get("count")}
@@ -121,14 +132,24 @@ class Sizes:
         if kind in ("corrupted", "resampled"):
             split = "validation" if kind == "corrupted" else "test"
             return {"test": self._counts(data.inputs["of"]).get(split)}
+        if kind == "fold":
+            counts, share = self._counts(data.inputs["of"]), 1 / settings["folds"]
+            if settings["part"] == "left_out":
+                found = counts.get("validation")
+                return {"test": found and round(found * share)}
+            return {split: n and round(n * (1 - share)) for split, n in counts.items()}
         if kind == "noise":
             return {"test": settings["count"]}
         return self.look(data)[0] if self.look else {"train": None, "test": None}
 
     def classes(self, data: Spec) -> int:
         """Return the number of a data set's classes, 10 where nothing tells it."""
-        if known := _facts(data.manifest).get("classes"):
+        if known := self._told(data).get("classes"):
             return len(known)
+        if data.settings.get("kind") in FOLDS:
+            count = self.classes(data.inputs["of"])
+            out = len(range(data.settings["fold"], count, data.settings["folds"]))
+            return out if data.settings["part"] == "left_out" else count - out
         if data.stage == "tokens":
             return len(data.inputs["corpus"].settings.get("classes") or ())
         if data.settings["kind"] in CATALOGUE:
@@ -160,13 +181,16 @@ class Sizes:
             case "trajectory":
                 return TRAJECTORY_PICTURES
             case "strips":
-                shown = (settings["extra_steps_shown"], settings["step_sizes_shown"])
+                shown = [values for name, values in settings.items() if name in STRIPS_SHOWN]
                 return STRIP_FEATURES * sum(map(len, shown))
             case "outputs" | "epochs":
                 split = "train" if settings.get("training") else "test"
                 return _total(self.splits(data).get(split) for data in spec.inputs["datasets"])
             case "scores":
                 return self.items(spec.inputs["outputs"])
+            case "outlier_statistics":
+                rows = self.splits(_id_data(spec))["train"]
+                return _total([rows, 3 * settings["count"]])
             case "outlier_filter":
                 return _total(map(self._outliers, spec.inputs["outliers"]))
         return 1
@@ -193,6 +217,8 @@ class Sizes:
     def forward(self, network: Spec, data: Spec) -> float | None:
         """Return the operations of a classifier on one sample of a data set."""
         settings = network.settings
+        if isinstance(settings.get("network"), Mapping):
+            return networks.numbers(settings["network"])[1]
         if data.stage == "tokens":
             size = self._words(data, "mean_words")
         else:
@@ -219,16 +245,21 @@ class Sizes:
                 if spec.stage == "epochs":
                     runs = network.settings["epochs"] + ("start" in spec.inputs)
                 return _times(runs, items, self.forward(network, _id_data(network)))
-            case "outlier_filter":
+            case "outlier_filter" | "outlier_statistics":
                 network = spec.inputs["detector"]
                 return _times(items, self.forward(network, _id_data(network)))
             case "scores":
-                passes = PASSES * len(settings.get("magnitudes", ()))
+                passes = PASSES * len(magnitudes_of(settings))
                 return _times(passes, self.operations(spec.inputs["outputs"]))
             case "distances":
                 each = MEAN_STEPS * settings["max_steps"] * 4 * ANCHOR_SIZE
                 return _times(items, each, self.classes(_id_data(spec)))
-            case "ood_features" if "candidates" in settings:
+            case "ood_features" if settings["sampler"] == "ncis":
+                # Two passes a step, forwards and back, whose rotations are exponentials
+                steps = _times(1 / settings["batch_size"], self.splits(_id_data(spec))["train"])
+                each = (settings["layers"] + 1) * EXPONENTIAL * 2 * ANCHOR_SIZE**3
+                return _times(2 * BACKWARD * settings["epochs"], steps, each)
+            case "ood_features" if settings["sampler"] == "dreamood":
                 drawn = settings["candidates"] * -(-settings["vectors"] // CANDIDATES_AT_ONCE)
                 rows = self.splits(_id_data(spec))["train"]
                 return _times(2, drawn, rows, ANCHOR_SIZE)

@@ -3,12 +3,15 @@
 from bood_tasks.artifacts.spec import Spec, readable, shard_range
 from bood_tasks.catalogue.samplers import SAMPLERS
 from bood_tasks.config.root import Config
+from bood_tasks.config.synthesis import Distances, OodFeatures
 from bood_tasks.plan.datasets import dataset
 from bood_tasks.plan.generators import gan_generator, generator, language_model, words
 
 EXTRA_STEPS_SHOWN = range(6)  # c, as in the paper's Figure 3
 COMPARED = "dreamood"  # the sampler of the paper's figure 8, beside BOOD's
 STEP_SIZE_FACTORS = (0.25, 0.5, 1, 2, 4)
+SCALE_FREE = {"step_size": "auto", "overshoot": 0.1}  # of the preset scale-free, for figure 4
+OVERSHOOTS_SHOWN = (0.05, 0.25, 0.5, 0.75, 1.0)
 
 
 def _shards(count: int, size: int) -> list[tuple[int, int]]:
@@ -76,9 +79,17 @@ def features(config: Config, seed: int) -> Spec:
     return Spec("features", readable(config.id, f"seed{seed}"), settings, inputs)
 
 
+def stepping(config: Config) -> dict:
+    """Return the settings of the steps that are read: `median_steps` where the step size is found.
+
+    `rows` changes no selection.
+    """
+    unused = {"rows"} if config.distances.step_size == "auto" else {"rows", "median_steps"}
+    return config.distances.model_dump(exclude=unused)
+
+
 def _stepping(config: Config) -> dict:
-    stepping = config.distances.model_dump(exclude={"rows"})
-    return stepping | {"temperature": config.encoder.temperature}
+    return stepping(config) | {"temperature": config.encoder.temperature}
 
 
 def distances(config: Config, seed: int) -> Spec:
@@ -93,7 +104,12 @@ def distances(config: Config, seed: int) -> Spec:
     if settings["rows"] == "nearest":
         settings |= chosen.model_dump(include={"rate", "scope", "misclassified"})
     inputs = {"features": features(config, seed), "anchors": anchors(config)}
-    name = readable(f"alpha{config.distances.step_size:g}", f"seed{seed}")
+    alpha = config.distances.step_size
+    if alpha == "auto":
+        settings["seed"] = seed  # of the sample
+        name = readable(f"median{config.distances.median_steps}", f"seed{seed}")
+    else:
+        name = readable(f"alpha{alpha:g}", f"seed{seed}")
     return Spec("distances", name, settings, inputs)
 
 
@@ -108,6 +124,11 @@ def sampler_of(config: Config, row: str) -> str:
     return config.for_row(row).ood_features.sampler
 
 
+def _overshoots(item: OodFeatures) -> bool:
+    """Whether outliers go to a margin, and not some steps, beyond the boundary."""
+    return item.overshoot is not None and item.perturb == "adversarial"
+
+
 def sampling(config: Config) -> dict:
     """Return the settings that the chosen sampler of outlier vectors reads, and no others."""
     item = config.ood_features
@@ -117,6 +138,7 @@ def sampling(config: Config) -> dict:
     for setting, read_by in SAMPLERS[item.sampler].variants.items():
         chosen = getattr(item, setting)
         unused |= {name for value, name in read_by.items() if value != chosen}
+    unused |= {"extra_steps"} if _overshoots(item) else {"overshoot"}
     return item.model_dump(exclude=unused)
 
 
@@ -131,6 +153,22 @@ def ood_features(config: Config, seed: int) -> Spec:
     own = sampler_section(config, item.sampler)
     kind = [item.sampler] if own else [item.select, item.perturb]
     return Spec("ood_features", readable(*kind, f"seed{seed}"), settings, inputs)
+
+
+def compared(config: Config, seed: int) -> dict | None:
+    """Return the settings of the ways that figure 4 has beside the run's own: the scale-free ones,
+    or beside such a run the published ones; None where no feature is pushed across by steps."""
+    item = config.ood_features
+    if SAMPLERS[item.sampler].steps == "none" or item.perturb != "adversarial":
+        return None
+    published = Distances.model_fields["step_size"].default, OodFeatures().extra_steps
+    scaled = config.distances.step_size == "auto" or item.overshoot is not None
+    size = published[0] if scaled else SCALE_FREE["step_size"]
+    distances = config.distances.model_copy(update={"step_size": size})
+    settings = _stepping(config.model_copy(update={"distances": distances}))
+    if scaled:
+        return settings | {"extra_steps": published[1]}
+    return settings | {"overshoot": SCALE_FREE["overshoot"], "seed": seed}
 
 
 # Tables and figures ask for a detector's thousands of shards again and again: made once in a plan.
@@ -187,20 +225,25 @@ def trajectory(config: Config, seed: int) -> Spec:
         "generator": generator(config),
     }
     settings = _stepping(config) | _decoding(config, seed)
-    settings |= {
-        "extra_steps": config.ood_features.extra_steps,
-        "rescale": config.ood_features.rescale,
-    }
+    item = config.ood_features
+    beyond = "extra_steps" if item.overshoot is None else "overshoot"
+    settings |= {beyond: getattr(item, beyond), "rescale": item.rescale}
     return Spec("trajectory", readable(config.id, f"seed{seed}"), settings, inputs)
 
 
 def strips(config: Config, seed: int) -> Spec:
-    """Spec of a few features decoded for several c and several α, beside the settings' own."""
-    like, extra = trajectory(config, seed), config.ood_features.extra_steps
-    settings = like.settings | {
-        "extra_steps_shown": sorted({*EXTRA_STEPS_SHOWN, extra}),
-        "step_sizes_shown": [config.distances.step_size * each for each in STEP_SIZE_FACTORS],
-    }
+    """Spec of a few features decoded for several c, or overshoots, and several α, beside the
+    settings' own."""
+    like, alpha = trajectory(config, seed), config.distances.step_size
+    settings = dict(like.settings)
+    if "overshoot" in settings:
+        settings["overshoots_shown"] = sorted({*OVERSHOOTS_SHOWN, settings["overshoot"]})
+    else:
+        settings["extra_steps_shown"] = sorted({*EXTRA_STEPS_SHOWN, settings["extra_steps"]})
+    if alpha == "auto":
+        settings["step_size_factors"] = list(STEP_SIZE_FACTORS)
+    else:
+        settings["step_sizes_shown"] = [alpha * each for each in STEP_SIZE_FACTORS]
     return Spec("strips", like.name, settings, like.inputs)
 
 

@@ -8,16 +8,18 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import IN_SUMMARY, headings
+from bood_tasks.catalogue.metrics import IN_SUMMARY, average_title, headings, is_average
 from bood_tasks.catalogue.terms import METRICS, WORDS, meaning_of_row, meaning_of_score
 from bood_tasks.catalogue.titles import BEST, CONTROLS, row_name, score_name
+from bood_tasks.reporting.tables.apart import SIGN, UNKNOWN, Differences, meaning
 from bood_tasks.reporting.tables.frames import Row, records
-from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, percent
+from bood_tasks.reporting.tables.summary import Label, Lookup, percent
 
+MEAN = "The plain mean over the test sets: every set counts the same."
 BELOW = "†"  # behind an AUROC below that of the pixels
 
 
-def _text(
+def cell_line(
     text: str, meaning: str = "", *, best: bool = False, mark: str = "", beside: str = ""
 ) -> dict:
     """Return what a cell says in one line, what that means, whether it is the column's best, the
@@ -59,6 +61,7 @@ def _table(
     datasets: Mapping[str, int],
     metrics: tuple[tuple[str, str], ...],
     *,
+    differences: Differences,
     meanings: Mapping[str, str],
     outliers: Mapping[str, str],
     intervals: Mapping[tuple, tuple[float, float]],
@@ -66,55 +69,61 @@ def _table(
     notes: Mapping[str, list[str]] = MappingProxyType({}),
     accuracy: Row | None = None,
 ) -> dict:
-    """Return heads and lines of cells, each a list of lines of text; the average stands first.
+    """Return heads and lines of cells, each a list of lines of text; averages stand first.
 
     `meanings`: of the data sets. `outliers`: what kind each `method|variant` saw. `told`: of
     methods and scores of one's own. `notes`: what to mind of each set, numbered below the table.
     `accuracy`: of any detector, where a column shows it.
     """
-    names = sorted(datasets, key=lambda name: name != AVERAGE)
-    labels, best = table.labels(), table.winners(names, metrics)
+    names = sorted(datasets, key=lambda name: not is_average(name))
+    labels = table.labels()
     minded = [(name, text) for name in names for text in notes.get(name, ())]
-    marked = False
+    marks: set[str] = set()
 
     def cell(label: Label, name: str, metric: tuple[str, str]) -> dict:
-        nonlocal marked
-        row = table.cell(label, name, *metric, table.split(name))
-        below = _below_pixels(table, label, name, metric[0])
-        marked |= below
-        return _text(
-            percent(row),
-            mark=BELOW * below,
-            best=(label, name, metric) in best,
+        split, best = table.split(name), table.best(name, metric)
+        mark = BELOW * _below_pixels(table, label, name, metric[0])
+        mark += SIGN * differences.tied(label, best, name, metric, split)
+        marks.update(mark)
+        return cell_line(
+            percent(table.cell(label, name, *metric, split)),
+            mark=mark,
+            best=label in best,
             beside=_between(intervals.get((*label, name, *metric))),
         )
 
-    heads = [[_text("Method", WORDS["method"]), _text("Score", WORDS["score"])]]
+    seeds = table.first_accuracy()["n_seeds"]
+    meant_by = {BELOW: "the row of pixel or text statistics tells this set better",
+                SIGN: meaning(seeds)}  # fmt: skip
+    heads = [[cell_line("Method", WORDS["method"]), cell_line("Score", WORDS["score"])]]
     for name in names:
         numbers = ", ".join(str(k) for k, (which, _) in enumerate(minded, 1) if which == name)
         heads.append(
-            [_text("Average", "The plain mean over the test sets: every set counts the same.")]
-            if name == AVERAGE
+            [cell_line(average_title(name), meanings.get(name, MEAN))]
+            if is_average(name)
             else [
-                _text(name, meanings.get(name, ""), mark=numbers),
-                _text(f"n = {datasets[name]:,}"),
+                cell_line(name, meanings.get(name, ""), mark=numbers),
+                cell_line(f"n = {datasets[name]:,}"),
             ]
         )
     lines = [
         [
-            [_text(row_name(*label[:2]), meaning_of_line(label, outliers, told)),
-             _text(score_name(label[2]), meaning_of_score(label[2], told))],
+            [cell_line(row_name(*label[:2]), meaning_of_line(label, outliers, told)),
+             cell_line(score_name(label[2]), meaning_of_score(label[2], told))],
             *([cell(label, name, metric) for metric in metrics] for name in names),
         ]
         for label in labels
     ]  # fmt: skip
     if accuracy:
-        heads.append([_text("ID accuracy", METRICS["id_acc"]), _text(f"n = {accuracy['n_id']:,}")])
+        heads.append(
+            [cell_line("ID accuracy", METRICS["id_acc"]), cell_line(f"n = {accuracy['n_id']:,}")]
+        )
         for line, label in zip(lines, labels, strict=True):
-            line.append([_text(percent(table.accuracy(label)))])
+            line.append([cell_line(percent(table.accuracy(label)))])
     return {
         "title": title, "heads": heads, "lines": lines,
-        "notes": [f"{name}: {text}" for name, text in minded], "below": BELOW if marked else "",
+        "notes": [f"{name}: {text}" for name, text in minded],
+        "marks": [(mark, meant) for mark, meant in meant_by.items() if mark in marks],
     }  # fmt: skip
 
 
@@ -126,10 +135,14 @@ def own_tables(
     intervals: Mapping[tuple, tuple[float, float]],
     notes: Mapping[str, list[str]],
     told: Mapping[str, str] = MappingProxyType({}),
+    differences: Differences = UNKNOWN,
 ) -> list[dict]:
     """Return the run's own tables: test sets, the other convention, validation and control sets."""
     tests, others = table.datasets("test"), table.datasets("validation", "control")
-    known = {"meanings": meanings, "outliers": outliers, "intervals": intervals, "told": told}
+    known = {
+        "meanings": meanings, "outliers": outliers, "intervals": intervals, "told": told,
+        "differences": differences,
+    }  # fmt: skip
     shown = [
         _table(table, "", tests, IN_SUMMARY, **known, notes=notes, accuracy=accuracy),
         _table(

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,31 +15,38 @@ from bood_tasks import __version__
 from bood_tasks.artifacts.spec import ROOT
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.artifacts.usage import Cost, Run, duration, measured, ran, size
+from bood_tasks.catalogue.datasets import CATALOGUE
 from bood_tasks.catalogue.methods import METHODS
-from bood_tasks.catalogue.metrics import IN_SUMMARY, METRICS, headings
+from bood_tasks.catalogue.metrics import IN_SUMMARY, METRICS, group_average, headings, is_average
 from bood_tasks.catalogue.products import PRODUCTS
+from bood_tasks.catalogue.samplers import STEP_SIZE_FOUND
 from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.catalogue.terms import METRICS as METRIC_TERMS
 from bood_tasks.catalogue.terms import WORDS, meaning_of_row, meaning_of_score, meaning_of_set
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
-from bood_tasks.reporting.cautions import find_colour_warnings, find_untrained
-from bood_tasks.reporting.findings import sentences
+from bood_tasks.reporting.cautions import find_untrained
+from bood_tasks.reporting.compared_tables import costs_table, differences_table
+from bood_tasks.reporting.findings import contenders, findings
+from bood_tasks.reporting.line_costs import LineCost, line_costs, measured_hours, said
 from bood_tasks.reporting.own_tables import meaning_of_line, own_tables, read_intervals
+from bood_tasks.reporting.tables.apart import UNKNOWN, Differences, read_differences
 from bood_tasks.reporting.tables.costs import cost_layout
 from bood_tasks.reporting.tables.footnotes import footnotes
-from bood_tasks.reporting.tables.frames import read_csv, records
+from bood_tasks.reporting.tables.frames import read_csv, read_metrics, records
 from bood_tasks.reporting.tables.goe_tables import goe_layout
 from bood_tasks.reporting.tables.layout import TableLayout
+from bood_tasks.reporting.tables.leaderboard import leaderboard
 from bood_tasks.reporting.tables.paper_tables import bood_layout
-from bood_tasks.reporting.tables.summary import AVERAGE, Lookup
+from bood_tasks.reporting.tables.summary import Lookup
+from bood_tasks.scoring.colour import find_colour_warnings
 
-VERSION = 6
+VERSION = 8
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic
 FOLDED = "contact_"  # a sheet per class would bury the rest
-UNKNOWN = "?"
+UNMEASURED = "?"
 
 
 def _words(
@@ -132,6 +139,15 @@ def paper_tables(artifacts: Iterable[Artifact]) -> list[dict]:
     return [_blocks(layout) for layout in found.values()]
 
 
+def leaderboards(table: Lookup, config: Mapping) -> list[dict]:
+    """Return OpenOOD's leaderboard of the ID data set beside ours, if the run tests its sets."""
+    name = config["id"]
+    kind = config.get("datasets", {}).get(name, {}).get("kind")
+    groups = config.get("metrics", {}).get("groups", {})
+    found = leaderboard(table, kind if kind in CATALOGUE else name, groups)
+    return [_blocks(found)] if found else []
+
+
 def _blocks(table: TableLayout) -> dict:
     """Group a table's lines by method, so that its name stands once, beside them all."""
     blocks: list[list] = []
@@ -175,8 +191,8 @@ def cost_lines(stages: Mapping[str, Cost]) -> list[list[str]]:
         [
             stage,
             f"{cost.jobs:,}",
-            UNKNOWN if cost.items is None else f"{cost.items:,}",
-            UNKNOWN if cost.hours is None else duration(3600 * cost.hours),
+            UNMEASURED if cost.items is None else f"{cost.items:,}",
+            UNMEASURED if cost.hours is None else duration(3600 * cost.hours),
             size(cost.disk),
             ", ".join(sorted(cost.notes)),
         ]
@@ -204,6 +220,8 @@ def render(
     outliers: Mapping[str, str],
     provenance: list[dict],
     read: list[list[str]],
+    differences: Differences = UNKNOWN,
+    costs: Sequence[LineCost] = (),
     told: Mapping[str, str] = MappingProxyType({}),
     chosen: Iterable[str] = (),
     cautions: Iterable[str] = (),
@@ -212,8 +230,9 @@ def render(
 
     `summary`, `results`, `intervals`: summary.csv, metrics.csv, intervals.csv. `read`: see
     read_lines. `pictures` hold file, title, caption, warnings and their PNG bytes as `data`.
-    `outliers`: see findings.sentences. `told`: what methods and scores of one's own say of
-    themselves. `chosen`: what `auto` chose. `cautions`: more to be careful about.
+    `outliers`, `differences`: see findings.findings. `costs`: of each line, best first.
+    `told`: what methods and scores of one's own say of themselves. `chosen`: what `auto` chose.
+    `cautions`: more to be careful about.
     """
     table = Lookup(summary)
     warnings = find_warnings(table, results, pixels)
@@ -222,8 +241,11 @@ def render(
     seen = {
         name: meanings.get(name, "")
         for name in (accuracy["id_dataset"], *table.datasets("test", "validation", "control"))
-        if name != AVERAGE
+        if not is_average(name)
     }
+    groups = config.get("metrics", {}).get("groups", {})
+    for group, names in groups.items():
+        meanings[group_average(group)] = f"The plain mean over {' and '.join(names)}."
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     page.filters["zip"] = zip
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -233,10 +255,13 @@ def render(
         arrows=headings(IN_SUMMARY),
         metrics=[(METRICS[name].title, METRIC_TERMS[name]) for name, _ in IN_SUMMARY],
         run=run,
-        findings=sentences(results, outliers, pixels),
+        findings=findings(results, outliers, pixels, differences, [*groups], said(costs)),
         tables=own_tables(
-            table, accuracy, meanings, outliers, read_intervals(intervals), warnings, told
+            table, accuracy, meanings, outliers, read_intervals(intervals), warnings, told,
+            differences,
         ),
+        compared=differences_table(contenders(results), differences),
+        line_costs=costs_table(costs),
         ends=len(intervals) > 0,
         words=_words(table, seen, outliers, papers, told),
         words_of=WORDS,
@@ -272,6 +297,17 @@ def _holding(what: str, inputs: Mapping) -> list[Artifact]:
     ]
 
 
+def step_sizes(distances: Iterable[Artifact]) -> list[str]:
+    """Return a line for each step size that a job found: what for, and its value."""
+    found = [(item.json(STEP_SIZE_FOUND), item.settings) for item in distances]
+    return [
+        f"the median of {told['sampled']:,} {how['feature_space']} features crosses after "
+        f"{told['median_steps']} steps (seed {how['seed']}): "
+        f"distances.step_size = {told['step_size']:.4g}"
+        for told, how in sorted(found, key=lambda pair: pair[1]["seed"])
+    ]
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     inputs, pictures = job.inputs, []
@@ -293,13 +329,21 @@ def main(argv: list[str] | None = None) -> None:
         (item["stage"], Path(ROOT, item["stage"], item["name"], item["digest"], "manifest.json"))
         for item in job.settings["provenance"]
     ]
+    results, differences = read_metrics(inputs["metrics"]), read_differences(inputs["metrics"])
+    took: list[LineCost] = []
+    if "comparison" in inputs:
+        behind = inputs["comparison"].settings
+        hours = measured_hours(behind["made"])
+        took = line_costs(contenders(results), behind["rows"], hours, differences)
     page = render(
         summary,
-        read_csv(inputs["metrics"].folder / "metrics.csv"),
+        results,
         inputs["tables"].settings["notes"],
         intervals=read_csv(inputs["metrics"].folder / "intervals.csv"),
+        differences=differences,
+        costs=took,
         pixels=pixels,
-        papers=paper_tables(_holding("tables", inputs)),
+        papers=paper_tables(_holding("tables", inputs)) + leaderboards(table, shown),
         # No result depends on how long a job ran, so those here are asked, not declared as inputs.
         stages=measured(made),
         run=ran(made),
@@ -309,7 +353,7 @@ def main(argv: list[str] | None = None) -> None:
         outliers=job.settings["outliers"],
         provenance=job.settings["provenance"],
         read=read_lines(facts),
-        chosen=job.settings.get("chosen", []),
+        chosen=[*job.settings.get("chosen", []), *step_sizes(inputs.get("distances", ()))],
         told=job.settings.get("told", {}),
     )
     with job.draft() as draft:

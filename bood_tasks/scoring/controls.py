@@ -11,7 +11,7 @@ from numpy import ndarray
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.jobs.job import Job
-from bood_tasks.scoring.roc import Threshold, auroc, compare
+from bood_tasks.scoring.roc import auroc, compare, ways
 
 PICTURES_AT_ONCE = 256
 Pictures = UInt8[ndarray, "n h w 3"] | zarr.Array
@@ -80,17 +80,17 @@ def count_copies(
 def figures(
     inside: Mapping[str, Float[ndarray, " n"]],
     outside: Mapping[str, Float[ndarray, " m"]],
-    *,
-    threshold: Threshold,
+    **how: str,
 ) -> dict:
-    """Return the best statistic of an OOD set, its AUROC, and all values of roc.compare."""
+    """Return the best statistic of an OOD set, its AUROC, and all values of roc.compare, which
+    takes `how`."""
     statistic, in_scores, out_scores = best(inside, outside)
     return {
         "statistic": statistic,
         "auroc": auroc(in_scores, out_scores),
         "n_id": len(in_scores),
         "n": len(out_scores),
-        "figures": compare(in_scores, out_scores, threshold=threshold),
+        "figures": compare(in_scores, out_scores, **how),
     }
 
 
@@ -114,11 +114,11 @@ def write_controls(
         facts[settings["id"]][one] = float(np.median(next(iter(insides.values()))[one]))
     for name, split in compared(settings):
         inside, outside = insides[split], statistics_of(data[name], "test")
-        facts[name] |= figures(inside, outside, threshold=settings["threshold"])
+        facts[name] |= figures(inside, outside, **ways(settings))
         facts[name] |= {one: float(np.median(outside[one])) for one in typical}
         for one in alone:
             sides = ({one: side[one]} for side in (inside, outside))
-            facts[name][one] = figures(*sides, threshold=settings["threshold"])
+            facts[name][one] = figures(*sides, **ways(settings))
     with job.draft() as draft:
         write_json(draft.folder / f"{stage}.json", facts)
         draft.finish(rows={"data sets": len(facts)})

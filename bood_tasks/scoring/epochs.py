@@ -16,7 +16,7 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.scoring import metrics
 from bood_tasks.scoring.outputs import run_outputs, splits
-from bood_tasks.scoring.roc import compare
+from bood_tasks.scoring.roc import compare, ways
 from bood_tasks.scoring.scores import of_outputs
 from bood_tasks.training.loading import samples_of
 
@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> None:
                 )  # fmt: skip
                 given = {key: torch.from_numpy(x) for key, x in outputs.items()}
                 scored[name] = {
-                    score: of_outputs(score, given, {}).numpy() for score in settings["scores"]
+                    score: of_outputs({"score": score}, given, {}).numpy()
+                    for score in settings["scores"]
                 }
             for score in settings["scores"]:
                 inside = scored[settings["id"]][score]
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
                     outside = scored[name][score]
                     known = {"score": score, "id_dataset": settings["id"], "ood_dataset": name}
                     known |= {"split": "test", "n_id": len(inside), "n_ood": len(outside)}
-                    values = compare(inside, outside, threshold=settings["threshold"])
+                    values = compare(inside, outside, **ways(settings))
                     rows = metrics.records(known, values)
                     found += [{"epoch": epoch, **row} for row in rows]
             advance()

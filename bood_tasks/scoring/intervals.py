@@ -9,12 +9,13 @@ samples are averaged before, so their correlation is counted. Seeds' deviation i
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
+from bood_tasks.catalogue.array_types import Float
 from bood_tasks.scoring.roc import LEVEL, first_threshold
 
-Z = 1.959964  # of the normal distribution, 95 % two-sided
+CONFIDENCE = 0.95  # of every interval
+Z = 1.959964  # of the normal distribution, two-sided
 Influences = tuple[Float[ndarray, " n"], Float[ndarray, " m"]]  # of ID, of OOD
 
 
@@ -59,11 +60,50 @@ def interval(
         count = min(spread / variance, len(inside) + sum(map(len, outside)))
     else:
         count = min(len(inside), *map(len, outside))
-    centre = (value + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * np.sqrt(spread / count + Z**2 / (4 * count**2))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    return _wilson(value, count)
 
 
 def _of_mean(influences: Float[ndarray, " n"]) -> float:
     """The variance of their mean; of one sample nothing is known."""
     return influences.var(ddof=1) / len(influences) if len(influences) > 1 else 0.25
+
+
+def share_interval(found: int, count: int) -> tuple[float, float]:
+    """Return both ends of the share that `found` of `count` samples stand for (Wilson 1927)."""
+    return _wilson(found / count, count)
+
+
+def _wilson(share: float, count: float) -> tuple[float, float]:
+    """Wilson's interval of a share of `count` samples, which need be no whole number."""
+    centre = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def threshold_interval(
+    scores: Float[ndarray, " n"], tpr: float
+) -> tuple[float | None, float | None]:
+    """Return both ends of the threshold that accepts exactly a share `tpr` of endlessly many ID
+    samples, of which `scores` are n; None: so few samples do not bound it.
+
+    How many of n reach it is binomial, so it lies between two of their order statistics.
+    """
+    from scipy.stats import binom  # here: who scores has no scipy
+
+    falling, tail = np.sort(scores)[::-1], (1 - CONFIDENCE) / 2
+    fewest, most = (int(binom.ppf(p, len(scores), tpr)) for p in (tail, 1 - tail))
+    low = float(falling[most]) if most < len(scores) else None
+    return low, float(falling[fewest - 1]) if fewest else None
+
+
+def accepted_interval(accepted: int, count: int) -> tuple[float, float]:
+    """Return both ends of the share of new ID samples that a threshold accepts which `accepted` of
+    `count` calibration samples reach.
+
+    The share above the k-th largest of n scores has the distribution Beta(k, n + 1 - k).
+    """
+    from scipy.stats import beta
+
+    tail = (1 - CONFIDENCE) / 2
+    low, high = beta.ppf((tail, 1 - tail), accepted, count + 1 - accepted)
+    return float(low), float(high)

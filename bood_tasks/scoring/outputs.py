@@ -68,11 +68,23 @@ def splits(job: Job) -> list[tuple[str, str, Artifact]]:
     return found
 
 
+def _require_one_size(parts: list[tuple[str, str, Artifact]]) -> None:
+    """Raise ValueError unless all pictures have the size of the first ones."""
+    sizes = {
+        f"{name}/{split}": data[f"{split}/images"].shape[1]
+        for name, split, data in parts
+        if f"{split}/images" in data
+    }
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"pictures of all data sets must have one size, got {sizes} pixels a side")
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device = pick_device()
     model = load_model(job.inputs["detector"], device, job.source)
     parts, rows = splits(job), {}
+    _require_one_size(parts)
     with job.draft() as draft, progress("outputs", len(parts), "data sets") as advance:
         for name, split, data in parts:
             found = run_outputs(

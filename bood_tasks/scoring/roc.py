@@ -1,15 +1,17 @@
 """Threshold metrics from two sets of scores: FPR95, AUROC, AUPR."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy import ndarray
 
+from bood_tasks.catalogue.array_types import Float, Int
 from bood_tasks.catalogue.scores import LEVEL
 
 Convention = Literal["id", "ood"]
 Threshold = Literal["first", "nearest"]
+Aupr = Literal["step", "trapezoid"]
 
 
 def _refuse(scores: ndarray, name: str) -> None:
@@ -85,15 +87,24 @@ def auroc(id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"]) -> 
 
 
 def aupr(
-    id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"], *, positive: Convention
+    id_scores: Float[ndarray, " n"],
+    ood_scores: Float[ndarray, " m"],
+    *,
+    positive: Convention,
+    rule: Aupr = "step",
 ) -> float:
-    """Return average precision: the precision at each threshold, weighted by the recall it adds.
+    """Return the area under precision over recall. `id` gives AUPR-IN, `ood` (scores negated)
+    AUPR-OUT.
 
-    `id` gives AUPR-IN, `ood` (scores negated) AUPR-OUT. A step function, not interpolated.
+    `step`: average precision, the precision at each threshold weighted by the recall it adds.
+    `trapezoid`: the points joined by straight lines, from a precision of 1 at no recall.
     """
     wanted, others = _sides(id_scores, ood_scores, positive)
     hits, alarms = roc_counts(wanted, others)
-    return float(np.sum(np.diff(hits, prepend=0) * (hits / (hits + alarms))) / len(wanted))
+    precision = hits / (hits + alarms)
+    if rule == "trapezoid":
+        precision = (precision + np.append(1.0, precision[:-1])) / 2
+    return float(np.sum(np.diff(hits, prepend=0) * precision) / len(wanted))
 
 
 def _sides(id_scores: ndarray, ood_scores: ndarray, positive: Convention) -> tuple:
@@ -102,16 +113,28 @@ def _sides(id_scores: ndarray, ood_scores: ndarray, positive: Convention) -> tup
     return (id_scores, ood_scores) if positive == "id" else (-ood_scores, -id_scores)
 
 
+def ways(settings: Mapping) -> dict[str, str]:
+    """Return how figures are read, as compare takes it, from a job's settings."""
+    return {"threshold": settings["threshold"], "rule": settings.get("aupr", "step")}
+
+
 def compare(
-    id_scores: Float[ndarray, " n"], ood_scores: Float[ndarray, " m"], *, threshold: Threshold
+    id_scores: Float[ndarray, " n"],
+    ood_scores: Float[ndarray, " m"],
+    *,
+    threshold: Threshold,
+    rule: Aupr = "step",
 ) -> list[tuple[str, str, float]]:
-    """Return (metric, convention, value) of every metric of one score on one OOD set, in [0, 1]."""
+    """Return (metric, convention, value) of every metric of one score on one OOD set, in [0, 1].
+
+    `rule`: of AUPR.
+    """
     return [
         *(
             ("fpr95", side, fpr95(id_scores, ood_scores, convention=side, threshold=threshold))
             for side in ("id", "ood")
         ),
         ("auroc", "", auroc(id_scores, ood_scores)),
-        ("aupr_in", "", aupr(id_scores, ood_scores, positive="id")),
-        ("aupr_out", "", aupr(id_scores, ood_scores, positive="ood")),
+        ("aupr_in", "", aupr(id_scores, ood_scores, positive="id", rule=rule)),
+        ("aupr_out", "", aupr(id_scores, ood_scores, positive="ood", rule=rule)),
     ]

@@ -6,7 +6,7 @@ was fitted: on the training split or on validation sets, never on test sets.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,27 +16,23 @@ from torch import Tensor, nn
 
 from bood_tasks.artifacts.manifest import write_json
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.scores import SCORES, entry_of
+from bood_tasks.catalogue.scores import SCORES, entry_of, magnitudes_of
 from bood_tasks.detectors.method import Method
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.float64 import float64_device
 from bood_tasks.scoring.posthoc.base import Outputs, Score, State
-from bood_tasks.scoring.posthoc.mahalanobis import nearness
+from bood_tasks.scoring.posthoc.last_layer import layer_between
 from bood_tasks.scoring.posthoc.odin import (
     choose_magnitude,
     confidences,
     most_confident_magnitude,
-    odin,
 )
 from bood_tasks.scoring.posthoc.table import own_score, score_named
 
 VERSION = 2
 Found = dict[str, np.ndarray]  # `<dataset>/<split>`: scores
-NOT_FITTED = (  # of the settings: no fit takes them
-    "score", "id", "validation", "magnitudes", "datasets", "crop", "content", "score_settings"
-)  # fmt: skip
 
 
 def read_outputs(artifact: Artifact, part: str, device: str) -> dict[str, Tensor]:
@@ -50,18 +46,20 @@ def as_outputs(given: Mapping[str, Tensor], head: nn.Linear | None = None) -> Ou
     stages = []
     while (name := f"stage{len(stages)}") in given:
         stages.append(given[name])
-    return Outputs(given["features"], given["logits"], tuple(stages), given.get("labels"), head)
+    return Outputs(given.get("features"), given["logits"], tuple(stages), given.get("labels"), head)
 
 
 def of_outputs(
-    name: str, given: Mapping[str, Tensor], state: State, own: Score | None = None
+    settings: Mapping, given: Mapping[str, Tensor], state: State, own: Score | None = None
 ) -> Tensor:
-    """Return a score [n] of a method's named outputs, one row a picture; `own`: one's own."""
+    """Return the score [n] that settings name, of a method's named outputs, one row a picture;
+    `own`: one's own."""
+    name = settings["score"]
     if own:
         return own.score(as_outputs(given), state)
     if SCORES[name].output:
         return given[SCORES[name].output]
-    return score_named(name).score(as_outputs(given), state)
+    return score_named(name, settings).score(as_outputs(given), state)
 
 
 def of_pictures(
@@ -74,9 +72,7 @@ def of_pictures(
     """Return a score of network input moved along the gradient by each magnitude."""
     if SCORES[settings["score"]].method:
         return confidences(model.confidence, x, magnitudes)
-    if SCORES[settings["score"]].fits:
-        return confidences(lambda x: nearness(model.outputs(x)["features"], state), x, magnitudes)
-    return odin(model, x, temperature=settings["temperature"], magnitudes=magnitudes)
+    return score_named(settings["score"], settings).moved(model, x, magnitudes, state)
 
 
 def _joined(found: list[Outputs]) -> Outputs:
@@ -90,30 +86,33 @@ def _joined(found: list[Outputs]) -> Outputs:
 
 
 def fit(job: Job, device: str, own: Score | None) -> State:
-    """Return what a post-hoc score fits, on the training split and on validation sets; `own`: one
-    of one's own."""
+    """Return what a post-hoc score fits to outputs, of the training split and of validation sets;
+    `own`: one of one's own."""
     name, outputs = job.settings["score"], job.inputs["outputs"]
     entry = entry_of(name)
-    settings = {key: value for key, value in job.settings.items() if key not in NOT_FITTED}
     state: State = {}
+
+    def read(part: str) -> Outputs:
+        return as_outputs(read_outputs(outputs, part, device))
+
     if own and bool(own.fit) != ("training" in job.inputs):
         raise ValueError(
             f"scores.{name}.module must define fit at its top level, where a plan that only reads "
             f"the file sees it, got {own.fit} in {job.source}"
         )
     if "training" in job.inputs:
-        head = None
-        if entry.linear or own:
-            from bood_tasks.detectors.model import last_layer
+        head, part = None, f"{job.settings['id']}/train"
+        given = read_outputs(job.inputs["training"], part, device)
+        if (entry.linear or own) and "features" in given:
+            from bood_tasks.detectors.model import stored_layer
 
-            head = last_layer(job.inputs["detector"], device)
-        given = read_outputs(job.inputs["training"], f"{job.settings['id']}/train", device)
-        state = (own or score_named(name)).fit(as_outputs(given, head), **settings)
+            stored = stored_layer(job.inputs["detector"])
+            stored = stored and stored.to(device)
+            head = layer_between(given["features"], given["logits"], stored)
+        state = (own or score_named(name, job.settings)).fit(as_outputs(given, head))
+    elif entry.held_out:
+        state = score_named(name, job.settings).fit(read(f"{job.settings['id']}/validation"))
     if entry.validated and not entry.gradients:
-
-        def read(part: str) -> Outputs:
-            return as_outputs(read_outputs(outputs, part, device))
-
         inside = read(f"{job.settings['id']}/validation")
         outside = [read(f"{item}/test") for item in job.settings["validation"]]
         state = score_named(name).weigh(state, inside, _joined(outside))
@@ -123,26 +122,34 @@ def fit(job: Job, device: str, own: Score | None) -> State:
 def by_gradient(job: Job, device: str, state: State) -> tuple[Found, dict]:
     """Return the scores of pictures moved along the gradient, and the magnitude chosen.
 
-    `state` is what the score has fitted, empty if it fits nothing.
+    `state` is what the score has fitted, empty if it fits nothing; what it compares with on the ID
+    validation split joins it.
     """
     from bood_tasks.detectors.model import load_model  # here: other scores need no network
     from bood_tasks.scoring.outputs import splits
     from bood_tasks.training.predict import predict
 
-    settings, magnitudes = job.settings, job.settings["magnitudes"]
+    settings, magnitudes = job.settings, magnitudes_of(job.settings)
+    name, held_out = settings["score"], f"{settings['id']}/validation"
     model = load_model(job.inputs["detector"], device, job.source)
     pictures = {f"{name}/{split}": data[f"{split}/images"] for name, split, data in splits(job)}
 
-    def over(part: str, sizes: list[float]) -> Tensor:
+    def read(part: str, function: Callable[[Tensor], Tensor]) -> Tensor:
         return predict(
-            lambda x: of_pictures(model, x, settings, sizes, state), pictures[part],
+            function, pictures[part],
             batch_size=inference_batch(), device=device, crop=settings["crop"],
         )  # fmt: skip
 
+    def over(part: str, sizes: list[float]) -> Tensor:
+        return read(part, lambda x: of_pictures(model, x, settings, sizes, state))
+
     chosen = magnitudes[0]
+    if SCORES[name].held_out:
+        statistic = score_named(name, settings).statistic
+        state["reference"] = read(held_out, lambda x: statistic(model, x, chosen)).sort().values
     if len(magnitudes) > 1:
-        inside = over(f"{settings['id']}/validation", magnitudes)
-        if SCORES[settings["score"]].validated:
+        inside = over(held_out, magnitudes)
+        if SCORES[name].validated:
             outside = torch.cat([over(f"{n}/test", magnitudes) for n in settings["validation"]])
             chosen = choose_magnitude(magnitudes, inside, outside)
         else:
@@ -165,19 +172,29 @@ def _require_one_each(name: str, found: Found, rows: Mapping[str, int]) -> None:
             )
 
 
+def _require_same_classes(outputs: Artifact) -> None:
+    """Raise ValueError unless the logits of all data sets are of the same classes."""
+    widths = {part: outputs[f"{part}/logits"].shape[1] for part in outputs.rows}
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"all data sets must have logits of the same classes, got {widths}")
+
+
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, outputs, name = pick_device(), job.inputs["outputs"], job.settings["score"]
     exact, chosen, own = float64_device(device), {}, own_score(job.settings, job.source)
     if exact != device:
         print(f"scores: fitted and read on the CPU, {device} has no float64", file=sys.stderr)
+    _require_same_classes(outputs)
     with job.draft() as draft:
         state = fit(job, exact, own)
         if "datasets" in job.inputs:
             found, chosen = by_gradient(job, device, state)
         else:
             found = {
-                part: of_outputs(name, read_outputs(outputs, part, exact), state, own).cpu().numpy()
+                part: of_outputs(job.settings, read_outputs(outputs, part, exact), state, own)
+                .cpu()
+                .numpy()
                 for part in outputs.rows
             }
             if own:

@@ -87,6 +87,19 @@ class CosineClassifier:
         return step_size * apart.fill_diagonal_(torch.inf)
 
     @torch.no_grad()
+    def nearest(
+        self,
+        products: Float[Tensor, "n v"],
+        labels: Int[Tensor, " n"],
+        reach: Float[Tensor, "v v"],
+    ) -> Float[Tensor, " n"]:
+        """Return min_j z·(Â_y - Â_j) / reach_yj: steps of that reach to the nearest boundary, at
+        best; below 0 for a row that left its class."""
+        own = products.gather(1, labels[:, None])
+        each = (own - products).div_(reach[labels])
+        return each.scatter_(1, labels[:, None], torch.inf).amin(1)
+
+    @torch.no_grad()
     def least_steps(
         self,
         products: Float[Tensor, "n v"],
@@ -98,10 +111,7 @@ class CosineClassifier:
         0 for a row that left already. ROUNDING of a step is given away, far more than float32
         loses in hundreds of steps.
         """
-        own = products.gather(1, labels[:, None])
-        each = (own - products).div_(reach[labels])
-        each.scatter_(1, labels[:, None], torch.inf)
-        return each.amin(1).sub_(ROUNDING).ceil_().clamp_(min=0).long()
+        return self.nearest(products, labels, reach).sub_(ROUNDING).ceil_().clamp_(min=0).long()
 
     @torch.no_grad()
     def ascent_direction(

@@ -3,12 +3,15 @@
 Used by trajectory, strips and gallery.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from bood_tasks.synthesis.cosine import perturb, predict
+from bood_tasks.synthesis.overshoot import walk_beyond
 from bood_tasks.synthesis.stepping import Stepping
 
 
@@ -40,6 +43,26 @@ def walk(
     for _ in range(count):
         path.append(perturb(path[-1], labels, anchors, **step))
     return torch.cat(path)
+
+
+def way_out(
+    feature: Float[Tensor, "1 d"],
+    label: int,
+    anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
+    settings: Mapping,
+    *,
+    steps: int,
+    target: float | None = None,
+) -> Float[Tensor, "t d"]:
+    """Return the feature and its updates to the outlier that `settings` make of it.
+
+    `steps`: its d(z, y). `target`: the margin beyond the boundary where the settings have an
+    `overshoot`; the last update is then a part of a step.
+    """
+    if "overshoot" in settings:
+        return walk_beyond(feature, label, anchors, stepping, target)
+    return walk(feature, label, anchors, stepping, count=steps + settings["extra_steps"])
 
 
 def first_outside(

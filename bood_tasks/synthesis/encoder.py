@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 import zarr
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bood_tasks.artifacts.manifest import write_json
@@ -20,12 +19,17 @@ from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import inference_batch, pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.networks.resnet import ResNet
-from bood_tasks.networks.weights import initialised, save_weights
-from bood_tasks.synthesis.cosine import cosine_logits
+from bood_tasks.networks.weights import (
+    initialised,
+    read_weights,
+    require_fitting,
+    save_weights,
+)
+from bood_tasks.synthesis.cosine import cosine_logits, require_directions
 from bood_tasks.training.augmentation import Aspects
 from bood_tasks.training.curve import write_curve
 from bood_tasks.training.fit import fit
-from bood_tasks.training.loading import load_where_it_fits, training_rows
+from bood_tasks.training.loading import load_where_it_fits, require_labels, training_rows
 from bood_tasks.training.predict import predict
 from bood_tasks.training.recipe import Recipe, Step, optimiser
 
@@ -79,7 +83,8 @@ def train_encoder(
 def load_encoder(artifact: Artifact, device: str) -> ResNet:
     """Return the trained encoder in evaluation mode."""
     model = ResNet(**artifact.json("model.json"))
-    model.load_state_dict(load_file(artifact.folder / "model.safetensors"))
+    path = artifact.folder / "model.safetensors"
+    model.load_state_dict(require_fitting(read_weights(path), model.state_dict(), path))
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
@@ -87,7 +92,9 @@ def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device = pick_device()
     settings, data = job.settings, job.inputs["dataset"]
-    anchors = job.inputs["anchors"]["anchors"][:]
+    anchors, labels = job.inputs["anchors"]["anchors"][:], data["train/labels"][:]
+    require_directions("anchors", torch.from_numpy(anchors), cure="make the anchors again")
+    require_labels(labels, len(anchors), str(data.folder))
     fields = set(Recipe.__dataclass_fields__) & set(settings)
     recipe = Recipe(**{name: settings[name] for name in fields})
     shape = {name: settings[name] for name in ("depth", "width", "stem")}
@@ -95,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     with job.draft() as draft:
         model, curve, rate = train_encoder(
             images,
-            data["train/labels"][:],
+            labels,
             anchors,
             recipe,
             **shape,

@@ -40,8 +40,13 @@ def assign_vectors(
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Return (class, item, vector row) of each image of the shard, item by item over classes.
 
-    Raises ValueError for a class without vectors.
+    Raises ValueError for a class without vectors, and for vectors of no class.
     """
+    if len(labels) and labels.max() >= len(classes):
+        raise ValueError(
+            f"labels of vectors must be below {len(classes)}, one a class, got {labels.max()}; "
+            "make the outlier vectors anew, from these anchors"
+        )
     rows = [np.flatnonzero(labels == label) for label in range(len(classes))]
     empty = [name for name, found in zip(classes, rows, strict=True) if not len(found)]
     if empty:

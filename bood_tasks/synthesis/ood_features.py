@@ -16,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bood_tasks.artifacts.manifest import write_json
-from bood_tasks.catalogue.samplers import SAMPLERS
+from bood_tasks.catalogue.samplers import SAMPLERS, STEP_SIZE_FOUND
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis import cosine
 from bood_tasks.synthesis.samplers.interface import Distances, Sampler, TrainingFeatures
+from bood_tasks.synthesis.step_size import AUTO
 
 VERSION = 2
 Rescale = Literal["anchor", "anchor_no_renorm", "none"]
@@ -55,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     features = torch.from_numpy(job.inputs["features"]["features"][:]).to(device)
     counted = job.inputs.get("distances")
     names = ("steps", "crossed", "margin", "exact")
-    distances = Distances(*(counted[name][:] for name in names)) if counted else None
+    found = (
+        counted.json(STEP_SIZE_FOUND)["step_size"] if settings.get("step_size") == AUTO else None
+    )
+    distances = Distances(*(counted[name][:] for name in names), found) if counted else None
     labels = job.inputs["features"]["labels"][:]
     cosine.require_directions("features", features, cure="train the encoder again")
     training = TrainingFeatures(features, labels, anchors, classes, distances)

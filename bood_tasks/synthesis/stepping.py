@@ -37,9 +37,10 @@ class Stepping:
             )
 
     @classmethod
-    def of(cls, settings: Mapping) -> "Stepping":
-        """Return what a stage's settings say of stepping."""
-        return cls(**{field.name: settings[field.name] for field in fields(cls)})
+    def of(cls, settings: Mapping, found: float | None = None) -> "Stepping":
+        """Return what a stage's settings say of stepping; `found`: the α where they say auto."""
+        given = {field.name: settings[field.name] for field in fields(cls)}
+        return cls(**given if found is None else given | {"step_size": found})
 
 
 def rows_at_once(device: torch.device) -> int:

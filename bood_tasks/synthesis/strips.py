@@ -2,10 +2,12 @@
 
 In: features, distances (`steps`, `crossed`, `margin`, `exact`), anchors, generator.
 Leaves: `by_extra_steps` uint8 [r, n, h, w, 3], a row per c of `extra_steps_shown`, at the setting's
-α; `by_step_size` likewise, a row per α of `step_sizes_shown`, at the setting's c. A column is one
-feature, decoded from one noise, so what changes in it is the vector alone. strips.json names
-classes and rows of the features, the values, and the steps at which each crossed: null where it
-does not within max_steps, and its picture is blank then.
+α, or with an overshoot `by_overshoot`, a row per quantile of `overshoots_shown`; `by_step_size`
+likewise, a row per α: of `step_sizes_shown`, or where α is found `step_size_factors` times it, at
+the setting's c or overshoot. A column is one feature, decoded from one noise, so what changes in
+it is the vector alone. strips.json names classes and rows of the features, the values, and the
+steps at which each crossed: null where it does not within max_steps, or does not reach the
+overshoot, and its picture is blank then.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +25,9 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.crossing import crossing_rows, first_outside, walk
 from bood_tasks.synthesis.images import decode_vectors
 from bood_tasks.synthesis.ood_features import rescale_vectors
+from bood_tasks.synthesis.overshoot import own_margins, push_beyond
 from bood_tasks.synthesis.shards import item_streams
+from bood_tasks.synthesis.step_size import stepping_of
 from bood_tasks.synthesis.stepping import Stepping, in_space
 
 VERSION = 1
@@ -72,6 +76,30 @@ def push_each(
     return torch.stack(vectors, dim=1), crossed_at
 
 
+def push_each_beyond(
+    z: Float[Tensor, "n d"],
+    labels: Int[np.ndarray, " n"],
+    anchors: Float[Tensor, "v d"],
+    stepping: Stepping,
+    *,
+    targets: Sequence[Float[np.ndarray, " v"]],
+) -> tuple[Float[Tensor, "r n d"], list[list[int | None]]]:
+    """Return each feature at each of its class's margins beyond the boundary, and at which step it
+    crossed, a list per margin; None: it does not get so far."""
+    vectors, crossed_at = [], []
+    owners = torch.from_numpy(labels)
+    _, crossing = push_each(z, labels, anchors, stepping, extra_steps=[0])
+    for of_class in targets:
+        ends, reached = push_beyond(
+            z, owners, anchors, stepping, torch.from_numpy(of_class[labels])
+        )
+        vectors.append(ends)
+        crossed_at.append(
+            [at if there else None for at, there in zip(crossing, reached.tolist(), strict=True)]
+        )
+    return torch.stack(vectors), crossed_at
+
+
 def decode_rows(
     vectors: Float[Tensor, "r n d"],
     crossed_at: Sequence[Sequence[int | None]],
@@ -86,27 +114,36 @@ def decode_rows(
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     device, settings = pick_device(), job.settings
-    stepping = Stepping.of(settings)
     features, distances = job.inputs["features"], job.inputs["distances"]
+    stepping = stepping_of(settings, distances)
     anchors = torch.from_numpy(job.inputs["anchors"]["anchors"][:])
     classes = job.inputs["anchors"].json("anchors.json")["classes"]
     steps, crossed, margin, exact = (
         distances[name][:] for name in ("steps", "crossed", "margin", "exact")
     )
-    labels = features["labels"][:]
-    rows = nearest_rows(labels, steps, crossed & exact, margin, count=FEATURES)
-    labels = labels[rows]
+    every_label = features["labels"][:]
+    rows = nearest_rows(every_label, steps, crossed & exact, margin, count=FEATURES)
+    labels = every_label[rows]
     names = [classes[label] for label in labels]
     z = in_space(torch.from_numpy(features["features"].oindex[rows]), stepping.feature_space)
-    extra, alpha = settings["extra_steps"], stepping.step_size
-    by_extra, crossed_at = push_each(
-        z, labels, anchors, stepping, extra_steps=settings["extra_steps_shown"]
-    )
+    alpha, key = stepping.step_size, "overshoot" if "overshoot" in settings else "extra_steps"
+    values = settings[f"{key}s_shown" if key == "overshoot" else f"{key}_shown"]
+    sizes = settings.get("step_sizes_shown") or [
+        factor * alpha for factor in settings["step_size_factors"]
+    ]
+
+    def pushed(step_size: float, shown: Sequence) -> tuple[Tensor, list[list[int | None]]]:
+        """Return the features at each c or overshoot, and where they crossed, a list for each."""
+        at = replace(stepping, step_size=step_size)
+        if key == "overshoot":
+            targets = [own_margins(margin, every_label, classes, each) for each in shown]
+            return push_each_beyond(z, labels, anchors, at, targets=targets)
+        vectors, crossed_at = push_each(z, labels, anchors, at, extra_steps=shown)
+        return vectors, [crossed_at] * len(shown)
+
+    by_extra, crossed_at = pushed(alpha, values)
     by_size, sizes_crossed_at = zip(
-        *(
-            push_each(z, labels, anchors, replace(stepping, step_size=size), extra_steps=[extra])
-            for size in settings["step_sizes_shown"]
-        ),
+        *((vectors, at[0]) for vectors, at in (pushed(size, [settings[key]]) for size in sizes)),
         strict=True,
     )
 
@@ -121,8 +158,8 @@ def main(argv: list[str] | None = None) -> None:
         return decode_vectors(generator, vectors, streams, settings)
 
     with job.draft() as draft:
-        shown = decode_rows(by_extra, [crossed_at] * len(by_extra), decode)
-        draft.save("by_extra_steps", shown)
+        shown = decode_rows(by_extra, crossed_at, decode)
+        draft.save(f"by_{key}", shown)
         draft.save("by_step_size", decode_rows(torch.cat(by_size), sizes_crossed_at, decode))
         write_json(
             draft.folder / "strips.json",
@@ -130,13 +167,13 @@ def main(argv: list[str] | None = None) -> None:
                 "classes": names,
                 "rows": rows.tolist(),
                 "max_steps": stepping.max_steps,
-                "extra_steps": {
-                    "values": settings["extra_steps_shown"],
-                    "default": extra,
-                    "crossed_at": crossed_at,
+                key: {
+                    "values": values,
+                    "default": settings[key],
+                    "crossed_at": crossed_at[0] if key == "extra_steps" else crossed_at,
                 },
                 "step_size": {
-                    "values": settings["step_sizes_shown"],
+                    "values": sizes,
                     "default": alpha,
                     "crossed_at": sizes_crossed_at,
                 },

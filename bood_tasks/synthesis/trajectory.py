@@ -12,11 +12,12 @@ from bood_tasks.generators.text_to_image.interface import open_generator
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import read_job
 from bood_tasks.synthesis.cosine import cosine_logits
-from bood_tasks.synthesis.crossing import crossing_rows, walk
+from bood_tasks.synthesis.crossing import crossing_rows, way_out
 from bood_tasks.synthesis.images import decode_vectors
 from bood_tasks.synthesis.ood_features import rescale_vectors
+from bood_tasks.synthesis.overshoot import own_margins
 from bood_tasks.synthesis.shards import item_streams
-from bood_tasks.synthesis.stepping import Stepping
+from bood_tasks.synthesis.step_size import stepping_of
 
 VERSION = 2
 STEPS_WANTED = 6
@@ -40,11 +41,16 @@ def main(argv: list[str] | None = None) -> None:
     row = choose_row(steps, distances["crossed"][:] & known)
     label = int(features["labels"][row])
     feature = torch.from_numpy(features["features"][row : row + 1])
-    stepping = Stepping.of(settings)
+    stepping = stepping_of(settings, distances)
     if stepping.feature_space == "unit":
         feature = feature / feature.norm()
-    count = int(steps[row]) + settings["extra_steps"]
-    path = walk(feature, label, anchors, stepping, count=count)
+    target = None
+    if "overshoot" in settings:
+        of_all = distances["margin"][:], features["labels"][:], names
+        target = own_margins(*of_all, settings["overshoot"])[label]
+    path = way_out(
+        feature, label, anchors, stepping, settings, steps=int(steps[row]), target=target
+    )
     probabilities = cosine_logits(path, anchors, temperature=stepping.temperature).softmax(1)
     vectors = rescale_vectors(
         path, anchors[label].norm().expand(len(path)), rescale=settings["rescale"]
@@ -65,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
                 "class": names[label],
                 "row": row,
                 "crossed_at": int(steps[row]),
-                "step_size": settings["step_size"],
+                "step_size": stepping.step_size,
             },
         )
         draft.finish(rows={"images": len(images)})

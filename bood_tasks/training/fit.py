@@ -7,14 +7,15 @@ On a GPU nothing in a step waits for the device: losses are read once every STEP
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from bood_tasks.artifacts import disk
@@ -41,6 +42,7 @@ from bood_tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from bood_tasks.training.loading import FromDisk, InMemory, in_one
 from bood_tasks.training.mixing import Mixture
 from bood_tasks.training.pace import pace_of
+from bood_tasks.training.pixmix import pixmix
 from bood_tasks.training.predict import are_tokens, as_input
 from bood_tasks.training.recipe import (
     Recipe,
@@ -48,11 +50,13 @@ from bood_tasks.training.recipe import (
     clip_gradients,
     require_finite,
     scheduled_lr,
+    to_training,
 )
 
 STEPS_PER_CHECKPOINT = 100  # at least; a multiple of STEPS_PER_POINT
 CHECKPOINT_SHARE = 0.02  # of the time at most, beside that: large networks at many steps a second
 STEPS_PER_POINT = 10
+Mixing = tuple[InMemory | FromDisk, Mapping[str, Any]]  # a mixing set and pixmix's settings
 Loss = Callable[[nn.Module, Tensor, Tensor, Step], dict[str, Tensor]]
 
 
@@ -156,6 +160,8 @@ def fit(
     checkpoint: Path,
     aspects: Aspects | None = None,
     outliers: Sequence[tuple[InMemory | FromDisk, float]] = (),
+    known: Sequence[Float[Tensor, "_ k"]] = (),
+    mixing: Mixing | None = None,
     snapshots: Path | None = None,
     keep: Callable[[Path], object] = lambda path: None,
     optimisers: Sequence[torch.optim.Optimizer],
@@ -166,11 +172,14 @@ def fit(
     tokens [b + o, l], with the b ID rows first, then o outliers, and returns named terms of which
     "loss" is minimised; the curve has one mean every STEPS_PER_POINT steps. `aspects`: of `images`
     that are whole pictures, squashed; outliers are square. `outliers`: sources, each with its share
-    of the outliers shown (mixing.py has the order). Where the augmentation has two views, each ID
-    row of a step stands there twice, each time augmented on its own. In the folder `snapshots` the
-    weights after every epoch are kept, `01.safetensors` and so on, and `keep` hears of each: a run
-    that goes on from its checkpoint needs those of the epochs before. Raises ValueError for a loss
-    that is not finite, and for a batch that the GPU cannot hold: its size is part of the recipe.
+    of the outliers shown (mixing.py has the order). `known`: of each source, what is known of each
+    of its outliers, which reaches the loss as `step.known`. Where the augmentation has two views,
+    each ID row of a step stands there twice, each time augmented on its own. `mixing`: pictures
+    that are mixed into the ID rows once these are augmented, anew at every step. In the folder
+    `snapshots` the weights after every epoch are kept, `01.safetensors` and so on, and `keep` hears
+    of each: a run that goes on from its checkpoint needs those of the epochs before. Raises
+    ValueError for a loss that is not finite, and for a batch that the GPU cannot hold: its size is
+    part of the recipe.
     """
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"
@@ -197,18 +206,24 @@ def fit(
     step_loss = loss
     if pace.begin(steps - first):
         step_loss = _faster(pace.way, loss, model, dynamic=dynamic)
-    labels = labels.to(device)
+    labels, known = labels.to(device), [rows.to(device) for rows in known]
     sources = [images, *(rows for rows, _ in outliers)]
 
     def rows_of(source: int) -> Iterator[np.ndarray]:
         return (step[source] for step in order.steps(first, steps))
 
+    def mixed_rows() -> Iterator[np.ndarray]:
+        for step, (rows, *_) in enumerate(order.steps(first, steps), first):
+            random = seeds.generator(seed, stage, "mixing", step)
+            yield random.integers(len(mixing[0]), size=copies * len(rows))
+
     batches = [item.batches(rows_of(number), device) for number, item in enumerate(sources)]
+    complex_ones = mixing[0].batches(mixed_rows(), device) if mixing else None
     seen, began, saved, cost = 0, time.monotonic(), time.monotonic(), 0.0
     lap = began
-    model.train()
+    to_training(model, recipe)
     with progress(stage, steps, "steps", done=first) as advance:
-        for step, (rows, *_) in enumerate(order.steps(first, steps), first):
+        for step, (rows, *shown) in enumerate(order.steps(first, steps), first):
             own, *others = [next(batch) for batch in batches]
             parts, shapes = [*[own] * copies, *others], []
             if aspects is not None:
@@ -217,9 +232,23 @@ def fit(
             rng = _stream(seed, stage, "step", step)
             for group, lr in zip(groups, first_lrs, strict=True):
                 group["lr"] = scheduled_lr(step, steps, lr, recipe.schedule)
-            now = Step(step, steps, _stream(seed, stage, "method", step))
+            about = [
+                item[to_device(torch.from_numpy(chosen), device)]
+                for item, chosen in zip(known, shown, strict=True)
+            ] if known else []  # fmt: skip
+            now = Step(
+                step,
+                steps,
+                _stream(seed, stage, "method", step),
+                torch.cat(about) if about else None,
+            )
             try:
-                x = as_input(joined(parts, recipe, rng, shapes))
+                pixels = joined(parts, recipe, rng, shapes)
+                if complex_ones:
+                    others = augment(next(complex_ones), recipe, rng)
+                    own = pixmix(pixels[: len(y)], others, rng, **mixing[1])
+                    pixels = torch.cat([own, pixels[len(y) :]])
+                x = as_input(pixels)
                 with torch.autocast(
                     device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
                 ):

@@ -56,6 +56,15 @@ def samples_of(artifact: Artifact, split: str = "") -> "zarr.Array":
     return artifact[f"{prefix}images" if f"{prefix}images" in artifact else f"{prefix}tokens"]
 
 
+def require_labels(labels: np.ndarray, classes: int, origin: str) -> None:
+    """Raise ValueError, naming where they are from, for labels that are none of the classes."""
+    if bad := sorted({int(x) for x in labels} - set(range(classes))):
+        raise ValueError(
+            f"training labels must be 0 to {classes - 1}, got {bad[0]} in {origin}; make it again: "
+            "remove that folder"
+        )
+
+
 def training_rows(data: Artifact, augment: str) -> "tuple[zarr.Array, Aspects | None]":
     """Return the pictures, or tokens [n, l], that an augmentation takes its crops of.
 

@@ -14,6 +14,7 @@ LAST_LR = 1e-6
 class Recipe:
     """What the optimiser does and how rows reach it; fields of the settings' `Training`.
 
+    `batch_norm`: moving, or kept = normalised by the stored statistics, which stay as they are.
     `clip_norm`: see clip_gradients; None = gradients stay as they are.
     `mixing`: equal = as many outliers as ID rows a step; shuffled = one order of both an epoch.
     `steps`: training ends after so many, if the epochs have more.
@@ -34,6 +35,16 @@ class Recipe:
     schedule: str = "cosine"
     mixing: str = "equal"
     steps: int | None = None
+    batch_norm: str = "moving"
+
+
+def to_training(model: nn.Module, recipe: Recipe) -> None:
+    """Put a model into training; where statistics are kept, its classifier's batch norm is not."""
+    model.train()
+    if recipe.batch_norm == "kept":
+        for layer in model.network.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
 
 
 def optimiser(parameters: Iterable, recipe: Recipe) -> torch.optim.Optimizer:
@@ -77,11 +88,13 @@ def clip_gradients(optimiser: torch.optim.Optimizer, clip_norm: float | None) ->
 @dataclass(frozen=True)
 class Step:
     """Where training stands. `rng` depends on the run's seed and the step alone, so a killed run
-    draws the same numbers again; it lives on the CPU."""
+    draws the same numbers again; it lives on the CPU. `known`: what is known of each outlier of the
+    step, [o, k], where the training was given it."""
 
     number: int  # from 0
     total: int
     rng: torch.Generator
+    known: torch.Tensor | None = None
 
 
 def cosine_lr(step: int, steps: int, lr: float, last: float = LAST_LR) -> float:

@@ -369,6 +369,9 @@ def test_an_array_that_is_not_what_its_name_says_is_refused(manifest, name, valu
     made = written(manifest, rows, **{name: values})
     with pytest.raises(DamagedArtifact, match=f"{name} {reason}"):
         made[name]
+    if "/" in name:
+        with pytest.raises(DamagedArtifact, match=f"{name} {reason}"):
+            made[name.rpartition("/")[0]]  # all that lies there
 
 
 def test_an_array_that_is_what_its_name_says_is_read(manifest):
@@ -386,3 +389,9 @@ def test_numbers_that_are_not_finite_are_not_written(manifest, bad):
     with pytest.raises(ValueError, match=r"score must be finite, and 1 of 5 rows .* first row 3"):
         written(manifest, {}, score=values)
     assert not manifest.exists()
+
+
+def test_an_array_that_is_not_there_is_named(manifest):
+    made = written(manifest, {}, score=SCORES)
+    with pytest.raises(DamagedArtifact, match=r"must hold digits/test/score, and does not"):
+        made["digits/test/score"]

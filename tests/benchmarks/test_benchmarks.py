@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from bood_tasks.generators.text_to_image.diffusion import load_pipeline
 
@@ -28,11 +29,16 @@ COMMANDS = [
     "training.py --rows 16 --batch 8 --width 4 --epochs 1 --outliers",
     "distances.py --rows 64 --dim 32 --classes 4 --single-rows 4",
     "natural_generator.py classes out --also others --tiny --steps 1",
+    "choice.py out --tiny",
 ]
 IN_PROCESSES = [  # they start others
     "imports.py --stages metrics --repeats 1",
+    "serving.py --width 4 --rate 40 --seconds 1 --starts 1",
     "gpu.py --tiny",
     "samplers.py {out} --tiny",
+    "real_networks.py resnet20 {out}/pictures {out} {out}/run --id 20 --ood 10 --train 120 "
+    "--held-out 0.5 --sets svhn --scores msp energy --finetune none noise --outliers 20 "
+    "--seeds 0 1",
     "rebuild.py --repeat 1 --configfile workflow/presets/smoke.yaml",
 ]
 
@@ -49,6 +55,18 @@ def write_classes(folder, *names):
         for k in range(2):
             picture = np.random.default_rng([number, k]).integers(0, 256, (40, 40, 3), np.uint8)
             PIL.Image.fromarray(picture).save(folder / name / f"{k}.png")
+
+
+def write_stand_ins(folder):
+    """Write what real_networks.py reads: numbered pictures of ten classes, and weights."""
+    for part, count in (("cifar10/train", 12), ("cifar10/test", 2), ("ood/svhn", 1)):
+        for number in range(10 * count):
+            place = folder / "pictures" / part / f"class{number % 10}"
+            place.mkdir(parents=True, exist_ok=True)
+            picture = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+            PIL.Image.fromarray(picture).save(place / f"{number:04}.png")
+    net = runpy.run_path(str(ROOT / "docs/examples/cifar_resnet.py"))["resnet20"](10)
+    torch.save(net.state_dict(), folder / "cifar10_resnet20-12fca82f.th")
 
 
 @pytest.fixture
@@ -80,6 +98,12 @@ def test_it_runs(command, said, tmp_path):
         assert record["megabytes"] < 12
         assert len(list(tmp_path.glob("out/classes-*.png"))) == 3
         load_pipeline(tmp_path / "out/pipeline")
+    elif script == "choice.py":
+        record = json.loads(said.splitlines()[-1])
+        assert record["made_up"]
+        assert record["regret"]["best in hindsight, auroc"][0] == "0.0 ± 0.0"
+        assert set(record["correlation"]) == {"mean", "corrupted", "held-out"}
+        assert (tmp_path / "out/regret.png").is_file()
     else:
         record = json.loads(said.splitlines()[-1])
         assert record["ratio"] > 0
@@ -90,6 +114,8 @@ def test_it_runs(command, said, tmp_path):
 @pytest.mark.parametrize("command", IN_PROCESSES, ids=lambda command: command.split()[0])
 def test_it_runs_in_processes(command, tmp_path):
     script, *arguments = command.format(out=tmp_path).split()
+    if script == "real_networks.py":
+        write_stand_ins(tmp_path)
     done = subprocess.run(
         [sys.executable, str(FOLDER / script), *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -105,5 +131,13 @@ def test_it_runs_in_processes(command, tmp_path):
         reference, default = record["rows"]["ddim100"], record["rows"]["bood"]
         assert reference["difference"] == [0] != default["difference"]
         assert all(0 < row["auroc"][0] < 100 for row in (reference, default))
+    elif script == "real_networks.py":
+        found = record["found"]
+        assert {"-", "msp", "energy", "none energy", "noise energy"} <= set(found)
+        assert all(0 <= value <= 1 for value in found["energy"]["svhn"]["auroc"])
+        assert len(found["noise energy"]["svhn"]["auroc"]) == 2  # a seed each
+    elif script == "serving.py":
+        assert record["statuses"] == {"200": 40}
+        assert 0 < record["peer_seconds"] < record["seconds"]
     else:
         assert record["scores"] == 4

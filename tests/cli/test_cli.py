@@ -13,7 +13,7 @@ import yaml
 from bood_tasks.artifacts.spec import Spec, digest_of
 from bood_tasks.artifacts.store import Artifact
 from bood_tasks.cli.listing import differences, made, summarise
-from bood_tasks.cli.main import EXAMPLES, main, parser
+from bood_tasks.cli.main import main, parser
 from bood_tasks.plan.plan import Plan
 from tests import fake_artifacts
 
@@ -209,8 +209,8 @@ def test_the_closing_list_names_what_this_run_made_and_what_was_there(tmp_path):
 
 def test_every_command_has_an_example_that_its_parser_takes():
     names = next(item for item in parser()._actions if item.dest == "command").choices
-    assert set(names) == set(EXAMPLES)
-    for name, lines in EXAMPLES.items():
+    for name in names:
+        lines = names[name].get_default("examples")
         assert lines[0] in names[name].format_help()
         for line in lines:
             arguments = parser().parse_args(shlex.split(line.partition(" > ")[0])[1:])
@@ -229,9 +229,36 @@ def test_help_shows_defaults_and_what_a_path_is(capsys):
     assert "(default: artifacts)" in " ".join(capsys.readouterr().out.split())
 
 
-def test_config_of_an_overlay_alone_says_how_to_lay_it_over(tmp_path):
-    (tmp_path / "mine.yaml").write_text("seeds: [3]")
-    assert "write --configfile mine.yaml" in failure("config", "mine.yaml")
+def test_files_lie_over_the_folder_s_config_yaml_and_that_over_the_package_s(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("seeds: [3, 4]\nencoder: {epochs: 2, lr: 0.5}")
+    (tmp_path / "mine.yaml").write_text("encoder: {lr: 0.25}")
+    for words in (["mine.yaml"], ["--configfile", "mine.yaml"]):
+        main(["config", *words])
+        shown = yaml.safe_load(capsys.readouterr().out)
+        assert shown["seeds"] == [3, 4]
+        assert (shown["encoder"]["epochs"], shown["encoder"]["lr"]) == (2, 0.25)
+        assert shown["id"] == "fashion8"
+
+
+def test_a_preset_goes_by_its_name_or_its_path_in_a_clone(tmp_path, capsys):
+    said = []
+    for words in (["--preset", "smoke"], ["smoke"], ["workflow/presets/smoke.yaml"]):
+        main(["config", *words])
+        said.append(capsys.readouterr().out)
+    assert yaml.safe_load(said[0])["images"]["steps"] == 2
+    assert len(set(said)) == 1
+    (tmp_path / "smoke").write_text("seeds: [7]")  # a file of the folder comes first
+    main(["config", "smoke"])
+    assert yaml.safe_load(capsys.readouterr().out)["seeds"] == [7]
+    assert "did you mean 'smoke'" in str(failure("config", "smok.yaml"))
+
+
+def test_presets_and_files_are_merged_in_the_order_typed(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("seeds: [1]")
+    main(["config", "--configfile", "a.yaml", "--preset", "smoke"])
+    assert yaml.safe_load(capsys.readouterr().out)["seeds"] == [0]
+    main(["config", "--preset", "smoke", "--configfile", "a.yaml"])
+    assert yaml.safe_load(capsys.readouterr().out)["seeds"] == [1]
 
 
 CONFIG = """
@@ -247,15 +274,18 @@ def test_config_prints_the_effective_settings(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("distances: {step_size: 0.5}\nseeds: [3]")
     main(["config", "config.yaml", "mine.yaml"])
     shown = yaml.safe_load(capsys.readouterr().out)
-    expected = {"step_size": 0.5, "max_steps": 100, "feature_space": "unit", "rows": "all"}
+    expected = {
+        "step_size": 0.5, "median_steps": 30, "max_steps": 100, "feature_space": "unit",
+        "rows": "all",
+    }  # fmt: skip
     assert shown["distances"] == expected
     assert shown["seeds"] == [3]
 
 
 def test_config_reads_config_yaml_by_itself(tmp_path, capsys):
-    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "config.yaml").write_text("distances: {step_size: 0.625}")
     main(["config"])
-    assert "step_size: 0.015" in capsys.readouterr().out
+    assert "step_size: 0.625" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -273,7 +303,12 @@ def test_config_names_mistakes(tmp_path, content, message):
 
 
 def test_config_names_a_missing_file():
-    assert "config.yaml" in failure("config")
+    assert "mine.yaml is neither a file nor" in failure("config", "mine.yaml")
+
+
+def test_without_a_config_yaml_of_the_folder_the_package_s_holds(capsys):
+    main(["config"])
+    assert yaml.safe_load(capsys.readouterr().out)["id"] == "fashion8"
 
 
 def test_overlays_merge_as_snakemake_merges_them():

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ def _home(tmp_path, monkeypatch):
 
 
 def test_versions_other_than_the_pins_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: [])  # as in a clone
     assert doctor.check_python()[0]
     pins = tmp_path / "requirements.txt"
     pins.write_text("# pins\nnumpy==0.1\nzarr==" + importlib.metadata.version("zarr") + "\n")
@@ -42,6 +44,22 @@ def test_versions_other_than_the_pins_are_named(tmp_path, monkeypatch):
     assert f"numpy {importlib.metadata.version('numpy')}, pinned 0.1" in finding
     assert "zarr" not in finding
     assert "install envs/requirements.txt" in finding
+
+
+def test_a_version_within_the_package_s_bounds_is_fit_though_not_pinned(tmp_path, monkeypatch):
+    """What pip installs by the extras is newer than the pins one day."""
+    found = importlib.metadata.version("numpy")
+    (tmp_path / "requirements.txt").write_text("numpy==0.1\n")
+    monkeypatch.setattr(doctor, "PINS", tmp_path / "requirements.txt")
+    for lines, fit in (
+        (['numpy<99,>=0.1; extra == "score"', 'bood-tasks[score]; extra == "all"'], True),
+        (['numpy<0.2,>=0.1; extra == "score"'], False),
+        (['zarr<99,>=0.1; extra == "generate"'], False),
+    ):
+        monkeypatch.setattr(importlib.metadata, "requires", lambda name, lines=lines: lines)
+        fine, finding = doctor.check_python()
+        assert fine == fit
+        assert f"numpy {found}, pinned 0.1" in finding
 
 
 def test_a_driver_whose_gpus_pytorch_cannot_use_is_no_cpu_machine(monkeypatch):
@@ -141,7 +159,7 @@ def test_a_data_set_that_is_not_here_is_named():
 
 
 def test_doctor_goes_on_after_a_check_that_breaks(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "SPARE_GB", 0)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e15))
     monkeypatch.setattr(doctor.shutil, "which", lambda _: None)  # no Slurm
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert doctor.doctor(config())

@@ -224,3 +224,11 @@ def test_rows_that_an_artifact_serves_are_found(run):
     assert rows[spec.digest] == ["oe"]
     shared = [s for s in planning.make(config).specs.values() if s.settings.get("name") == "a"]
     assert rows[shared[0].digest] == ["oe", "ce"]
+
+
+def test_names_in_the_readme_of_results_stay_text(run):
+    given = json.loads(run.config)
+    given["rows"]["ce"]["variant"] = "a|b <img src=x>"
+    text = runs.readme(load(given), [], {}, 0.0)
+    assert "<img" not in text
+    assert "· a\\|b &lt;img src=x> | 4 |" in text

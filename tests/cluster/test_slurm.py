@@ -95,7 +95,7 @@ def manifests(workdir: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(workdir)): path.read_bytes()
         for path in sorted(found)
-        if path.parts[-4] not in ("costs", "report")
+        if path.parts[-4] not in ("comparison", "costs", "report")
     }
 
 

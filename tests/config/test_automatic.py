@@ -27,21 +27,27 @@ def preset(**overlay):
                "detector.batch_size": 16, "detector.epochs": 67, "detector.vos.queue": 31,
                "detector.npos.queue": 31, "detector.npos.neighbours": 7,
                "detector.npos.boundary": 7, "detector.npos.points": 2, "ood_features.rate": 0.33,
+               "detector.gcos.queue": 31, "detector.hamos.queue": 31,
+               "detector.hamos.neighbours": 7, "ood_features.hamos.neighbours": 7,
                "ood_features.dreamood.neighbours": 7, "ood_features.dreamood.boundary": 7,
-               "images.per_class": 47, "scoring.knn.neighbours": 7}),
+               "images.per_class": 47, "scoring.knn.neighbours": 7,
+               "scoring.nnguide.neighbours": 7}),
         (MANY, {"image.size": 32, "encoder.batch_size": 64, "encoder.epochs": 10,
                 "detector.batch_size": 64, "detector.epochs": 10, "detector.vos.queue": 1000,
                 "detector.npos.queue": 1000, "detector.npos.neighbours": 300,
                 "detector.npos.boundary": 200, "detector.npos.points": 2, "ood_features.rate": 0.05,
+                "detector.gcos.queue": 1000, "detector.hamos.queue": 1000,
+                "detector.hamos.neighbours": 200, "ood_features.hamos.neighbours": 200,
                 "ood_features.dreamood.neighbours": 300, "ood_features.dreamood.boundary": 50,
-                "images.per_class": 100, "scoring.knn.neighbours": 50}),
+                "images.per_class": 100, "scoring.knn.neighbours": 50,
+                "scoring.nnguide.neighbours": 10}),
     ],
     ids=("few", "many"),
 )  # fmt: skip
 def test_what_is_chosen_by_hand(facts, expected):
     content, chosen = filled(preset(), facts)
     found = {}
-    for way in RULES:
+    for way in set(RULES) - {("image", "kernel")}:  # the preset leaves it
         value = content
         for part in way:
             value = value[part]
@@ -85,6 +91,10 @@ def test_every_place_of_an_override_is_filled():
             "scoring.knn.neighbours must be at most 143 for row ce, .* got 144; .* only.rows",
         ),
         (
+            {"rows": {"ce": {"scores": ["nnguide"]}}, "scoring": {"nnguide": {"share": 0.01}}}, FEW,
+            "scoring.nnguide.neighbours must be at most 1 for row ce, .* that it keeps, got 7",
+        ),
+        (
             {"detector": {"vos": {"queue": 1000}}}, FEW,
             "detector.vos.queue must be at most 831, which a class of 31 pictures fills",
         ),
@@ -105,3 +115,12 @@ def test_no_other_preset_asks_for_auto():
     for path in (ROOT / "config.yaml", *(ROOT / "workflow/presets").glob("*.yaml")):
         raw = yaml.safe_load(path.read_text())
         assert bool(asked(raw)) == (path.stem == "own-pictures"), path
+
+
+def test_a_network_of_somebody_else_s_says_size_and_kernel():
+    raw = {"image": {"size": "auto", "kernel": "auto"}}
+    facts = Facts("mine", FEW.counts, FEW.side, lambda: (224, "bicubic"))
+    content, chosen = filled(raw, facts)
+    assert content["image"] == {"size": 224, "kernel": "bicubic"}
+    assert set(chosen) == {"image.size = 224", "image.kernel = bicubic"}
+    assert filled(raw, FEW)[0]["image"] == {"size": 64, "kernel": "bilinear"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bood_tasks.cli.main import schema
+from bood_tasks.cli.commands.schema import schema
 from bood_tasks.config.load import ConfigError, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,7 +225,7 @@ def test_schema_accepts_the_shipped_configuration_and_no_unknown_key():
 
 def test_settings_load_without_heavy_imports():
     """The Snakefile is parsed again for every cluster job."""
-    code = "import sys, bood_tasks.plan.plan, bood_tasks.cli.main;"
+    code = "import sys, bood_tasks.plan.plan, bood_tasks.cli.main as cli; cli.parser();"
     code += "print(sorted({'torch', 'zarr', 'numpy', 'pandas', 'sklearn'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout == "[]\n"

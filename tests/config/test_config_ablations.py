@@ -10,6 +10,7 @@ from bood_tasks.config.load import ConfigError, load
 from bood_tasks.config.study import REFERENCE, SWEPT, study
 from bood_tasks.plan import detectors
 from bood_tasks.plan import plan as planning
+from bood_tasks.plan.synthesis import SCALE_FREE
 
 ROOT = Path(__file__).parents[2]
 UNPERTURBED = {"ood_features": {"perturb": "none"}}
@@ -153,3 +154,58 @@ def test_what_cannot_be_is_refused_by_its_own_name(ablations, message):
 def test_an_overlay_takes_ablations_away():
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert load(merged(base, {"ablations": None})).ablations is None
+
+
+def test_a_sweep_of_a_setting_that_is_found_or_off_needs_a_number_of_the_row():
+    """`auto` and null have no place on the axis of a curve; sweep_set gives them one."""
+    sweeps = {"ood_features.overshoot": [0.1, 0.5]}
+    with pytest.raises(ConfigError, match=r"overshoot must be of a row with a number .* got null;"):
+        config(sweeps=sweeps)
+    found = study(config(sweeps=sweeps, sweep_set={"ood_features": {"overshoot": 0.25}}))
+    assert list(found.sweeps["ood_features.overshoot"]) == [0.1, 0.25, 0.5]
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    with pytest.raises(ConfigError, match=r'distances.step_size must be of .* got "auto"; write'):
+        load(base | {"distances": {"step_size": "auto"}})
+
+
+def test_the_preset_scale_free_can_be_swept_and_figure_4_compares_with_it():
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    overlay = yaml.safe_load((ROOT / "workflow/presets/scale-free.yaml").read_text())
+    found = load(merged(base, overlay))
+    assert not study(found).sweeps
+    sweeps = {"distances.median_steps": [10, 30], "ood_features.overshoot": [0.05, 0.5]}
+    on_top = {"ablations": {"sweeps": sweeps}, "only": {"sweeps": list(sweeps)}}
+    points = study(load(merged(merged(base, overlay), on_top))).sweeps
+    assert [len(values) for values in points.values()] == [2, 3]
+    assert load(merged(merged(base, {"ablations": None}), overlay)).ablations is None
+    for key, value in SCALE_FREE.items():
+        section = "distances" if key == "step_size" else "ood_features"
+        assert getattr(getattr(found, section), key) == value
+    plan = planning.make(found)
+    beside = plan.targets["gallery"].settings["beside"]
+    assert (beside["step_size"], beside["extra_steps"]) == (0.015, 2)
+    report = plan.targets["report"]
+    seeds = [spec.settings["seed"] for spec in report.inputs["distances"]]
+    assert sorted(seeds) == [0, 1, 2]
+    usual = planning.make(load(base))
+    assert "distances" not in usual.targets["report"].inputs
+    published = usual.targets["gallery"].settings["beside"]
+    assert published["overshoot"] == SCALE_FREE["overshoot"]
+    assert published["step_size"] == "auto"
+
+
+def test_what_is_not_read_enters_no_stage():
+    """median_steps beside a number, c beside an overshoot, an overshoot beside Gaussian noise."""
+    base = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"ablations": None}
+
+    def made(**sections):
+        whole = load(merged(base, sections))
+        return digests(planning.make(whole), "ood_features")
+
+    assert made(distances={"median_steps": 7}) == made()
+    far = {"overshoot": 0.5}
+    assert made(ood_features=far | {"extra_steps": 5}) == made(ood_features=far) != made()
+    noisy = {"perturb": "gaussian"}
+    assert made(ood_features=far | noisy) == made(ood_features=noisy)
+    auto = {"step_size": "auto"}
+    assert made(distances=auto | {"median_steps": 7}) != made(distances=auto)

@@ -22,8 +22,9 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
 seen, folder = [], Path.cwd()
+bases = "\\n".join(f"configfile: {base!r}" for base in sys.argv[1:])
 folder.joinpath("Snakefile").write_text(
-    f"import json\\nconfigfile: {sys.argv[1]!r}\\nPath('seen.json').write_text(json.dumps(config))"
+    f"import json\\n{bases}\\nPath('seen.json').write_text(json.dumps(config))"
 )
 for overlays in json.load(sys.stdin):
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
@@ -38,11 +39,11 @@ folder.joinpath("all.json").write_text(json.dumps(seen))
 """
 
 
-def seen_by_snakemake(folder, base, stacks) -> list[str]:
-    """Return, as JSON, the configuration of each stack of overlays on a base."""
+def seen_by_snakemake(folder, base, stacks, own=()) -> list[str]:
+    """Return, as JSON, the configuration of each stack of overlays on a base, and the folder's."""
     named = json.dumps([list(map(str, stack)) for stack in stacks])
     subprocess.run(
-        [sys.executable, "-c", SEEN_BY_SNAKEMAKE, str(base)],
+        [sys.executable, "-c", SEEN_BY_SNAKEMAKE, str(base), *map(str, own)],
         input=named, cwd=folder, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return [json.dumps(seen) for seen in json.loads((folder / "all.json").read_text())]
@@ -87,6 +88,22 @@ def test_null_lists_and_empty_mappings_are_seen_alike(tmp_path):
     for stack, theirs in zip(stacks, seen, strict=True):
         texts = [path.read_text() for path in (base, *stack)]
         assert json.dumps(laid_over(base, list(stack))) == theirs, texts
+
+
+@pytest.mark.parametrize("lies_between", range(len(TRAPS) - 1), ids=TRAPS[:-1])
+def test_the_folder_s_own_file_lies_between_alike(tmp_path, lies_between):
+    files = []
+    for number, text in enumerate(TRAPS):
+        files.append(tmp_path / f"{number}.yaml")
+        files[-1].write_text(text)
+    *overlays, base = files
+    own = overlays.pop(lies_between)
+    stacks = [[], *([path] for path in overlays)]
+    seen = seen_by_snakemake(tmp_path, base, stacks, [own])
+    for stack, theirs in zip(stacks, seen, strict=True):
+        assert json.dumps(laid_over(base, stack, own)) == theirs, [
+            path.read_text() for path in stack
+        ]
 
 
 def test_a_file_that_holds_nothing_is_refused_as_snakemake_does(tmp_path):

@@ -16,7 +16,7 @@ from bood_tasks.artifacts.store import Artifact
 from bood_tasks.datasets import dataset
 from bood_tasks.datasets.dataset import block_shape, open_dataset, require_readable
 from bood_tasks.datasets.derived import CORRUPTIONS, corrupt, resample
-from bood_tasks.datasets.pictures import fit_picture, read_picture
+from bood_tasks.datasets.pictures import RANDOM, drawn_kernel, fit_picture, read_picture
 
 IMAGE = {"size": 32, "fit": "pad", "kernel": "bilinear"}
 
@@ -43,6 +43,30 @@ def materialise(tmp_path, monkeypatch, settings, source):
         ["--out", spec.manifest, "--spec", to_json(spec.identity()), "--source", str(source)]
     )
     return Artifact(spec.manifest)
+
+
+def test_pictures_are_shrunk_by_kernels_of_their_own(tmp_path, monkeypatch):
+    """The kernel is that of a picture's place in the source: a set cut short keeps them."""
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(12):
+        pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    image = {"size": 8, "fit": "resize", "kernel": "bilinear"}
+    settings = {
+        "kind": "folder", "name": "photos", "image": image, "shrink": "random", "role": "ood",
+        "max_unreadable": 0, "max_pixels": 10**6,
+    }  # fmt: skip
+    made = materialise(tmp_path, monkeypatch, settings, folder)
+    for number, found in enumerate(made["test/images"][:]):
+        kernel = drawn_kernel("dataset", number)
+        with PIL.Image.open(folder / f"{number:02d}.png") as picture:
+            expected = fit_picture(picture, size=8, fit="resize", kernel=kernel)
+        assert np.array_equal(found, expected)
+    assert made.json("dataset.json")["kernel"] == "random"
+    rows = open_dataset(settings, folder)[0]["test"].pick(np.array([5]))
+    own = read_picture(rows, 0, **image | {"kernel": RANDOM})
+    assert np.array_equal(own, made["test/images"][5])
 
 
 def npz(tmp_path, **more):

@@ -221,6 +221,7 @@ LAYOUTS = {
     ],
     "imagenet_a": ["imagenet-a/n01498041/0.jpg", "imagenet-a/n01531178/1.jpg"],
     "imagenet_r": ["imagenet-r/n01443537/art_0.jpg", "imagenet-r/n01484850/art_1.jpg"],
+    "openimage_o": ["images/0a1b2c3d4e5f6071.jpg", "images/1a1b2c3d4e5f6071.jpg"],
     "imagenet_o": ["imagenet-o/n01443537/x.JPEG", "imagenet-o/n01704323/y.JPEG"],
 }
 
@@ -297,6 +298,14 @@ def test_random_images_stay_on_disk(tmp_path):
         open_published(tmp_path, settings_of("random_images"))
 
 
+def test_random_images_that_are_cut_short_are_named(tmp_path):
+    file = tmp_path / "300K_random_images.npy"
+    np.save(file, RNG.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"300K_random_images\.npy"):
+        open_published(tmp_path, settings_of("random_images"))
+
+
 def test_goes_samples_are_turned_as_pytorch_ood_turns_them(tmp_path):
     from pytorch_ood.dataset.img import CIFAR100GAN
 
@@ -321,6 +330,13 @@ def test_goes_samples_have_pytorch_oods_address_and_checksum():
 
     given = (CIFAR100GAN.url[50.0], CIFAR100GAN.md5[50.0])
     assert CATALOGUE["cifar100_gan"].sources == {CIFAR100GAN.filename[50.0]: given}
+
+
+def test_random_images_have_pytorch_oods_address_and_checksum():
+    from pytorch_ood.dataset.img import TinyImages300k
+
+    given = (TinyImages300k.url, TinyImages300k.md5)
+    assert CATALOGUE["random_images"].sources == {TinyImages300k.filename: given}
 
 
 def test_every_published_data_set_is_tested_here():

@@ -1,11 +1,13 @@
 """A trained detector in use, by Python and by `bood score`; the reference: the stages' arrays."""
 
 import csv
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr
 
 import numpy as np
 import PIL.Image
@@ -13,10 +15,11 @@ import pytest
 
 import bood_tasks
 from bood_tasks.artifacts.outside import content_digest
-from bood_tasks.artifacts.store import Artifact, Draft
+from bood_tasks.artifacts.store import Artifact
 from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.cli.main import main
-from bood_tasks.deploy.load import own_file
+from bood_tasks.deploy.detector import Detector, NoThreshold
+from bood_tasks.deploy.trained import own_file
 from tests import fake_artifacts, tiny_detector
 from tests.tiny_detector import CLASSES, IMAGE, Tiny, pictures
 
@@ -46,10 +49,12 @@ def folder(tmp_path):
     return path.parent
 
 
-def bood(*arguments) -> int | str | None:
-    with pytest.raises(SystemExit) as caught:
+def bood(*arguments) -> tuple[int, str]:
+    """Run a command; return its exit code and what it said."""
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as caught, redirect_stderr(said):
         main([str(item) for item in arguments])
-    return caught.value.code
+    return caught.value.code, said.getvalue()
 
 
 def rows(path) -> list[dict]:
@@ -92,7 +97,7 @@ def test_the_threshold_is_the_strictest_that_accepts_the_share(energy, tpr):
 
 def test_the_command_writes_what_python_returns(energy, folder, tmp_path):
     out = tmp_path / "out.csv"
-    code = bood("score", "--detector", energy.folder, "--tpr", 0.4, "--out", out, folder)
+    code, _ = bood("score", "--detector", energy.folder, "--tpr", 0.4, "--out", out, folder)
     assert code == 0
     files = sorted(folder.rglob("*.png"))
     detector = bood_tasks.load_detector(energy.folder)
@@ -147,10 +152,11 @@ def test_unreadable_pictures_are_named_together_and_the_others_scored(energy, fo
     for name in ("03.png", "05.png"):
         (folder / "below" / name).write_bytes(b"not a picture")
     out = tmp_path / "out.csv"
-    code = bood("score", "--detector", energy.folder, "--out", out, folder)
-    assert code.startswith("error: 2 pictures are unreadable:")  # a text exits with 1
-    assert "03.png: " in code
-    assert "05.png: " in code
+    code, said = bood("score", "--detector", energy.folder, "--out", out, folder)
+    assert code == 1
+    assert "error: 2 pictures are unreadable:" in said
+    assert "03.png: " in said
+    assert "05.png: " in said
     expected = np.delete(energy["pets/test/score"][:], [3, 5])
     found = [float(row["score"]) for row in rows(out)]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -158,7 +164,7 @@ def test_unreadable_pictures_are_named_together_and_the_others_scored(energy, fo
         bood_tasks.load_detector(energy.folder)(sorted(folder.rglob("*.png")))
 
 
-def test_odd_names_and_files_end_no_scoring(energy, folder, tmp_path, capsys):
+def test_odd_names_and_files_end_no_scoring(energy, folder, tmp_path):
     """Names that are not UTF-8, that a spreadsheet would run, what is no file, other kinds."""
     one = folder / "below" / "00.png"
     for name in ("caf\udce9.png", "=1+1.png", "-x.png", "a,b.png", "new\nline.png"):
@@ -172,11 +178,11 @@ def test_odd_names_and_files_end_no_scoring(energy, folder, tmp_path, capsys):
         tag[0x0112] = 3
         picture.save(folder / "turned.png", exif=tag)
     out = tmp_path / "out.csv"
-    assert bood("score", "--detector", energy.folder, "--out", out, folder) == 0
+    code, said = bood("score", "--detector", energy.folder, "--out", out, folder)
+    assert code == 0
     paths = [row["path"] for row in rows(out)]
     assert f"{folder}/caf\\xe9.png" in paths
     assert len(paths) == len(energy["pets/test/score"][:]) + 6
-    said = capsys.readouterr().err
     assert "1 hidden files and those of tools: '._00.png'" in said
     assert "1 of another kind (.txt)" in said
     assert "1 neither file nor folder" in said
@@ -186,26 +192,26 @@ def test_odd_names_and_files_end_no_scoring(energy, folder, tmp_path, capsys):
 def test_paths_that_a_spreadsheet_would_run_are_harmless(energy, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(folder / "below/00.png", "=1+1.png")
-    assert bood("score", "--detector", energy.folder, "--out", "out.csv", "=1+1.png") == 0
+    assert bood("score", "--detector", energy.folder, "--out", "out.csv", "=1+1.png")[0] == 0
     assert [row["path"] for row in rows(tmp_path / "out.csv")] == ["./=1+1.png"]
 
 
 def test_a_table_is_never_written_over_a_picture_or_through_a_link(energy, folder, tmp_path):
     one = folder / "below/00.png"
     before = one.read_bytes()
-    assert "--out must name a CSV that is written, got the picture" in bood(
-        "score", "--detector", energy.folder, "--out", one, folder
-    )
     (tmp_path / "link.csv").symlink_to(one)
-    assert "which is a link" in bood(
-        "score", "--detector", energy.folder, "--out", tmp_path / "link.csv", folder
-    )
+    for option in ("--out", "--html"):
+        for path, why in ((one, "which is scored"), (tmp_path / "link.csv", "which is a link")):
+            code, said = bood("score", "--detector", energy.folder, option, path, folder)
+            assert code == 2
+            assert f"{option} must" in said
+            assert why in said
     assert one.read_bytes() == before
 
 
 def test_a_failure_on_the_way_keeps_the_rows_before(energy, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("bood_tasks.deploy.score_pictures.PICTURES_AT_ONCE", 5)
-    judge = bood_tasks.deploy.load.TrainedDetector.judge
+    monkeypatch.setattr("bood_tasks.deploy.score.ITEMS_AT_ONCE", 5)
+    judge = Detector.judge
     calls = []
 
     def third_fails(*given, **named):
@@ -214,26 +220,49 @@ def test_a_failure_on_the_way_keeps_the_rows_before(energy, folder, tmp_path, mo
             raise OSError("the disk went away")
         return judge(*given, **named)
 
-    monkeypatch.setattr("bood_tasks.deploy.load.TrainedDetector.judge", third_fails)
+    monkeypatch.setattr(Detector, "judge", third_fails)
     out = tmp_path / "out.csv"
-    assert "went away" in bood("score", "--detector", energy.folder, "--out", out, folder)
+    code, said = bood("score", "--detector", energy.folder, "--out", out, folder)
+    assert code == 2
+    assert "went away" in said
     assert len(rows(out)) == 10
 
 
-def test_without_validation_scores_test_scores_serve_with_a_warning(energy, tmp_path):
-    shutil.copytree(energy.folder.parents[2], tmp_path / "artifacts")
+@pytest.fixture(scope="module")
+def uncalibrated(energy, tmp_path_factory) -> Artifact:
+    """The scores of a row whose ID data set held nothing out."""
+    root = tmp_path_factory.mktemp("uncalibrated")
+    shutil.copytree(energy.folder.parents[2], root / "artifacts")
     scores = {f"pets/test/{name}": energy[f"pets/test/{name}"][:] for name in ("score", "index")}
     spec = fake_artifacts.identity("scores", energy.settings | {"other": 1})
     spec["inputs"] = energy.spec["inputs"]
-    folder = tmp_path / "artifacts/scores/made" / tiny_detector.digest_of(spec)
+    folder = root / "artifacts/scores/made" / tiny_detector.digest_of(spec)
     with tiny_detector.Draft(folder / "manifest.json", spec) as draft:
         for name, values in scores.items():
             draft.save(name, values)
         tiny_detector.write_json(draft.folder / "score.json", {"score": "energy"})
         draft.finish()
-    with pytest.warns(UserWarning, match="no ID validation scores.*pets/test"):
-        detector = bood_tasks.load_detector(folder)
-    assert detector.threshold(1) == scores["pets/test/score"].min()
+    return Artifact(folder / "manifest.json")
+
+
+def test_without_validation_scores_there_is_no_threshold(uncalibrated, energy, folder, tmp_path):
+    """Test scores never set one; the user may."""
+    detector = bood_tasks.load_detector(uncalibrated.folder)
+    with pytest.raises(NoThreshold, match=r"no threshold.*validation_per_class.*--threshold X"):
+        detector.threshold(0.95)
+    found = detector(pictures("pets/test"))
+    assert set(found.decisions) == {""}
+    np.testing.assert_allclose(found.scores, energy["pets/test/score"][:], rtol=1e-4)
+    middle = float(np.median(found.scores))
+    by_hand = detector(pictures("pets/test"), threshold=middle)
+    assert (by_hand.decisions == "ID").tolist() == (found.scores >= middle).tolist()
+    out = tmp_path / "out.csv"
+    code, said = bood("score", "--detector", uncalibrated.folder, "--out", out, folder)
+    assert code == 0
+    assert "no threshold" in said
+    assert {(row["decision"], row["threshold"]) for row in rows(out)} == {("", "")}
+    bood("score", "--detector", uncalibrated.folder, "--out", out, "--threshold", middle, folder)
+    assert [row["decision"] for row in rows(out)] == by_hand.decisions.tolist()
 
 
 REFUSED = {
@@ -248,18 +277,20 @@ REFUSED = {
 @pytest.mark.parametrize(("more", "message"), REFUSED.values(), ids=REFUSED.keys())
 def test_mistakes_are_refused_with_their_cure(energy, folder, more, message, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    code = bood("score", "--detector", energy.folder, *more, folder)
-    assert re.search(message, code)
+    code, said = bood("score", "--detector", energy.folder, *more, folder)
+    assert code == 2
+    assert re.search(message, said)
     assert not (tmp_path / "scores.csv").exists()
 
 
 def test_no_pictures_are_refused(energy, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("none")
-    code = bood("score", "--detector", energy.folder, tmp_path / "empty")
-    assert "empty, which has none" in code
-    assert "no such picture or folder" in bood("score", "--detector", energy.folder, "absent.png")
-    with pytest.raises(ValueError, match="at least one picture"):
+    code, said = bood("score", "--detector", energy.folder, tmp_path / "empty")
+    assert code == 2
+    assert "empty, which has none" in said
+    assert "no such file or folder" in bood("score", "--detector", energy.folder, "absent.png")[1]
+    with pytest.raises(ValueError, match="at least one of pictures"):
         bood_tasks.load_detector(energy.folder)([])
 
 
@@ -268,22 +299,6 @@ def test_what_is_no_detector_is_refused(tiny, energy, tmp_path):
         bood_tasks.load_detector(tmp_path)
     with pytest.raises(ValueError, match="got one of outputs"):
         bood_tasks.load_detector(tiny.outputs("cross_entropy").folder)
-
-
-def test_a_detector_of_texts_is_refused(tmp_path):
-    def made(stage, settings, inputs):
-        spec = fake_artifacts.identity(stage, settings, inputs)
-        out = tmp_path / stage / "words" / fake_artifacts.digest_of(spec) / "manifest.json"
-        with Draft(out, spec) as draft:
-            draft.finish()
-        return Artifact(out)
-
-    detector = made("detector", {"network": "gru"}, {})
-    facts = {"datasets": ["glosses"], "id": "glosses", "crop": None}
-    outputs = made("outputs", facts, {"detector": detector, "datasets": [detector]})
-    scores = made("scores", {"score": "msp"}, {"outputs": outputs})
-    with pytest.raises(ValueError, match="reads texts, and only detectors of pictures"):
-        bood_tasks.load_detector(scores.folder)
 
 
 def copy(energy, tmp_path) -> Artifact:

@@ -8,11 +8,14 @@ import onnx
 import onnxruntime
 import PIL.Image
 import pytest
+import torch
 
 from bood_tasks import PROJECT, load_detector
 from bood_tasks.cli.main import main
 from bood_tasks.datasets.pictures import fit_picture
 from bood_tasks.deploy.export import export
+from bood_tasks.scoring.posthoc.base import Outputs
+from tests.scoring.test_posthoc import POSTHOC, classifier, fitted, named, outputs
 from tests.tiny_detector import CLASSES, COUNTS, CROP, IMAGE, Tiny, pictures
 
 
@@ -44,7 +47,9 @@ def test_onnxruntime_agrees_with_the_stages(tiny, tmp_path, monkeypatch, method,
     monkeypatch.setattr(
         "bood_tasks.scoring.posthoc.base.ROWS", 5
     )  # blocks must leave no trace in the graph
-    monkeypatch.setattr("bood_tasks.scoring.posthoc.knn.SIMILARITIES", 5 * COUNTS["pets/train"])
+    monkeypatch.setattr(
+        "bood_tasks.scoring.posthoc.neighbours.SIMILARITIES", 5 * COUNTS["pets/train"]
+    )
     made, file = tiny.scores(method, score, **more), tmp_path / "model.onnx"
     export(made.folder, file)
     onnx.checker.check_model(file, full_check=True)
@@ -67,12 +72,57 @@ def test_onnxruntime_agrees_with_the_stages(tiny, tmp_path, monkeypatch, method,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "score"), [("cross_entropy", "odin"), ("godin", "godin")])
-def test_a_score_that_needs_gradients_is_refused(tiny, tmp_path, method, score):
+@pytest.mark.long  # seconds of torch's export
+@pytest.mark.filterwarnings("ignore")  # about torch's own code
+def test_every_score_of_outputs_goes_into_a_graph(tmp_path, monkeypatch):
+    """All in one graph, without a network: the states as a detector holds them."""
+    head = classifier()
+    training, test = outputs(200, head, seed=1), outputs(40, head, seed=2, spread=2.0)
+    wanted = [(name, {}) for name in POSTHOC] + [("ash", {"variant": v}) for v in "pb"]
+    scores = [named(name, **more) for name, more in wanted]
+    states = [
+        {
+            key: value if value.ndim else value.item()
+            for key, value in fitted(name, training).items()
+        }
+        for name, _ in wanted
+    ]
+
+    class Every(torch.nn.Module):
+        def forward(self, features, logits, first, second):
+            given = Outputs(features, logits, (first, second))
+            read = zip(scores, states, strict=True)
+            return torch.stack([score.score(given, state) for score, state in read])
+
+    monkeypatch.setattr("bood_tasks.scoring.posthoc.base.ROWS", 5)
+    rows = [test.features, test.logits, *test.stages]
+    program = torch.onnx.export(
+        Every().eval(), tuple(x[:3] for x in rows), dynamo=True, verbose=False,
+        dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in rows),
+    )  # fmt: skip
+    program.save(tmp_path / "all.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "all.onnx")
+    names = [x.name for x in session.get_inputs()]
+    (found,) = session.run(None, {n: x.numpy() for n, x in zip(names, rows, strict=True)})
+    for (name, more), ours, score, state in zip(wanted, found, scores, states, strict=True):
+        expected = score.score(test, state)
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5, err_msg=f"{name} {more}")
+
+
+@pytest.mark.parametrize(
+    ("method", "score", "size"),
+    [
+        ("cross_entropy", "odin", "0.0"),
+        ("cross_entropy", "iodin", "0.0"),
+        ("cross_entropy", "adascale", "0.5"),
+        ("godin", "godin", "0.0"),
+    ],
+)
+def test_a_score_that_needs_gradients_is_refused(tiny, tmp_path, method, score, size):
     folder = tiny.scores(method, score).folder
     with pytest.raises(SystemExit) as caught:
         main(["export", "--detector", str(folder), "--out", str(tmp_path / "x.onnx")])
-    assert f"must not need gradients, got {score} with magnitude 0.0" in caught.value.code
+    assert f"must not need gradients, got {score} with magnitude {size}" in caught.value.code
     assert not list(tmp_path.iterdir())
 
 

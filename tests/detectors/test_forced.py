@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from bood_tasks.catalogue.methods import PACKAGED
 from bood_tasks.catalogue.scores import SCORES
-from bood_tasks.detectors.methods import gan, npos, vos
+from bood_tasks.detectors.methods import gcos, vos
 from bood_tasks.networks import float64 as exact
 from bood_tasks.scoring.posthoc.table import score_named
 from bood_tasks.scoring.scores import as_outputs, of_outputs
-from bood_tasks.training import augmentation
+from bood_tasks.synthesis.samplers import gcos as gcos_shell
 from bood_tasks.training import fit as training
 from bood_tasks.training.recipe import Recipe
 from tests.detectors.test_methods import (
@@ -36,7 +36,8 @@ from tests.detectors.test_methods import (
 ROOT = Path(__file__).parents[2]
 FITS = {
     "knn": {"neighbours": 3}, "vim": {"dimension": None}, "react": {"percentile": 90},
-    "dice": {"sparsity": 50},
+    "dice": {"sparsity": 50}, "gen": {"gamma": 0.1, "classes": 2}, "scale": {"percentile": 50},
+    "ash": {"variant": "s", "percentile": 50}, "nnguide": {"neighbours": 3, "share": 1.0},
 }  # fmt: skip
 ADAM = Recipe(4, 6, 1e-3, 1e-4, 2, True, 1, optimiser="adam")
 OPTIMISERS = ("SGD", "Adam", "AdamW")
@@ -162,8 +163,7 @@ class NoFloat64(TorchDispatchMode):
 def elsewhere(request, monkeypatch):
     """A device that is not the host's, with float64 or without: a tensor of one that meets a
     tensor of the other is an error."""
-    for module in (augmentation, gan, npos, vos):
-        monkeypatch.setattr(module, "to_device", lambda values, device: values.to(device))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda values: values)  # fakes cannot be
     if request.param:
         return contextlib.nullcontext()
     monkeypatch.setattr(exact, "WITHOUT", ("cuda",))
@@ -195,6 +195,25 @@ def test_a_loss_and_its_outputs_lie_on_one_device(module, elsewhere, monkeypatch
     if module == "vos":  # scipy draws them from the numbers themselves
         drawn = torch.ones(2, SETTINGS["vos"]["selected"], model.sampling["size"])
         monkeypatch.setattr(vos, "unlikeliest", lambda rng, **given: drawn.clone())
+    if module == "ascood":  # a backward pass of its own
+        monkeypatch.setattr(type(model), "attribution", lambda self, x, y: torch.zeros_like(x))
+    if module == "gcos":  # numbers decide which axes leave the manifold
+        classes, size, _ = model.queue.features.shape
+        places = torch.arange(classes * size)
+        shell = gcos.fit_shell(
+            model.queue.features.flatten(0, 1), places // size, places % 4 == 3, classes=classes,
+            **model.shell,
+        )  # fmt: skip
+
+        def shell_there(*given, **how):
+            assert {item.device.type for item in given} == {"cuda"}
+            moved = {
+                key: there(value, "cuda", mode) if isinstance(value, torch.Tensor) else value
+                for key, value in vars(shell).items()
+            }
+            return gcos_shell.Shell(**moved)
+
+        monkeypatch.setattr(gcos, "fit_shell", shell_there)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, elsewhere, torch.no_grad():
         model, x, y = on("cuda", model, mode), there(x, "cuda", mode), there(y, "cuda", mode)
         terms = model.loss(x, y, step_of(6))
@@ -213,11 +232,12 @@ def test_a_score_of_a_device_s_outputs(name, elsewhere):
     if SCORES[name].output:
         given[SCORES[name].output] = given["logits"][:, 0]
     state = {}
-    if SCORES[name].fits:
-        state = score_named(name).fit(as_outputs(given, head), **FITS.get(name, {}))
+    settings = {"score": name, **FITS.get(name, {})}
+    if SCORES[name].fits or SCORES[name].held_out:
+        state = score_named(name, settings).fit(as_outputs(given, head))
     if SCORES[name].validated:
         state = score_named(name).weigh(state, as_outputs(given), as_outputs(given))
-    expected = of_outputs(name, given, state)
+    expected = of_outputs(settings, given, state)
     state = {key: value if value.ndim else value.item() for key, value in state.items()}
     place = exact.float64_device("cuda")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, elsewhere, torch.no_grad():
@@ -226,6 +246,6 @@ def test_a_score_of_a_device_s_outputs(name, elsewhere):
             key: there(value, place, mode) if isinstance(value, torch.Tensor) else value
             for key, value in state.items()
         }
-        found = of_outputs(name, there_too, state)
+        found = of_outputs(settings, there_too, state)
         assert found.shape == expected.shape
         assert found.dtype == torch.float32

@@ -23,7 +23,10 @@ PICTURES = {"network": "resnet", "depth": 18, "width": 2, "stem": "strided", "cl
 TEXTS = {"network": "gru", "vocabulary": 9, "embedding": 3, "hidden": 4, "layers": 1, "classes": 2}
 SETTINGS = {
     "cross_entropy": {},
-    "energy_regulariser": {"ood_weight": 1.0, "reduction": "mean", "phi": "mlp"},
+    "energy_regulariser": {
+        "ood_weight": 1.0, "reduction": "mean", "phi": "mlp", "soft_labels": None,
+        "soft_weight": 0.5, "distance_margin": None,
+    },
     "godin": {},
     "gan": {"size": 16, "width": 2, "kl_weight": 1.0},
     "vos": {"queue": 4, "candidates": 50, "selected": 2, "weight": 0.1, "start": 0.4},
@@ -31,6 +34,19 @@ SETTINGS = {
         "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
         "queue": 4, "neighbours": 2, "boundary": 3, "points": 2, "candidates": 20, "kept": 2,
         "sigma": 0.1, "outlier_weight": 0.1, "phi_lr": 1.0, "start": 0.4,
+    },
+    "hamos": {
+        "embedding": 5, "temperature": 0.1, "prototype_momentum": 0.95, "dispersion_weight": 0.5,
+        "queue": 4, "neighbours": 2, "adjacent": 4, "rounds": 2, "leapfrogs": 3, "step_size": 0.1,
+        "kappa": 2.0, "margin": 0.2, "weight": 0.1, "start": 0.4,
+    },
+    "gcos": {
+        "queue": 4, "selected": 2, "weight": 0.1, "start": 0.4, "variance": 0.9, "inner": 0.9,
+        "outer": 0.99,
+    },
+    "ascood": {
+        "outliers": "shuffle", "share": 0.1, "weight": 1.0, "sigma": 0.5, "alpha_first": 3.0,
+        "alpha_last": 1.0, "head_lr": 0.5,
     },
     "outlier_exposure": {"loss_weight": 0.5, "weighting": "balanced"},
 }  # fmt: skip
@@ -176,7 +192,8 @@ def test_an_entry_names_the_settings_of_its_class(module):
 def test_an_entry_says_whether_the_logits_are_one_linear_layer(module):
     model, (x, _) = after_steps(module).eval(), batch(module)
     found, head = model.outputs(x), model.network.head
-    linear = isinstance(head, nn.Linear) and torch.equal(head(found["features"]), found["logits"])
+    reads = isinstance(head, nn.Linear) and head.in_features == found["features"].shape[1]
+    linear = reads and torch.equal(head(found["features"]), found["logits"])
     assert linear == ENTRIES[module].linear
 
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from bood_tasks.detectors.methods.npos import NPOS, dispersion, moved_prototypes, synthesise
+from bood_tasks.detectors.methods.hypersphere import dispersion, moved_prototypes
+from bood_tasks.detectors.methods.npos import NPOS, synthesise
 from bood_tasks.networks.resnet import ResNet
 from bood_tasks.training.recipe import Recipe, Step, clip_gradients, cosine_lr
 

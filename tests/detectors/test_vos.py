@@ -9,8 +9,9 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from bood_tasks.detectors.methods.queue import Queue
-from bood_tasks.detectors.methods.vos import RIDGE, VOS, fit_gaussians, unlikeliest, weighted_energy
+from bood_tasks.detectors.methods.vos import RIDGE, VOS, fit_gaussians, weighted_energy
 from bood_tasks.networks.resnet import ResNet
+from bood_tasks.synthesis.samplers.tails import unlikeliest
 from bood_tasks.training.recipe import Step, cosine_lr
 
 SETTINGS = {"queue": 4, "candidates": 50, "selected": 2, "weight": 0.1, "start": 0.4}

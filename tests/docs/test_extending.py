@@ -80,10 +80,10 @@ def run(project: Path, *command: str) -> str:
 # What a dry run must plan once a recipe is applied.
 PLANNED = {
     "A row or an ablation": ["artifacts/distances/alpha0.3-", "results/.published/ablations-"],
-    "A post-hoc score": ["artifacts/scores/cross_entropy-seed0-MaxLogit/"],
-    "A post-hoc score in the package": ["artifacts/scores/cross_entropy-seed0-max_logit/"],
+    "A post-hoc score": ["artifacts/scores/cross_entropy-seed0-Entropy/"],
+    "A post-hoc score in the package": ["artifacts/scores/cross_entropy-seed0-margin/"],
     "A method in the package": ["artifacts/detector/smoothing-seed0/"],
-    "An OOD data set": ["artifacts/dataset/photos/", "artifacts/dataset/openimage_o/"],
+    "An OOD data set": ["artifacts/dataset/photos/", "artifacts/dataset/imagenet_sketch/"],
     "A sampler of outlier features": ["artifacts/ood_features/halfway-seed0/"],
     "An outlier filter": ["artifacts/outlier_filter/"],
     "A table": ["artifacts/ranking/", "results/.published/ranking-"],
@@ -108,9 +108,9 @@ def test_a_score_reads_outputs(project):
         "import torch; from bood_tasks.scoring.posthoc.base import Outputs\n"
         "from bood_tasks.scoring.posthoc.table import score_named\n"
         "outputs = Outputs(torch.zeros(2, 3), torch.tensor([[1.0, 5], [2, 0]]))\n"
-        "print(score_named('max_logit').score(outputs, {}).tolist())"
+        "print(score_named('margin').score(outputs, {}).tolist())"
     )
-    assert "[5.0, 2.0]" in run(project, "-c", code)
+    assert "[4.0, 2.0]" in run(project, "-c", code)
 
 
 def test_a_metric_has_its_value(project):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bood_tasks.artifacts.spec import digest_of
 from bood_tasks.artifacts.store import ROWS_PER_CHUNK, Artifact, Draft
+from bood_tasks.catalogue.scores import SCORES
 from bood_tasks.config.fields import Section, merged
 from bood_tasks.config.load import ConfigError, effective_config, load
 from bood_tasks.config.root import Config
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 # With a row of every method that has settings of its own, and every score.
 DEFAULT["seeds"] = [0]
+DEFAULT["rows"]["ce"]["scores"] = [name for name, entry in SCORES.items() if entry.module]
 DEFAULT["ablations"] = {
     "seeds": [0],
     "variants": {"still": {"ood_features": {"perturb": "none"}}},
@@ -162,6 +164,7 @@ USES = {
     **{f"detector.gru.{key}": (7, set()) for key in ("embedding", "hidden", "layers", "lead")},
     "encoder.temperature": (0.2, {"encoder"} | STEPPING),
     "distances.step_size": (0.5, STEPPING),
+    "distances.median_steps": (7, set()),  # while the step size is a number
     "distances.max_steps": (7, STEPPING),
     "distances.feature_space": ("raw", STEPPING),
     "distances.rows": ("nearest", {"distances"}),
@@ -175,6 +178,7 @@ USES = {
     "ood_features.uncrossed": ("keep", {"ood_features"}),
     "ood_features.perturb": ("none", {"ood_features"}),
     "ood_features.extra_steps": (5, {"ood_features"} | WAYS),
+    "ood_features.overshoot": (0.5, {"ood_features"} | WAYS),
     "ood_features.rescale": ("none", {"ood_features"} | WAYS),
     "ood_features.sigma": (0.5, set()),  # of another perturbation
     "ood_features.shift": (0.7, set()),
@@ -183,6 +187,24 @@ USES = {
         for key, value in {
             "neighbours": 3, "boundary": 3, "candidates": 3, "sigma": 0.9, "vectors": 3,
             "reference_bug": True,
+        }.items()
+    },
+    **{
+        f"ood_features.gcos.{key}": (value, set())
+        for key, value in {"vectors": 3, "variance": 0.5, "inner": 0.5, "outer": 0.999}.items()
+    },
+    **{
+        f"ood_features.ncis.{key}": (value, set())
+        for key, value in {
+            "vectors": 3, "variance": 0.5, "layers": 3, "epochs": 3, "batch_size": 3, "lr": 3,
+            "candidates": 30, "kept": 3,
+        }.items()
+    },
+    **{
+        f"ood_features.hamos.{key}": (value, set())
+        for key, value in {
+            "vectors": 3, "neighbours": 3, "adjacent": 3, "rounds": 3, "leapfrogs": 2,
+            "step_size": 3, "kappa": 3, "margin": 3,
         }.items()
     },
     "images.per_class": (150, {"images", "detector"}),  # more shards
@@ -201,8 +223,14 @@ USES = {
     "images.stop_after": (3, DECODING),
     "detector.ood_weight": (1, {"detector"}),
     "detector.outlier_fit": ("crop", {"detector"}),
+    "detector.outlier_kernel": ("random", {"detector"}),
+    **{f"detector.pixmix.{key}": (value, set()) for key, value in
+       {"rounds": 2, "beta": 2, "severity": 2}.items()},  # without a mixing set
     "detector.reduction": ("sum", {"detector"}),
     "detector.phi": ("linear", {"detector"}),
+    "detector.soft_labels": (0.5, {"detector"}),
+    "detector.soft_weight": (2, set()),  # without soft labels
+    "detector.distance_margin": (2, {"detector"}),
     "detector.gan.width": (8, {"detector"}),
     "detector.gan.kl_weight": (2, {"detector"}),
     **{
@@ -219,6 +247,28 @@ USES = {
             "kept": 7, "sigma": 7, "outlier_weight": 7, "phi_lr": 7, "start": 0.7,
         }.items()
     },
+    **{
+        f"detector.ascood.{key}": (value, set())  # of a method that has no row here
+        for key, value in {
+            "outliers": "gradient", "share": 0.7, "weight": 7, "sigma": 7, "alpha_first": 7,
+            "alpha_last": 7, "head_lr": 7,
+        }.items()
+    },
+    **{
+        f"detector.gcos.{key}": (value, set())
+        for key, value in {
+            "queue": 7, "selected": 7, "weight": 7, "start": 0.7, "variance": 0.7, "inner": 0.7,
+            "outer": 0.97,
+        }.items()
+    },
+    **{
+        f"detector.hamos.{key}": (value, set())
+        for key, value in {
+            "embedding": 7, "temperature": 7, "prototype_momentum": 0.7, "dispersion_weight": 7,
+            "queue": 700, "neighbours": 7, "adjacent": 7, "rounds": 7, "leapfrogs": 7,
+            "step_size": 7, "kappa": 7, "margin": 7, "weight": 7, "start": 0.7,
+        }.items()
+    },
     "scoring.odin.temperature": (10, {"scores"}),
     "scoring.odin.magnitudes": ([0.1], {"scores"}),
     "scoring.godin.magnitudes": ([0.1], {"scores"}),
@@ -227,7 +277,25 @@ USES = {
     "scoring.vim.dimension": (7, {"scores"}),
     "scoring.react.percentile": (70, {"scores"}),
     "scoring.dice.sparsity": (70, {"scores"}),
+    "scoring.ash.variant": ("p", {"scores"}),
+    "scoring.ash.percentile": (70, {"scores"}),
+    "scoring.scale.percentile": (70, {"scores"}),
+    **{
+        f"scoring.adascale.{key}": (value, {"scores"})
+        for key, value in {
+            "variant": "l", "lowest": 70, "highest": 80, "magnitude": 1, "pixels": 0.1,
+            "shifted": 2, "corrected": 7, "weight": 7,
+        }.items()
+    },
+    "scoring.gen.gamma": (1, {"scores"}),
+    "scoring.gen.classes": (7, {"scores"}),
+    "scoring.iodin.temperature": (10, {"scores"}),
+    "scoring.iodin.magnitudes": ([0.1], {"scores"}),
+    "scoring.nnguide.neighbours": (7, {"scores"}),
+    "scoring.nnguide.share": (0.7, {"scores"}),
     "metrics.threshold": ("nearest", {"metrics", "pixel_statistics"}),
+    "metrics.aupr": ("trapezoid", {"metrics", "pixel_statistics"}),
+    "metrics.groups": ({"close": ["near"]}, {"metrics"}),
     "generator.repo": ("some/thing", set()),  # of another source
     "generator.revision": ("0" * 40, set()),
     "generator.lora.revision": ("0" * 40, set()),  # without a repository
@@ -248,6 +316,7 @@ USES = {
             "inference_batch": 1, "image_batch": 1, "compile": True, "attention": "sliced",
             "fused_projections": True, "split_guidance": True,
             "pack": 2, "vae_slicing": True, "workers": 1, "data": "x", "download": True,
+            "container": "x.sif",
         }.items()
     },
 }  # fmt: skip
@@ -255,9 +324,11 @@ NOT_LISTED = {  # they need another key as well, or say what rows there are
     "seeds", "id", "test", "validation", "control", "datasets", "rows", "methods", "scores",
     "ablations", "generator.source", "generator.path", "generator.lora.path", "generator.lora.repo",
     "encoder.augment", "detector.augment", "detector.start",
-    "detector.network", "detector.pretrained", "sources", "text", "gan_generator.source",
+    "detector.batch_norm",
+    "detector.network", "detector.pretrained", "detector.pixmix.set", "sources", "text",
+    "gan_generator.source",
     "gan_generator.path", "language_model.source", "language_model.path", "only.rows",
-    "only.variants", "only.sweeps", "image.whole",
+    "only.variants", "only.sweeps", "image.whole", "vocabulary.tokenizer", "choice",
 }  # fmt: skip
 # The same for GOE's, in a run that has rows of it.
 GOE = {
@@ -316,7 +387,19 @@ GOE_USES = {
     "detector.outlier_exposure.loss_weight": (3, {"detector"}),
     "detector.outlier_exposure.weighting": ("balanced", {"detector"}),
 }  # fmt: skip
-FOR_READERS = {"metrics", "tables", "costs", "examples", "figures", "gallery", "report"}
+FOR_READERS = {
+    "best",
+    "comparison",
+    "outlier_distance",
+    "metrics",
+    "tables",
+    "costs",
+    "examples",
+    "figures",
+    "gallery",
+    "losses",
+    "report",
+}
 
 
 def keys_of(model, path="") -> set[str]:
@@ -383,6 +466,8 @@ FREE = sorted(
     set(USES)
     - {"ood_features.sampler", "ood_features.perturb", "ood_features.select", "distances.rows"}
     - {"images.decode", "images.per_class", "images.shard"}
+    - {"ood_features.extra_steps", "ood_features.overshoot"}  # one in place of the other
+    - {"detector.soft_labels", "detector.soft_weight"}
     - {key for key in USES if key.startswith(("detector.gan.", "detector.vos.", "detector.npos."))}
 )
 STAGES = ("dataset", "encoder", "features", "distances", "ood_features", "images", "detector")

@@ -111,7 +111,7 @@ def test_an_export_says_what_the_device_says(work, device, tmp_path):
     folder = scores.get("energy") or next(iter(scores.values()))
     os.chdir(work.path)
     detector = load_detector(folder, device)
-    side = detector.image["size"]
+    side = detector.input.size
     pictures = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), dtype=np.uint8)
     said = detector(pictures)
     export(folder, tmp_path / "d.onnx")

@@ -348,7 +348,7 @@ def test_released_weights_are_fetched_where_that_is_allowed(tmp_path, monkeypatc
 
 def test_weights_for_other_classes_need_a_new_head(tmp_path):
     torch.save(Theirs(7, depth=10, widen_factor=1).state_dict(), tmp_path / "w.pt")
-    with pytest.raises(ValueError, match=r"fc\.\w+ must have the shape \[4.*set new_head"):
+    with pytest.raises(ValueError, match=r"of 7 logits, and the data set has 4.*new_head: true"):
         take_up(tmp_path, tmp_path / "w.pt")
     one, other = (
         load_model(take_up(tmp_path, tmp_path / "w.pt", new_head=True, seed=seed), "cpu")

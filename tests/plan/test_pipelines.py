@@ -112,3 +112,43 @@ def test_a_lora_that_is_not_there_is_refused(tmp_path, lora, message):
 def test_a_lora_is_one_file_for_weights_that_are_there(generator, message):
     with pytest.raises(ValueError, match=message):
         config(generator=generator)
+
+
+def pictures(folder, *classes):
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "0.png").touch()
+    return {"kind": "folder", "path": str(folder)}
+
+
+def trained(tmp_path, *classes, words=None, size=32, **train):
+    """The plan of anchors of a generator that is trained on a folder of these classes."""
+    return planning.make(
+        config(
+            id="mine",
+            datasets={"mine": pictures(tmp_path / "mine", *classes)},
+            validation=[],
+            only={"rows": ["bood"]},
+            ablations=None,
+            image={"size": size},
+            anchors={"words": words or {}},
+            generator={"source": "train", "train": train},
+        )
+    )
+
+
+def test_a_generator_that_is_trained_takes_odd_class_names_or_says_at_once(tmp_path):
+    trained(tmp_path / "a", "espresso_cup", "T-shirt", "7")
+    with pytest.raises(ValueError, match=r"anchors\.words\.猫 must be lower-case letters .*'猫'"):
+        trained(tmp_path / "b", "猫", "dog")
+    trained(tmp_path / "c", "猫", "dog", words={"猫": "cat"})
+    with pytest.raises(ValueError, match=r"anchors\.words\.dog must be lower-case .*'big dog'"):
+        trained(tmp_path / "d", "cat", "dog", words={"dog": "big dog"})
+
+
+def test_a_generator_that_is_trained_says_its_size_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r"image\.size must be 32 to train .* got 64"):
+        trained(tmp_path, "cat", "dog", size=64)
+    folder = write(tmp_path / "sd", "StableDiffusionPipeline", ONE)
+    with pytest.raises(ValueError, match=r"image\.size must be \d+ to train .* got 40"):
+        trained(tmp_path / "e", "cat", "dog", size=40, init_from=str(folder))

@@ -17,6 +17,7 @@ from bood_tasks.plan import synthesis as stages
 from bood_tasks.plan.notes import notes as noted
 from bood_tasks.plan.resources import resources_of
 from bood_tasks.plan.sizes import Sizes
+from tests.openood_files import lay_out
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,6 +131,8 @@ SAMPLERS = (
 BELOW = {
     "embedded-controls": "demo",
     "cifar10-laptop-bood": "cifar10-laptop",
+    "cifar10-laptop-choice": "cifar10-laptop",
+    "goe-embedded-choice": "goe-embedded",
     "paper-smoke": "smoke",
     "goe-smoke": "smoke",
     "goe-embedded-weights": "goe-embedded",
@@ -149,6 +152,9 @@ def test_presets_are_valid(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     below = [path.with_stem(BELOW[path.stem])] if path.stem in BELOW else []
     given = laid_over(ROOT / "config.yaml", [*below, path])
+    if path.stem.startswith("openood"):  # list files are read while planning
+        lay_out(tmp_path / "data", load(given), 2, 50)
+        given["scoring"]["nnguide"]["neighbours"] = 1  # of the hundredth of so few pictures
     plan = planning.make(load(given, look))
     for spec in plan.specs.values():
         assert STAGES[spec.stage].outside or not spec.source, spec.stage

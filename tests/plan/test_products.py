@@ -24,7 +24,9 @@ def test_each_table_and_figure_of_the_papers_is_part_of_one_product():
 def test_targets_of_several_products_name_them_all():
     asked = targets()
     assert asked["tables"] == ["tables", "ablations", "costs"]
-    assert asked["figures"] == ["examples", "gallery", "figures", "sweeps"]
+    assert asked["figures"] == [
+        "examples", "best", "comparison", "gallery", "losses", "figures", "sweeps",
+    ]  # fmt: skip
     assert asked["goe_tables"] == ["goe_tables", "goe_text_tables"]
     assert asked["goe_figures"] == [
         "goe_gallery", "goe_sweeps", "goe_text_sweeps", "goe_epochs", "goe_counts",

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from bood_tasks.reporting.cautions import find_colour_warnings, find_untrained
+from bood_tasks.reporting.cautions import find_untrained
 from bood_tasks.reporting.tables.summary import Lookup
+from bood_tasks.scoring.colour import find_colour_warnings
 from bood_tasks.training.trained import doubts
 
 COLOURS = {"mine": 0.2, "photos": 0.15, "digits": 0.0, "scans": 0.004}

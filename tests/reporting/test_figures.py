@@ -4,7 +4,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from bood_tasks.reporting.figures import distributions, figures, gallery, mosaics, style
+from bood_tasks.reporting.figures import distributions, figures, gallery, losses, mosaics, style
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.class_names import ClassNames
 from bood_tasks.synthesis.crossing import walk
@@ -23,7 +23,8 @@ ROWS = [
     {"method": "bood", "variant": "", "seed": 1, "score": "energy"},
 ]
 TRAINED = [{"method": "ce", "variant": ""}, {"method": "bood", "variant": ""}]
-SETTINGS = {"rows": TRAINED, "seed": 0, "contact_columns": COLUMNS}
+SETTINGS = {"contact_columns": COLUMNS}
+OF_LOSSES = {"rows": TRAINED, "seed": 0}
 TESTED = {"rows": ROWS, "test": ["near", "far"], "id": "pets"}
 
 
@@ -139,10 +140,10 @@ def drawn(tmp_path_factory):
 
 
 def test_every_caption_of_a_class_names_the_word_that_drew_it(drawn):
-    """`big dog` is drawn by the word `bag`; losses show no class, figure 2 a cat."""
+    """`big dog` is drawn by the word `bag`; figure 2 shows a cat."""
     figures = {item["file"]: item for item in drawn[1].json("captions.json")["figures"]}
     told = {name for name, item in figures.items() if "big dog, drawn as “bag”" in item["caption"]}
-    assert figures.keys() - told == {"figure2_trajectory.png", "contact_cat.png", "losses.png"}
+    assert figures.keys() - told == {"figure2_trajectory.png", "contact_cat.png"}
     assert figures["contact_big_dog.png"]["title"] == "Contact sheet: big dog, drawn as “bag”"
     assert figures["contact_cat.png"]["title"] == "Contact sheet: cat"
 
@@ -183,6 +184,22 @@ def from_scores(drawn, tmp_path_factory):
     return given, fake_artifacts.run_stage(root, figures.main, "figures", TESTED, given)
 
 
+@pytest.fixture(scope="module")
+def of_losses(drawn, tmp_path_factory):
+    given = {role: drawn[0][role] for role in ("encoder", "detectors")}
+    root = tmp_path_factory.mktemp("losses")
+    return given, fake_artifacts.run_stage(root, losses.main, "losses", OF_LOSSES, given)
+
+
+def test_losses_without_an_encoder_show_the_detectors_alone(of_losses, tmp_path):
+    given = {"detectors": of_losses[0]["detectors"]}
+    alone = fake_artifacts.run_stage(tmp_path, losses.main, "losses", OF_LOSSES, given)
+    whole, part = ((x.folder / "losses.svg").read_text() for x in (of_losses[1], alone))
+    assert "encoder: cross-entropy" in whole
+    assert "encoder" not in part
+    assert "detector: OOD term" in part
+
+
 @pytest.mark.parametrize(
     ("which", "mosaics", "drawings"),
     [
@@ -191,8 +208,9 @@ def from_scores(drawn, tmp_path_factory):
             ["figure1_id_and_ood", "figure2_trajectory", "figure3_extra_steps",
              "figure3_step_size", "figure7_ood", "figure8_dreamood_and_bood", "contact_cat",
              "contact_big_dog"],
-            ["figure4_boundary", "figure4_all_classes", "distances", "losses"],
+            ["figure4_boundary", "figure4_all_classes", "distances"],
         ),
+        ("of_losses", [], ["losses"]),
         (
             "from_scores",
             [],

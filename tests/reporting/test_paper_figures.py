@@ -143,12 +143,11 @@ def test_comparison_plane_refuses_more_classes():
         comparison_plane(gaussian(4, 7), gaussian(9, 7))
 
 
-def drawn_paths(sides, classes=("cat", DOLLARS)):
+def drawn_paths(sides, classes=("cat", DOLLARS), titles=("",)):
     paths = [np.array([[-1.0, 0], [0.2, 0.1], [0.6, 0.1]]), np.array([[1.0, 1], [-0.5, 1]])]
+    panels = {title: paths[:count] for title, count in zip(titles, (2, 1), strict=False)}
     return perturbation_paths(
-        np.array([[-1.0, 0], [-2, 1], [1, 1], [2, -1]]), np.array([0, 0, 1, 1]), classes, paths,
-        boundary=np.stack([path[0] for path in paths]),
-        outliers=np.stack([path[-1] for path in paths]),
+        np.array([[-1.0, 0], [-2, 1], [1, 1], [2, -1]]), np.array([0, 0, 1, 1]), classes, panels,
         sides=sides, axis_names=("distance", DOLLARS),
     )  # fmt: skip
 
@@ -170,6 +169,17 @@ def test_perturbation_paths_show_classes_paths_boundary_features_and_outliers():
     low, high = zip(ax.get_xlim(), ax.get_ylim(), strict=True)
     assert np.ptp([low[0], high[0]]) == pytest.approx(np.ptp([low[1], high[1]]))
     assert not any(label.get_parse_math() for label in (ax.xaxis.label, ax.yaxis.label))
+
+
+def test_two_panels_have_their_own_ways_in_the_same_limits():
+    figure = drawn_paths(None, titles=("published", DOLLARS))
+    left, right = figure.axes
+    assert [ax.get_title() for ax in (left, right)] == ["published", DOLLARS]
+    assert [len(ax.lines) for ax in (left, right)] == [2, 1]
+    assert left.get_xlim() == right.get_xlim()
+    assert left.get_ylim() == right.get_ylim()
+    assert not left.title.get_parse_math()
+    assert len(figure.legends) == 1
 
 
 def test_perturbation_paths_draw_the_boundary_where_the_sides_are_equal():

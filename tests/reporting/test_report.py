@@ -9,8 +9,12 @@ import pytest
 
 from bood_tasks.artifacts.usage import Cost, Run
 from bood_tasks.reporting import report
+from bood_tasks.reporting.findings import contenders
+from bood_tasks.reporting.line_costs import LineCost
 from bood_tasks.reporting.tables import costs
+from bood_tasks.reporting.tables.apart import Difference, Differences
 from bood_tasks.reporting.tables.frames import csv_text
+from bood_tasks.reporting.tables.layout import MINUS
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.scoring import metrics
 from tests import fake_artifacts
@@ -40,6 +44,19 @@ CONFIG = {"id": "cats"}
 OF_BOOD = {"method": "bood", "variant": "", "score": "energy", "split": "test"}
 INTERVALS = [
     OF_BOOD | {"ood_dataset": "dogs", "metric": "auroc", "convention": "", "low": 0.5, "high": 0.87}
+]
+DIFFERENT = [  # BOOD is best everywhere, and told from CE on dogs alone
+    OF_BOOD | {
+        "than_method": "ce", "than_variant": "", "than_score": "energy", "ood_dataset": dataset,
+        "metric": "auroc", "convention": "", "difference": 0.1, "low": low, "high": 0.19,
+        "apart": int(low > 0),
+    }
+    for dataset, low in (("dogs", 0.01), ("cars", -0.01), ("average", -0.01))
+]  # fmt: skip
+LINES = contenders(pd.DataFrame(ONE_SEED))
+COSTS = [
+    LineCost(LINES[0], 0.5, 0.3, Difference(0.1, 0.01, 0.19), frozenset({"H1"})),
+    LineCost(LINES[1], 0.2, 0.0, None, frozenset({"H1"})),
 ]
 PIXELS = {"cats": {"in_training": 0}, "dogs": DOGS}
 
@@ -185,6 +202,38 @@ def test_the_interval_stands_in_small_type_beside_its_figure():
     assert "In small type" not in page(intervals=pd.DataFrame(columns=[*INTERVALS[0]]))
 
 
+def test_rows_that_cannot_be_told_from_the_best_are_marked_and_the_mark_is_explained():
+    text = page(differences=Differences(pd.DataFrame(DIFFERENT)))
+    marked = {row[0][0]: row for row in cells(text.split("</table>")[0])}
+    assert marked["Cross-entropy"][1:4] == [
+        ["30.0", "70.0", "≈"], ["40.0", "60.0"], ["20.0", "80.0", "≈"]
+    ]  # fmt: skip
+    assert not any("≈" in cell for cell in marked["BOOD"])
+    assert "≈: cannot be told apart from the best of its column" in text
+    assert "with one seed over samples alone" in text
+    assert "≈" not in page()
+
+
+def test_the_page_begins_with_what_the_run_came_to():
+    text = page(differences=Differences(pd.DataFrame(DIFFERENT)), costs=COSTS)
+    answers = text[text.index("<dl") :].split("</dl>")[0]
+    topics = re.findall(r"<dt>(.*?)</dt>", answers)
+    assert topics[:2] == ["Best", "Against plain"]
+    assert "One seed of BOOD by Energy, with all that it rests on, took 30 min" in answers
+    assert topics.index("Cost") < topics.index("Validation")
+    assert text.index("<dl") < text.index("<table")
+
+
+def test_gains_and_prices_stand_in_tables_of_their_own():
+    text = page(differences=Differences(pd.DataFrame(DIFFERENT)), costs=COSTS)
+    lines = [[" ".join(cell) for cell in row] for row in cells(text)]
+    assert ["BOOD Energy", "30 min 0 s", "18 min 0 s", "+10.0", "1 min 48 s", "H1"] in lines
+    assert ["Cross-entropy Energy", "12 min 0 s", "0.0 s", "–", "–", "H1"] in lines
+    assert "Differences from the best, BOOD by Energy" in text
+    assert ["Cross-entropy Energy", f"{MINUS}10.0 ≈", "–", "–", "–"] in lines
+    assert "Cost beside quality" not in page()
+
+
 def test_cost_lines_add_up_what_is_known():
     assert report.cost_lines(STAGES) == [
         ["images", "4", "1,200", "30 min 0 s", "3 MB", "H1"],
@@ -221,7 +270,7 @@ def test_paper_tables_are_left_out_where_nothing_is_measured_on_the_papers_data(
         path = made.folder / file
         path.write_text(path.read_text().replace("True", "False"))
     assert report.paper_tables([made]) == []
-    assert "Beside the paper" not in page()
+    assert "Beside published figures" not in page()
 
 
 def test_the_best_of_a_column_is_bold_and_what_is_no_detector_never_is():
@@ -288,7 +337,10 @@ def made_page(root, config=CONFIG, intervals=INTERVALS, **more):
     inputs = {
         "metrics": fake_artifacts.make(
             base, "metrics",
-            files={"metrics.csv": measured, "intervals.csv": csv_text(pd.DataFrame(intervals))},
+            files={
+                "metrics.csv": measured, "intervals.csv": csv_text(pd.DataFrame(intervals)),
+                "differences.csv": csv_text(pd.DataFrame(DIFFERENT)),
+            },
         ),
         "tables": fake_artifacts.make(
             base, "tables", files={"summary.csv": summarised}, settings={"notes": SETTINGS}
@@ -338,3 +390,20 @@ def test_report_stage_reads_what_it_may_have_in_order(tmp_path, monkeypatch):
                 "0123456789abcdef")  # fmt: skip
     places = [text.index(words) for words in sections]
     assert places == sorted(places)
+
+
+def test_step_sizes_that_jobs_found_are_told_by_seed(tmp_path):
+    found = [
+        fake_artifacts.make(
+            tmp_path, "distances",
+            files={"distances.json": {"step_size": size, "median_steps": 30, "sampled": 1000}},
+            settings={"seed": seed, "feature_space": "unit"},
+        )
+        for seed, size in ((1, 0.00171234), (0, 0.0015368))
+    ]  # fmt: skip
+    assert report.step_sizes(found) == [
+        "the median of 1,000 unit features crosses after 30 steps (seed 0): "
+        "distances.step_size = 0.001537",
+        "the median of 1,000 unit features crosses after 30 steps (seed 1): "
+        "distances.step_size = 0.001712",
+    ]

@@ -44,7 +44,13 @@ def metrics_artifact(root, rows):
     writer = csv.DictWriter(text, metrics.COLUMNS)
     writer.writeheader()
     writer.writerows(found)
-    return fake_artifacts.make(root, "metrics", files={"metrics.csv": text.getvalue()})
+    return fake_artifacts.make(
+        root, "metrics",
+        files={
+            "metrics.csv": text.getvalue(),
+            "differences.csv": ",".join(metrics.DIFFERENCES) + "\n",
+        },
+    )  # fmt: skip
 
 
 def cells(path):

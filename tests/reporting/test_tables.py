@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from bood_tasks import EMBEDDED
-from bood_tasks.reporting.tables import footnotes, summary, tables
+from bood_tasks.reporting.tables import footnotes, latex, summary, tables
+from bood_tasks.reporting.tables.apart import Differences
 from bood_tasks.reporting.tables.frames import read_csv, records
 from bood_tasks.scoring import metrics
 from tests import fake_artifacts
@@ -106,6 +107,29 @@ def test_markdown_shows_the_deviation_of_several_seeds():
     assert "Mean ± standard deviation (ddof = 1) over 2 runs, seeds 0, 1" in text
 
 
+def test_the_best_is_bold_and_what_cannot_be_told_from_it_is_marked():
+    rows = [
+        {"method": "bood", "variant": "", "score": "energy", "than_method": "ce",
+         "than_variant": "", "than_score": "energy", "ood_dataset": name, "split": "test",
+         "metric": "fpr95", "convention": "id", "difference": -0.1, "low": -0.2, "high": high,
+         "apart": int(high < 0)}
+        for name, high in (("dogs", -0.01), ("cars", 0.01), ("average", 0.01))
+    ]  # fmt: skip
+    differences = Differences(pd.DataFrame(rows))
+    found = averaged(ONE_SEED)
+    text = tables.markdown(found, SETTINGS, differences)
+    line = next(x for x in text.splitlines() if x.startswith("| Cross-entropy"))
+    cells = [cell.strip() for cell in line.split("|")[3:6]]
+    assert cells == ["40.0 / 60.0", "20.0<sup>≈</sup> / 80.0", "30.0<sup>≈</sup> / 70.0"]
+    assert "**30.0** / **70.0**" in text
+    assert ". ≈: cannot be told apart from the best of its column" in text
+    assert "≈" not in tables.markdown(found, SETTINGS)
+    shown = latex.tabular(tables.layout(found, differences))
+    assert "20.0$^{1}$" in shown
+    assert "40.0$^" not in shown
+    assert "1: cannot be told apart" in latex.caption(tables.layout(found, differences))
+
+
 def test_markdown_tables_are_rectangular_and_every_mark_has_its_note():
     text = tables.markdown(averaged(ONE_SEED), SETTINGS)
     for block in text.split("\n\n"):
@@ -160,8 +184,12 @@ def test_summary_csv_can_be_read_back(tmp_path):
     header = ",".join(metrics.COLUMNS)
     lines = [",".join(str(row[key]) for key in metrics.COLUMNS) for row in TWO_SEEDS]
     given = fake_artifacts.make(
-        tmp_path, "metrics", files={"metrics.csv": "\n".join([header, *lines, ""])}
-    )
+        tmp_path, "metrics",
+        files={
+            "metrics.csv": "\n".join([header, *lines, ""]),
+            "differences.csv": ",".join(metrics.DIFFERENCES) + "\n",
+        },
+    )  # fmt: skip
     notes = {"notes": SETTINGS | {"seeds": [0, 1]}}
     made = fake_artifacts.run_stage(tmp_path, tables.main, "tables", notes, {"metrics": given})
     pd.testing.assert_frame_equal(

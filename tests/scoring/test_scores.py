@@ -1,5 +1,7 @@
 """The stage `scores` on stored outputs; the scores themselves: test_posthoc, test_odin."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,15 @@ from torch import nn
 from bood_tasks.catalogue.methods import METHODS, PACKAGED
 from bood_tasks.catalogue.scores import SCORES, chooses
 from bood_tasks.config.scoring import Scoring
+from bood_tasks.detectors.model import as_layer, build
 from bood_tasks.networks.pixels import to_input
+from bood_tasks.networks.weights import initialised, save_weights
 from bood_tasks.scoring import outputs, scores
+from bood_tasks.scoring.outputs import run_outputs
 from bood_tasks.scoring.posthoc.base import Score
 from bood_tasks.scoring.posthoc.table import score_named
 from tests import fake_artifacts
+from tests.tiny_detector import SETTINGS
 
 
 def stored(root, parts, *, seed=0, extra=(), **settings):
@@ -89,12 +95,17 @@ def test_an_output_that_is_a_score_is_taken_as_it_is(tmp_path):
 
 
 def test_every_score_of_the_registry_is_computed_in_one_of_three_ways():
-    gradients = {name for name, entry in SCORES.items() if entry.gradients and not entry.fits}
-    outputs = {name for name, entry in SCORES.items() if entry.output}
-    posthoc = set(SCORES) - gradients - outputs
-    assert not gradients & outputs
-    assert all(isinstance(score_named(name), Score) for name in posthoc)
-    assert all(bool(score_named(name).fit) == SCORES[name].fits for name in posthoc)
+    """Off stored outputs, off moved pictures, or as its method says it."""
+    posthoc = {name for name, entry in SCORES.items() if entry.module}
+    assert {name for name, entry in SCORES.items() if entry.method} == set(SCORES) - posthoc
+    scores = {name: score_named(name) for name in posthoc}
+    assert all(isinstance(score, Score) for score in scores.values())
+    for name, score in scores.items():
+        entry = SCORES[name]
+        assert bool(score.moved) == entry.gradients
+        assert score.score or entry.gradients
+        assert bool(score.fit) == (entry.fits or entry.held_out)
+        assert bool(score.statistic) == (entry.held_out and entry.gradients)
     weighed = {name for name in posthoc if chooses(name, {"magnitudes": [0.0]})}
     assert weighed == {name for name in posthoc if score_named(name).weigh}
     assert all(set(entry.scores) <= set(SCORES) for entry in METHODS.values())
@@ -129,3 +140,72 @@ def test_outputs_that_are_not_finite_are_refused():
     images = np.zeros((2, 4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="logits are not finite for 2 pictures"):
         outputs.run_outputs(Broken(), images, batch_size=2, device="cpu")
+
+
+OWN_LAYER = """import torch
+from torch import nn
+from bood_tasks import Method
+
+
+class OwnLayer(Method):
+    def __init__(self, network, *, classes, scaled):
+        super().__init__(network, classes=classes)
+        width = network.head.in_features
+        self.last, self.scaled = nn.Linear(width, classes), scaled
+        network.head = nn.Identity()
+
+    def outputs(self, x):
+        features = self.network.stages(x)[-1]
+        logits = self.last(features)
+        if self.scaled:
+            logits = nn.functional.normalize(logits)
+        return {"features": features, "logits": logits}
+
+
+METHOD = OwnLayer
+"""
+
+
+@pytest.mark.parametrize("score", ["vim", "react", "dice"])
+@pytest.mark.parametrize("scaled", [False, True], ids=["linear", "scaled"])
+def test_a_method_s_own_last_layer_is_the_one_that_is_read(tmp_path, score, scaled):
+    """The network's head, of which these methods leave nothing, is not asked."""
+    (tmp_path / "own.py").write_text(OWN_LAYER)
+    shape = {"network": "resnet", "depth": 18, "width": 2, "stem": "strided", "classes": 3}
+    description = shape | {"method": "own", "settings": {"scaled": scaled}}
+    source = str(tmp_path / "own.py")
+    model = initialised(lambda: build(description, source), 0).eval()
+    save_weights(model, tmp_path / "model.safetensors")
+    detector = fake_artifacts.make(
+        tmp_path, "detector", files={"method.json": description},
+        folders={}, settings={"method": "own"},
+    )  # fmt: skip
+    shutil.copy(tmp_path / "model.safetensors", detector.folder)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (120, 8, 8, 3), dtype=np.uint8)
+    found = run_outputs(model, pixels, batch_size=40, device="cpu")
+    parts = {"id/train": slice(0, 100), "id/test": slice(100, 110), "far/test": slice(110, 120)}
+    arrays: dict = {}
+    for part, rows in parts.items():
+        arrays |= {f"{part}/{name}": values[rows] for name, values in found.items()}
+        arrays |= {f"{part}/index": np.arange(rows.stop - rows.start)}
+        arrays |= {f"{part}/labels": np.arange(rows.stop - rows.start) % 3}
+    made = fake_artifacts.make(
+        tmp_path, "outputs", arrays=arrays, rows={"id/test": 10, "far/test": 10}
+    )
+    settings = {"score": score, "id": "id"} | SETTINGS[score]
+    inputs = {"outputs": made, "training": made, "detector": detector}
+    if scaled:
+        with pytest.raises(ValueError, match="logits are not one linear layer of its features"):
+            fake_artifacts.run_stage(tmp_path, scores.main, "scores", settings, inputs)
+        return
+    got = fake_artifacts.run_stage(tmp_path, scores.main, "scores", settings, inputs)
+    head = as_layer(model.last.weight.detach(), model.last.bias.detach())
+    training = {name: torch.from_numpy(values[:100]) for name, values in found.items()}
+    test = {name: torch.from_numpy(values[110:]) for name, values in found.items()}
+    entry = score_named(score)
+    kept = {key: value for key, value in SETTINGS[score].items() if key != "magnitudes"}
+    expected = entry.score(
+        scores.as_outputs(test), entry.fit(scores.as_outputs(training, head), **kept)
+    )
+    np.testing.assert_allclose(got["far/test/score"][:], expected, rtol=1e-3, atol=1e-3)

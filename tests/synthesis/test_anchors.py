@@ -5,7 +5,8 @@ import re
 import pytest
 
 from bood_tasks import EMBEDDED
-from bood_tasks.generators.text_to_image.words import class_words, pick_tokens
+from bood_tasks.generators.text_to_image.words import pick_tokens
+from bood_tasks.networks.words import class_words
 from bood_tasks.synthesis import anchors
 from tests import fake_artifacts
 
@@ -40,6 +41,12 @@ def test_classes_that_share_a_token_are_named():
 
 def test_aliases_replace_names_and_must_be_classes():
     assert class_words(["a", "b"], {"b": "boy"}) == {"a": "a", "b": "boy"}
+    known = {"a", "tshirt", "d", "boy"}
+    names = ["a", "T-shirt", "red_fox", "3", "b_2"]
+    of_a_folder = class_words(names, {"b_2": "boy"}, known)
+    assert of_a_folder == dict(zip(names, ["a", "tshirt", "red_fox", "3", "boy"], strict=True))
+    of_its_own = class_words(names, {"b_2": "boy"}, None)
+    assert list(of_its_own.values()) == ["a", "tshirt", "redfox", "d", "boy"]
     with pytest.raises(ValueError, match=r"anchors.words.c must be a class"):
         class_words(["a", "b"], {"c": "boy"})
 

@@ -46,3 +46,8 @@ def test_noise_belongs_to_the_item_not_to_its_place():
     assert not torch.equal(together[0], together[2])
     assert not torch.equal(alone, item_noise((4, 2, 2), 1, "images", ["b"], items[1:2]))
     assert not torch.equal(alone, item_noise((4, 2, 2), 0, "images", ["a"], items[1:2]))
+
+
+def test_vectors_of_no_class_are_refused():
+    with pytest.raises(ValueError, match="must be below 2, one a class, got 99"):
+        assign_vectors(np.array([0, 1, 99]), ["a", "b"], start=0, stop=1)

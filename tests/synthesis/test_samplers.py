@@ -10,7 +10,7 @@ import torch
 from bood_tasks.catalogue.samplers import SAMPLERS, SamplerEntry
 from bood_tasks.config.synthesis import OodFeatures
 from bood_tasks.synthesis import ood_features
-from bood_tasks.synthesis.samplers.interface import Sampled, Sampler
+from bood_tasks.synthesis.samplers.interface import Distances, Sampled, Sampler
 from tests.synthesis.test_ood_features import CLASSES, run
 
 
@@ -42,3 +42,12 @@ def test_a_further_sampler_is_a_module_and_an_entry(tmp_path, monkeypatch):
     assert made["labels"][:].tolist() == [0, 1, 2]
     np.testing.assert_allclose(made["vectors"][1], features[labels == 1].mean(0), rtol=1e-6)
     assert made.json("ood_features.json") == {"selected": dict.fromkeys(CLASSES, 1)}
+
+
+@pytest.mark.parametrize(
+    ("steps", "margin"), [([1, -5, 2], [0.1, 0.2, 0.3]), ([1, 2, 3], [0.1, np.nan, 0.2])]
+)
+def test_distances_that_no_stage_writes_are_refused(steps, margin):
+    flags = np.ones(3, bool)
+    with pytest.raises(ValueError, match="1 of 3 have not, first row 1; make the distances anew"):
+        Distances(np.array(steps, np.int32), flags, np.array(margin, np.float32), flags)

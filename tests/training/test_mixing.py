@@ -172,3 +172,30 @@ def test_adam_is_torchs_own():
             weight.square().sum().backward()
             each.step()
     torch.testing.assert_close(mine, theirs)
+
+
+def test_what_is_known_of_outliers_comes_with_their_rows(tmp_path):
+    """Each outlier's pixels and what is known of it hold its number: they never part."""
+    net = torch.nn.Linear(1, 1)
+    numbers = [np.arange(5), 100 + np.arange(9)]
+    seen = []
+
+    def loss(net, x, y, step):
+        assert len(step.known) == len(x) - len(y)
+        pixels = 255 * (x[len(y) :, 0, 0, 0] * 0.25 + 0.5)  # as_input undone
+        torch.testing.assert_close(pixels, step.known[:, 0], atol=1e-3, rtol=0)
+        seen.extend(step.known[:, 0].tolist())
+        return {"loss": net.weight.square().sum()}
+
+    def pictures(own):
+        return torch.from_numpy(own).byte()[:, None, None, None].expand(-1, 3, 8, 8).contiguous()
+
+    fit(
+        net, loss, InMemory(torch.zeros(16, 3, 8, 8, dtype=torch.uint8)),
+        torch.zeros(16, dtype=torch.long), EQUAL, stage="detector", seed=0,
+        checkpoint=tmp_path / "c",
+        outliers=[(InMemory(pictures(own)), 0.5) for own in numbers],
+        known=[torch.from_numpy(own).float()[:, None] for own in numbers],
+        optimisers=[optimiser(net.parameters(), EQUAL)],
+    )  # fmt: skip
+    assert set(seen) == {*numbers[0], *numbers[1]}

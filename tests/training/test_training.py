@@ -72,6 +72,36 @@ def run(checkpoint, loss=cross_entropy, recipe=RECIPE, **more):
     return model, curve
 
 
+class Classifier(torch.nn.Module):
+    """A method's classifier beside a part of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = tiny()
+        self.own = torch.nn.BatchNorm1d(2)
+
+    def forward(self, x):
+        return self.own(self.network(x))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_classifier_s_statistics_are_kept_while_its_weights_and_all_else_move(kept, tmp_path):
+    model = initialised(Classifier, 0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recipe = replace(RECIPE, batch_norm="kept" if kept else "moving")
+    images, labels = pictures()
+    fit(
+        model, cross_entropy, InMemory(images), labels, recipe, stage="detector", seed=0,
+        checkpoint=tmp_path / "c", optimisers=papers(model, recipe),
+    )  # fmt: skip
+    moved = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
+    statistics = {name for name in before if "running" in name}
+    assert moved & statistics == ({name for name in statistics if name.startswith("own")}
+                                  if kept else statistics)  # fmt: skip
+    assert {name for name, _ in model.named_parameters()} <= moved
+    assert not model.training
+
+
 def stored(path):
     """The pictures as a zarr array of small chunks, and as an array in memory."""
     images = pictures()[0].permute(0, 2, 3, 1).numpy()
@@ -96,6 +126,49 @@ def test_outlier_rows_are_whole_passes_wherever_they_are_cut():
     assert all(sorted(whole[k : k + 5]) == [0, 1, 2, 3, 4] for k in (0, 5, 10))
     parts = [rows_at(np.arange(start, start + 4), 5, 0, "detector") for start in (0, 4, 8)]
     assert np.concatenate(parts).tolist() == whole[:12].tolist()
+
+
+HOW = {"rounds": 3, "beta": 3.0, "severity": 3.0}
+
+
+def test_a_mixing_set_reaches_the_id_rows_alone(tmp_path):
+    """The last rows of each step are outliers: as they were but for a place and a mirror."""
+    images, others = torch.full((21, 3, 8, 8), 90), torch.full((13, 3, 8, 8), 200)
+    mixing = torch.arange(5)[:, None, None, None].expand(5, 3, 8, 8) * 50
+    images, others, mixing = (each.to(torch.uint8) for each in (images, others, mixing))
+    shown = []
+
+    def look(net, x, y, step):
+        shown.append((x[: len(y)].clone(), x[len(y) :].clone()))
+        return cross_entropy(net, x[: len(y)], y, step)
+
+    recipe = replace(RECIPE, crop_padding=0)
+    run(
+        tmp_path / "a", look, recipe, rows=InMemory(images), mixing=(InMemory(mixing), HOW),
+        outliers=[(InMemory(others), 1.0)],
+    )  # fmt: skip
+    ids, rest = (torch.cat(part) for part in zip(*shown, strict=True))
+    assert rest.unique().numel() == 1
+    assert ids.unique().numel() > 20
+
+
+def test_a_killed_run_with_a_mixing_set_ends_with_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_PER_POINT", 1)
+    monkeypatch.setattr(training, "STEPS_PER_CHECKPOINT", 1)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
+    mixing = (InMemory(pictures(5)[0].flip(3)), HOW)
+    whole, _ = run(tmp_path / "a", mixing=mixing)
+
+    def dies(net, x, y, step):
+        if step.number == 3:
+            raise KeyboardInterrupt
+        return cross_entropy(net, x, y, step)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", dies, mixing=mixing)
+    again, _ = run(tmp_path / "b", mixing=mixing)
+    assert same_weights(whole, again)
+    assert not same_weights(whole, run(tmp_path / "c")[0])
 
 
 def test_augment_moves_by_at_most_the_padding_and_keeps_every_pixel_value():

@@ -79,7 +79,7 @@ def main(overlays: list[str]) -> None:
     plan = planning.make(config)
     if absent := planning.absent(config):
         sys.exit("\n".join(absent))
-    prepare(ROOT, config.run.model_dump())
+    prepare(config.run.model_dump())
     stages = {spec.stage for spec in plan.specs.values()}
     modules = {STAGES[stage].module for stage in stages}
     for module in modules | ({STABLE_DIFFUSION} if "images" in stages else set()):

@@ -47,7 +47,8 @@ def test_a_detector_takes_more_shards_than_a_command_line_holds(fresh):
     assert len(shlex.join(item.manifest for item in others)) > 2**17  # Linux's MAX_ARG_STRLEN
     detector = next(s for s in fresh.specs("detector", overlay) if "boundary" in s.name)
     with Draft(fresh.path / first.manifest, first.identity()) as draft:
-        draft.save("images", np.zeros((4, 32, 32, 3), np.uint8))
+        shown = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+        draft.save("images", shown)
         for name in ("labels", "item", "vector"):
             draft.save(name, np.arange(4))
         draft.finish(rows={"images": 4})

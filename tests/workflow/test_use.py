@@ -26,7 +26,7 @@ def example(digest: str) -> tuple[list[list[str]], str]:
 def test_the_pages_lines_work(fresh):
     (manifest,) = fresh.path.glob(f"{NAME}/*/manifest.json")
     commands, module = example(manifest.parent.name)
-    assert [line[0] for line in commands] == ["ls", "score", "export"]
+    assert [line[0] for line in commands] == ["ls", "bundle", "score", "export"]
     (fresh.path / "photos").mkdir()
     for name in ("shirt.png", "cat.png", "photos/other.jpg"):
         PIL.Image.radial_gradient("L").save(fresh.path / name)
@@ -43,3 +43,18 @@ def test_the_pages_lines_work(fresh):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(rows[0]["decision"]) == 2  # the same picture twice
+
+
+def test_what_validation_chooses_is_named_and_taken(fresh):
+    told = fresh.bood("best")
+    assert told.returncode == 0, told.stderr
+    row, score = re.search(r"take it: --row (\S+) --score (\S+)", told.stdout).groups()
+    assert "Chosen on validation outliers alone" in told.stdout
+    assert "Its regret on the test sets" in told.stdout
+    PIL.Image.radial_gradient("L").save(fresh.path / "one.png")
+    taken = fresh.bood("score", "one.png", "--best", "--out", "best.csv")
+    assert taken.returncode == 0, taken.stderr
+    assert f"row {row}: " in taken.stderr
+    assert f"-{score}/" in taken.stderr
+    both = fresh.bood("score", "one.png", "--best", "--score", score)
+    assert "--best chooses the score as well" in both.stderr

@@ -17,6 +17,7 @@ DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 PAPER = yaml.safe_load((ROOT / "workflow/presets/paper-smoke.yaml").read_text())
 FROM_SCORES = {"metrics_artifact": 3, "tables_artifact": 1, "ablations_artifact": 1}
 FROM_SCORES |= {"sweeps_artifact": 1, "figures_artifact": 1, "report_artifact": 1}
+FROM_SCORES |= {"best_artifact": 1, "comparison_artifact": 1}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,8 @@ def test_tables_and_curves_follow_from_scores_alone(whole, tmp_path):
     """With the few that say what pictures and jobs were: what a laptop needs of a cluster's run."""
     copy = whole.copy(tmp_path / "copy")
     shutil.rmtree(copy.path / "results")
-    kept = {"scores", "pixel_statistics", "costs", "dataset", "examples", "gallery"}
+    kept = {"scores", "pixel_statistics", "costs", "dataset", "examples", "gallery", "losses"}
+    kept |= {"outlier_distance"}
     for folder in (copy.path / "artifacts").iterdir():
         if folder.is_dir() and folder.name not in kept:
             folder.rename(tmp_path / folder.name)
@@ -89,7 +91,7 @@ def test_tables_and_curves_follow_from_scores_alone(whole, tmp_path):
         ("table3", 7, 7),  # one a variant, the reference and ResNet-18 being one
         ("table4", 2, 2),
         ("figure6", 5, 3),  # cross-entropy, the reference, r, beta, K
-        ("figure1", 8, 3),  # the ID decodes as well; losses of every detector
+        ("figure1", 0, 3),  # the ID decodes as well, and no detector
     ],
 )
 def test_a_table_asks_for_what_it_shows_alone(tmp_path, target, detectors, images):

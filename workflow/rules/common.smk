@@ -1,12 +1,8 @@
 # The configuration becomes specs, the specs become paths. No rules here.
 import os
 import shlex
-import sys
-from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
-sys.path.insert(0, str(Path(workflow.basedir)))
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from bood_tasks.artifacts.locks import FORCED, clear_stale_locks
 from bood_tasks.artifacts.outside import require_writable
@@ -17,30 +13,64 @@ from bood_tasks.cli import runs, terminal
 from bood_tasks.cli.listing import summarise
 from bood_tasks.cli.look import look
 from bood_tasks.cli.runs import note_of
-from bood_tasks.config.load import left_out, load, require_plain
 from bood_tasks.jobs.environment import prepare
 from bood_tasks.plan import plan as planning
 from bood_tasks.plan.asked import unfilled
 from bood_tasks.plan.resources import resources_of
 from bood_tasks.reporting.publish import exhibits
 
+GIVEN = [file for file in (OWN, *workflow.overwrite_configfiles) if file]  # over the default
 try:
     if workflow.is_main_process:  # Snakemake takes the last of two equal keys
-        require_plain(workflow.configfiles)
-    CONFIG = load(
-        config, look, files=workflow.configfiles, given=workflow.config_settings.config or ()
+        load.require_plain([files.DEFAULT, *GIVEN])
+    CONFIG = load.load(
+        config,
+        look,
+        files=[files.DEFAULT, *GIVEN],
+        given=workflow.config_settings.config or (),
     )
     PLAN = planning.make(CONFIG)
     require_writable(Path("results"))
 except (ValueError, FileNotFoundError, OSError) as error:
     raise WorkflowError(str(error)) from None
 
-prepare(workflow.basedir, CONFIG.run.model_dump())
-SCREEN = terminal.attach(workflow, PLAN) if workflow.is_main_process else None
+
+def require_shared_store():
+    """Stop where jobs would not find each other's files: an artifact is a folder, of which
+    Snakemake knows the manifest alone, so that a storage provider would carry no more."""
+    told = workflow.storage_settings
+    if told and SharedFSUsage.INPUT_OUTPUT not in told.shared_fs_usage:
+        provider = told.default_storage_provider
+        through = f" with --default-storage-provider {provider}" if provider else ""
+        raise WorkflowError(
+            "--shared-fs-usage must hold input-output: artifacts/ must lie in one folder that all "
+            f"jobs see, got none{through}, which would keep manifests and lose what they list; run "
+            "in a folder of the shared file system (--directory), without a storage provider and "
+            "by an executor that uses that file system, as slurm or cluster-generic; to keep "
+            "results elsewhere copy artifacts/ when the run has ended"
+        )
+
+
+def require_no_prefix():
+    """Stop for a module with a `prefix:`, by which jobs would not find the store."""
+    paths = workflow.modifier.path_modifier
+    if MODULE and paths.replace_prefix("artifacts/x") != "artifacts/x":
+        raise WorkflowError(
+            "the module must be used without prefix and replace_prefix: its jobs look for "
+            "artifacts/ in the working folder; to part its files from others give it a folder of "
+            "its own (--directory)"
+        )
+
+
+prepare(CONFIG.run.model_dump())
+OURS = workflow.is_main_process and not MODULE  # other rules have other lines
+SCREEN = terminal.attach(workflow, PLAN) if OURS else None
 if workflow.is_main_process:
-    if not {"-n", "--dry-run", "--dryrun"} & set(sys.argv):  # a dry run holds nothing
+    require_shared_store()
+    require_no_prefix()
+    if not workflow.output_settings.dryrun:  # which holds nothing
         clear_stale_locks(Path.cwd())
-    for line in left_out(config, CONFIG):
+    for line in load.left_out(config, CONFIG):
         print(line, file=sys.stderr)
     for line in CONFIG.reasons():
         print(f"auto, as {line}", file=sys.stderr)
@@ -61,14 +91,14 @@ def note_force(told):
 
 def note_run(log):
     """Say what this run is, for `bood status` and results/README.md."""
-    settings = workflow.config_settings
+    needrun = workflow.dag.needrun_jobs()
     run = runs.note(
         config,
         CONFIG,
         PLAN,
-        files=settings.configfiles,
-        overrides=dict(settings.config or {}),
-        outputs=[name for job in workflow.dag.needrun_jobs() for name in job.output],
+        files=workflow.overwrite_configfiles,
+        overrides=dict(workflow.config_settings.config or {}),
+        outputs=[name for job in needrun for name in job.output],
         log=os.path.relpath(log[0]) if log else "",
     )
     if SCREEN:
@@ -79,6 +109,8 @@ def published(*kinds, target=""):
     """Return what a target waits for: of each of these products that this configuration has, the
     record in results/ and, once they lie there, its files. A target that has none is an error, and
     so is a numbered table or figure that would show nothing of its own."""
+    if kinds == ("choice",) and PLAN.choice:
+        return chosen
     made = [kind for kind in kinds if kind in PLAN.targets]
     why = [unfilled(CONFIG, PLAN.targets, target, made)] if made else []
     why = why or [f"this configuration has no {kind}: {PRODUCTS[kind].absent}" for kind in kinds]
@@ -91,9 +123,22 @@ def published(*kinds, target=""):
     return [name for kind in made for name in record_and_files(kind)]
 
 
+def chosen(wildcards):
+    """Return what the target `choice` waits for. Each rung is a checkpoint: when one is there, the
+    next is planned, and what the run says of itself is told."""
+    while not (PLAN.chosen and Path(PLAN.chosen.manifest).is_file()):
+        rung = PLAN.choice[-1]
+        checkpoints.choice_artifact.get(name=rung.name, digest=rung.digest)
+        planning.plan_on(PLAN, CONFIG)
+        more = runs.plan_on(note_of(config), PLAN)
+        if SCREEN:
+            SCREEN.more(more)
+    return record_and_files("choice")
+
+
 def record_and_files(kind):
     """Return a product's record, and its published files marked for `snakemake --report`."""
-    record = Path(f"results/.published/{kind}-{PLAN.targets[kind].digest}.json")
+    record = Path(f"results/.published/{kind}-{PLAN.shown()[kind].digest}.json")
     # one label alone: of several, Snakemake's page makes switches, and fails where not all combine
     shown = exhibits(record).items()
     marked = [report(name, category=kind, labels={"result": text}) for name, text in shown]

@@ -1,3 +1,12 @@
+use rule dataset as network with:
+    output:
+        "artifacts/network/{name}/{digest}/manifest.json",
+    log:
+        "logs/network/{name}-{digest}.log",
+    benchmark:
+        "logs/network/{name}-{digest}.tsv"
+
+
 use rule dataset as pretrained with:
     output:
         "artifacts/pretrained/{name}/{digest}/manifest.json",

@@ -61,6 +61,55 @@ use rule dataset as gallery_artifact with:
         "logs/gallery/{name}-{digest}.tsv"
 
 
+use rule dataset as best_artifact with:
+    output:
+        "artifacts/best/{name}/{digest}/manifest.json",
+    log:
+        "logs/best/{name}-{digest}.log",
+    benchmark:
+        "logs/best/{name}-{digest}.tsv"
+
+
+use rule dataset as comparison_artifact with:
+    output:
+        "artifacts/comparison/{name}/{digest}/manifest.json",
+    log:
+        "logs/comparison/{name}-{digest}.log",
+    benchmark:
+        "logs/comparison/{name}-{digest}.tsv"
+
+
+# A checkpoint: its artifact says which candidates go on, and the plan goes on with them.
+checkpoint choice_artifact:
+    input:
+        upstream,
+    output:
+        "artifacts/choice/{name}/{digest}/manifest.json",
+    log:
+        "logs/choice/{name}-{digest}.log",
+    benchmark:
+        "logs/choice/{name}-{digest}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: cores
+    resources:
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        order=order,
+    shell:
+        "python -m bood_tasks.jobs {params.order} --out {output} > {log} 2>&1"
+
+
+use rule dataset as losses_artifact with:
+    output:
+        "artifacts/losses/{name}/{digest}/manifest.json",
+    log:
+        "logs/losses/{name}-{digest}.log",
+    benchmark:
+        "logs/losses/{name}-{digest}.tsv"
+
+
 use rule dataset as examples_artifact with:
     output:
         "artifacts/examples/{name}/{digest}/manifest.json",

@@ -28,6 +28,16 @@ use rule generator as epochs with:
     priority: 0
 
 
+use rule generator as outlier_distance with:
+    output:
+        "artifacts/outlier_distance/{name}/{digest}/manifest.json",
+    log:
+        "logs/outlier_distance/{name}-{digest}.log",
+    benchmark:
+        "logs/outlier_distance/{name}-{digest}.tsv"
+    priority: 0
+
+
 use rule dataset as pixel_statistics with:
     output:
         "artifacts/pixel_statistics/{name}/{digest}/manifest.json",
@@ -53,3 +63,12 @@ use rule dataset as metrics_artifact with:
         "logs/metrics/{name}-{digest}.log",
     benchmark:
         "logs/metrics/{name}-{digest}.tsv"
+
+
+use rule generator as outlier_statistics with:
+    output:
+        "artifacts/outlier_statistics/{name}/{digest}/manifest.json",
+    log:
+        "logs/outlier_statistics/{name}-{digest}.log",
+    benchmark:
+        "logs/outlier_statistics/{name}-{digest}.tsv"

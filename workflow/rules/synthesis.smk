@@ -35,7 +35,7 @@ use rule generator as distances with:
         "logs/distances/{name}-{digest}.tsv"
 
 
-use rule dataset as ood_features with:
+use rule generator as ood_features with:
     output:
         "artifacts/ood_features/{name}/{digest}/manifest.json",
     log:

@@ -6,7 +6,6 @@ outliers synthesised among them. `logits` are z mu_c / temperature; `features`, 
 ones, are what the authors' evaluation hands to KNN, the published score; `id_logit` is phi of them.
 """
 
-import math
 from functools import partial
 
 import torch
@@ -14,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from bood_tasks.detectors.method import Method
 from bood_tasks.detectors.methods.energy_regulariser import PHI_CLIP_NORM
+from bood_tasks.detectors.methods.hypersphere import Hypersphere
 from bood_tasks.detectors.methods.queue import Queue
 from bood_tasks.synthesis.samplers.dreamood import neighbour_similarity, outermost
 from bood_tasks.training.augmentation import to_device
@@ -23,33 +22,6 @@ from bood_tasks.training.recipe import Recipe, Step, apart, optimiser
 
 VERSION = 2
 CLASSES_AT_ONCE = 10  # whose candidates are ranked together: bounds the memory
-
-
-def moved_prototypes(
-    prototypes: Float[Tensor, "v d"],
-    embeddings: Float[Tensor, "b d"],
-    labels: Int64[Tensor, " b"],
-    *,
-    momentum: float,
-) -> Float[Tensor, "v d"]:
-    """Return mu_c <- normalise(m mu_c + (1 - m) z) for each z of class c in turn (CIDER, eq. 6).
-
-    Unit length is restored once a batch, where CIDER does it after each row: no loop over rows.
-    Classes without a row stay; gradients reach the embeddings.
-    """
-    later = (labels[:, None] == labels).triu(1).sum(1).to(embeddings)
-    member = F.one_hot(labels, len(prototypes)).T.to(embeddings)
-    weight = member * (1 - momentum) * momentum**later  # (v, b)
-    kept = momentum ** member.sum(1, keepdim=True)
-    return F.normalize(kept * prototypes + weight @ embeddings, dim=1)
-
-
-def dispersion(prototypes: Float[Tensor, "v d"], *, temperature: float) -> Float[Tensor, ""]:
-    """Return mean_i log mean_{j != i} exp(mu_i mu_j / temperature) (CIDER, eq. 5)."""
-    similar = prototypes @ prototypes.T / temperature
-    itself = torch.eye(len(prototypes), dtype=torch.bool, device=prototypes.device)
-    others = similar.masked_fill(itself, -torch.inf).logsumexp(1)
-    return (others - math.log(len(prototypes) - 1)).mean()
 
 
 def synthesise(
@@ -77,7 +49,7 @@ def synthesise(
     return points.take_along_dim(farthest[..., None], 1).flatten(0, 1)
 
 
-class NPOS(Method):
+class NPOS(Hypersphere):
     """A classifier by class prototypes, a queue of each class's last features, and phi.
 
     Every step draws `points` of each class's `boundary` outermost features and `candidates`
@@ -106,7 +78,11 @@ class NPOS(Method):
         phi_lr: float,
         start: float,
     ):
-        super().__init__(network, classes=classes)
+        width = network.head.in_features
+        super().__init__(
+            network, classes=classes, width=width, embedding=embedding, temperature=temperature,
+            prototype_momentum=prototype_momentum,
+        )  # fmt: skip
         limits = {
             "neighbours": "queue", "boundary": "queue", "points": "boundary", "kept": "candidates"
         }  # fmt: skip
@@ -120,13 +96,8 @@ class NPOS(Method):
                     f"detector.npos.{name} must be at most detector.npos.{limit}, got "
                     f"{given[name]} for {given[limit]}; lower it"
                 )
-        width = network.head.in_features
         network.head = nn.Identity()
-        self.projection = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding)
-        )
         self.phi = nn.Sequential(nn.Linear(width, embedding), nn.ReLU(), nn.Linear(embedding, 1))
-        self.temperature, self.prototype_momentum = temperature, prototype_momentum
         self.dispersion_weight, self.outlier_weight = dispersion_weight, outlier_weight
         self.points, self.candidates, self.start = points, candidates, start
         self.phi_lr = phi_lr
@@ -134,12 +105,6 @@ class NPOS(Method):
             "sigma": sigma, "neighbours": neighbours, "boundary": boundary, "kept": kept
         }  # fmt: skip
         self.queue = Queue(classes=classes, size=queue, width=width)
-        self.prototypes: Tensor  # 0 until the class is first seen
-        self.register_buffer("prototypes", torch.zeros(classes, embedding))
-
-    def embed(self, features: Float[Tensor, "b p"]) -> Float[Tensor, "b d"]:
-        """Return z, the unit projections of penultimate features."""
-        return F.normalize(self.projection(features), dim=1)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b v"]:
         """Return class logits z mu_c / temperature."""
@@ -164,16 +129,8 @@ class NPOS(Method):
 
     def _ood(self, features: Float[Tensor, "b p"], step: Step) -> Float[Tensor, ""]:
         """Return BCE(phi), the mean over features and outliers together (authors' code)."""
-        seen, size = self.queue.seen, self.queue.features.shape[1]
-        first = math.ceil(self.start * step.total)
-        if step.number < first:
+        if not self.queue.begun(step, self.start, "npos"):
             return features.new_zeros(())
-        if step.number == first and seen.min() < size:
-            raise ValueError(
-                "detector.npos.queue must be at most the pictures of each class before "
-                f"detector.npos.start, got {size} for {int(seen.min())} of class "
-                f"{int(seen.argmin())}; lower it or raise detector.npos.start"
-            )
         logits = self.phi(torch.cat([features, self.outliers(step.rng)]))
         is_id = (torch.arange(len(logits), device=logits.device) < len(features)).to(logits)
         return F.binary_cross_entropy_with_logits(logits[:, 0], is_id)
@@ -182,22 +139,14 @@ class NPOS(Method):
     def loss(
         self, x: Float[Tensor, "n 3 h w"], y: Int64[Tensor, " b"], step: Step
     ) -> dict[str, Float[Tensor, ""]]:
-        """Return compactness (CE of the logits) + w dispersion + w' BCE(phi).
-
-        Dispersion reaches the batch through the moved prototypes; compactness takes them as
-        given (CIDER's code).
-        """
+        """Return compactness (CE of the logits) + w dispersion + w' BCE(phi)."""
         features = self.network(x[: len(y)]).float()
         with torch.autocast(x.device.type, enabled=False):  # bf16 would spoil the neighbours
-            z = self.embed(features)
-            moved = moved_prototypes(self.prototypes, z, y, momentum=self.prototype_momentum)
-            self.prototypes.copy_(moved.detach())
+            _, terms = self.move(self.embed(features), y)
             self.queue.add(features.detach(), y)
-            compact = F.cross_entropy(z @ moved.detach().T / self.temperature, y)
-            disperse = dispersion(moved, temperature=self.temperature)
             ood = self._ood(features, step)
-        total = compact + self.dispersion_weight * disperse + self.outlier_weight * ood
-        return {"loss": total, "compactness": compact, "dispersion": disperse, "ood": ood}
+        spread = terms["compactness"] + self.dispersion_weight * terms["dispersion"]
+        return {"loss": spread + self.outlier_weight * ood, **terms, "ood": ood}
 
     def optimisers(self, recipe: Recipe) -> list[torch.optim.Optimizer]:
         """Return the recipe's, in which phi has its own rate and its gradient is clipped alone."""

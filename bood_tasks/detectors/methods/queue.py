@@ -1,9 +1,13 @@
-"""The last features of each class, as VOS and NPOS keep them."""
+"""The last features of each class, as methods keep them that draw outliers beside features."""
+
+import math
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+
+from bood_tasks.training.recipe import Step
 
 
 class Queue(nn.Module):
@@ -28,3 +32,18 @@ class Queue(nn.Module):
         last = ((place[:, None] == place) * rows).amax(1)
         self.features.flatten(0, 1)[place] = features[last]
         self.seen += F.one_hot(labels, len(self.seen)).sum(0)
+
+    def begun(self, step: Step, start: float, section: str) -> bool:
+        """Whether the share `start` of training has passed, after which outliers are drawn.
+
+        Raises ValueError, naming settings of detector.`section`, unless all queues are full then.
+        """
+        first, size = math.ceil(start * step.total), self.features.shape[1]
+        if step.number == first and self.seen.min() < size:
+            own = f"detector.{section}"
+            raise ValueError(
+                f"{own}.queue must be at most the pictures of each class before {own}.start, got "
+                f"{size} for {int(self.seen.min())} of class {int(self.seen.argmin())}; lower it "
+                f"or raise {own}.start"
+            )
+        return step.number >= first

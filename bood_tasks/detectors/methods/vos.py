@@ -5,17 +5,15 @@ one linear layer's. `weighted_energy` is what the paper scores; the authors' CIF
 with it the published row, the plain energy of the logits.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from scipy.special import gammaincinv
 from torch import Tensor, nn
 
 from bood_tasks.detectors.method import Input, Method
 from bood_tasks.detectors.methods.energy_regulariser import PHI_CLIP_NORM, Increasing, ood_loss
 from bood_tasks.detectors.methods.queue import Queue
+from bood_tasks.synthesis.samplers.tails import unlikeliest
 from bood_tasks.training.augmentation import to_device
 from bood_tasks.training.recipe import Recipe, Step, apart, optimiser
 
@@ -46,32 +44,15 @@ def fit_gaussians(
     return means, factor.where(failed == 0, torch.nan)
 
 
-def unlikeliest(
-    rng: torch.Generator, *, classes: int, size: int, candidates: int, selected: int
-) -> Float[Tensor, "v s p"]:
-    """Return, of each class's `candidates` standard normal z, the `selected` of lowest likelihood,
-    the lowest first.
-
-    The likelihood of mu + L z falls with |z| alone, and |z| is independent of the direction of z.
-    A candidate is therefore drawn as the share u of shorter ones, |z|^2 being chi-squared with p
-    degrees of freedom, and only the selected get a direction: the distribution is that of drawing
-    all candidates in full, at a p-th of the cost.
-    """
-    shorter = torch.rand(classes, candidates, dtype=torch.float64, generator=rng)
-    longest = shorter.topk(selected, 1).values
-    length = torch.from_numpy(2 * gammaincinv(size / 2, longest.numpy())).sqrt().float()
-    return length[..., None] * F.normalize(
-        torch.randn(classes, selected, size, generator=rng), dim=2
-    )
-
-
 class VOS(Method):
     """A classifier, the queues, the energy's class weights w and phi.
 
     The phi of the authors' code is a logistic regression that may turn the energy round;
     `Increasing` is the one that cannot, so that larger is ID in the score as well. The loss begins
-    at the share `start` of training, when every queue must be full.
+    at the share `start` of training, when every queue must be full. `section`: of `detector`.
     """
+
+    section = "vos"
 
     def __init__(
         self,
@@ -121,17 +102,8 @@ class VOS(Method):
         logits = self.network.head(features)
         ce = F.cross_entropy(logits, y)
         self.queue.add(features.detach().float(), y)
-        first = math.ceil(self.start * step.total)
-        if step.number < first:
+        if not self.queue.begun(step, self.start, self.section):
             return {"loss": ce, "ce": ce, "ood": torch.zeros_like(ce)}
-        if step.number == first and self.queue.seen.min() < self.queue.features.shape[1]:
-            seen = self.queue.seen
-            raise ValueError(
-                "detector.vos.queue must be at most the pictures of each class before "
-                f"detector.vos.start, got {self.queue.features.shape[1]} for "
-                f"{int(seen.min())} of class {int(seen.argmin())}; lower it or raise "
-                "detector.vos.start"
-            )
         with torch.autocast(x.device.type, enabled=False):  # bf16 would spoil the covariance
             outliers = self.network.head(self.outliers(step.rng))
             both = torch.cat([logits.float(), outliers])

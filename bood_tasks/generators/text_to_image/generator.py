@@ -39,14 +39,14 @@ from bood_tasks.generators.text_to_image.latent_diffusion import (
 from bood_tasks.generators.text_to_image.lora import FILE as LORA
 from bood_tasks.generators.text_to_image.lora import fuse_folder
 from bood_tasks.generators.text_to_image.tiny_sd import PROMPT, build_pipeline, save_pipeline
-from bood_tasks.generators.text_to_image.words import class_words as words_of
-from bood_tasks.generators.text_to_image.words import spelled
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.environment import pick_device
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.jobs.progress import progress
 from bood_tasks.networks.pipelines import ADAPTED, COMPONENTS, FOLDER, INDEX, describe
 from bood_tasks.networks.small_diffusion import UNET_CHANNELS, VAE_CHANNELS
+from bood_tasks.networks.words import class_words as words_of
+from bood_tasks.networks.words import known_words, spelled
 from bood_tasks.training.loading import load_where_it_fits
 
 VERSION = 1
@@ -237,7 +237,8 @@ def _labelled(data: Artifact) -> Labelled:
 def _train(job: Job, settings: Mapping, draft: Draft) -> dict[str, int | float]:
     """Train as a job's settings say; return what run.json tells."""
     images, labels, classes = _labelled(job.inputs["dataset"])
-    words = words_of(classes, settings["words"])
+    known = known_words(Path(job.source)) if job.source else None
+    words = words_of(classes, settings["words"], known)
     recipe = {key: value for key, value in settings.items() if key not in ("words", "content")}
     steps = settings["vae_steps"] + settings["unet_steps"]
     with progress("generator", steps, "steps") as advance:

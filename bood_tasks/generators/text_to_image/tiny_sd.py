@@ -22,6 +22,7 @@ from bood_tasks.networks.small_diffusion import (
     unet_shape,
     vae_shape,
 )
+from bood_tasks.networks.words import require_letters
 
 PROMPT = "A high-quality image of the {word}"
 TOKENS = 16  # prompt length L; 10 are used
@@ -74,12 +75,7 @@ def build_tokenizer(words: Sequence[str], folder: Path) -> CLIPTokenizer:
 
     Raises ValueError if a word is not lower-case letters only (CLIP splits others).
     """
-    for word in words:
-        if not (word.isascii() and word.isalpha() and word.islower()):
-            raise ValueError(
-                f"class words must be lower-case letters only, got {word!r}; "
-                "give an alias in anchors.words"
-            )
+    require_letters({word: word for word in words})
     vocabulary, merges = byte_pair_vocabulary([*prompt_words(), *words])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), "utf-8")

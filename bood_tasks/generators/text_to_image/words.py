@@ -1,7 +1,6 @@
 """Class names as one word of the generator's tokenizer each."""
 
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from bood_tasks.networks.words import refusal
 
@@ -29,29 +28,3 @@ def pick_tokens(tokenizer, words: Mapping[str, str]) -> list[int]:
     if unknown:
         raise ValueError(refusal(unknown, ()))
     return list(tokens)
-
-
-def spelled(name: str) -> str:
-    """Return a class name as one word of lower-case letters, as the small tokenizer takes it.
-
-    Digits become letters, what else is no letter goes.
-
-    >>> spelled("aquarium_fish"), spelled("n01443537")
-    ('aquariumfish', 'nabeedfdh')
-    """
-    digits = str.maketrans(string.digits, string.ascii_lowercase[:10])
-    return "".join(c for c in name.lower().translate(digits) if c in string.ascii_lowercase)
-
-
-def class_words(classes: Sequence[str], aliases: Mapping[str, str]) -> dict[str, str]:
-    """Return class name -> word, aliases applied.
-
-    Raises ValueError for an alias of a class that does not exist.
-    """
-    unknown = set(aliases) - set(classes)
-    if unknown:
-        raise ValueError(
-            f"anchors.words.{sorted(unknown)[0]} must be a class of the ID data set; "
-            f"classes: {', '.join(classes)}"
-        )
-    return {name: aliases.get(name, name) for name in classes}

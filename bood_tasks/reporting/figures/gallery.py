@@ -1,18 +1,17 @@
 """Draw the steps before the scores: the paper's figures of pictures, under their numbers there,
-contact sheets, distances and losses. What depends on one run shows the first seed.
+contact sheets and distances. What depends on one run shows the first seed.
 
 `captions.json` holds, for every PNG in reading order, its title and caption and, where there are
 any, `warnings`: what a reader must know about its numbers.
 """
 
 import numpy as np
-import pandas as pd
 from jaxtyping import UInt8
 from numpy import ndarray
 
 from bood_tasks.artifacts.spec import readable
 from bood_tasks.artifacts.store import Artifact
-from bood_tasks.catalogue.titles import row_name
+from bood_tasks.catalogue.samplers import STEP_SIZE_FOUND
 from bood_tasks.jobs.job import Job, read_job
 from bood_tasks.reporting.figures import (
     distributions,
@@ -24,8 +23,9 @@ from bood_tasks.reporting.figures import (
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.class_names import ClassNames
 from bood_tasks.reporting.figures.gallery_pictures import first_images
+from bood_tasks.synthesis.step_size import AUTO
 
-VERSION = 5
+VERSION = 7
 OOD_ROWS_PER_SHEET = 4
 MUCH_TIED = 0.5
 
@@ -33,15 +33,6 @@ MUCH_TIED = 0.5
 def _examples(dataset: Artifact, label: int, count: int) -> UInt8[ndarray, "n h w 3"]:
     rows = np.flatnonzero(dataset["train/labels"][:] == label)[:count]
     return dataset["train/images"].oindex[rows]
-
-
-def _curve(artifact: Artifact, term: str) -> distributions.Curve | None:
-    """Return (epochs, values) of a column of curve.csv; None where the loss has no such term."""
-    curve = pd.read_csv(artifact.folder / "curve.csv")
-    if term not in curve or curve[term].isna().all():
-        return None
-    shown = curve.dropna(subset=term)
-    return shown["epoch"].to_numpy(float), shown[term].to_numpy(float)
 
 
 def _draw_contacts(album: Album, job: Job, names: ClassNames) -> None:
@@ -81,6 +72,12 @@ def _draw_distances(album: Album, job: Job, names: ClassNames) -> None:
         left_out=facts["dropped_misclassified"],
     )
     told = "How many steps each training feature needs until its prediction changes."
+    if counted.settings.get("step_size") == AUTO:
+        found = counted.json(STEP_SIZE_FOUND)
+        told += (
+            f" The step size α = {found['step_size']:.4g} was found so that the median of "
+            f"{found['sampled']:,} features crosses after {found['median_steps']} steps."
+        )
     if any(cut is not None for cut in facts["cut"].values()):
         told += (
             " Dashed: the cut, the most steps of any feature that was taken as an outlier's start; "
@@ -101,30 +98,6 @@ def _draw_distances(album: Album, job: Job, names: ClassNames) -> None:
     )
 
 
-def _draw_losses(album: Album, job: Job) -> None:
-    rows, detectors = job.settings["rows"], job.inputs["detectors"]
-    panels: dict[str, dict[str, distributions.Curve]] = {
-        "encoder: cross-entropy": {"encoder": _curve(job.inputs["encoder"], "loss")},
-        "detector: cross-entropy": {},
-        "detector: OOD term, without β": {},
-    }
-    for row, detector in zip(rows, detectors, strict=True):
-        name = row_name(row["method"], row["variant"])
-        for term, panel in (("ce", "detector: cross-entropy"),
-                            ("ood", "detector: OOD term, without β")):  # fmt: skip
-            curve = _curve(detector, term)
-            if curve is None and term == "ce":
-                curve = _curve(detector, "loss")
-            if curve is not None:
-                panels[panel][name] = curve
-    album.add(
-        "losses",
-        distributions.losses({title: lines for title, lines in panels.items() if lines}),
-        "Training losses",
-        f"Seed {job.settings['seed']}; means of neighbouring steps.",
-    )
-
-
 def find_warnings(facts: dict) -> list[str]:
     """Return what the selection's counts, ood_features.json, tell a reader to be careful about."""
     found = []
@@ -133,14 +106,16 @@ def find_warnings(facts: dict) -> list[str]:
         found.append(
             f"{tied:,} features tie exactly at the selection cut, of {taken:,} selected: margin "
             "and index decide among them, not the step count. Raw features or a smaller "
-            "distances.step_size tell more distances apart."
+            "distances.step_size (or auto) tell more distances apart."
         )
     for key, words in (
         ("skipped_never_crossed", "never crossed within distances.max_steps and were replaced by "
                                   "the next in rank"),
         ("dropped_misclassified", "were wrongly classified from the start and left out"),
+        ("short_of_overshoot", "stay nearer to the boundary than ood_features.overshoot asks; "
+                               "lower it, or raise distances.max_steps"),
     ):  # fmt: skip
-        many = sum(facts[key].values())
+        many = sum(facts.get(key, {}).values())
         if many:
             found.append(f"{many:,} features {words}.")
     empty = [name for name, count in facts["selected"].items() if not count]
@@ -163,5 +138,4 @@ def main(argv: list[str] | None = None) -> None:
         gallery_pictures.draw_filter(album, job, names)
         _draw_contacts(album, job, names)
         _draw_distances(album, job, names)
-        _draw_losses(album, job)
         draft.finish(rows={"figures": album.finish()})

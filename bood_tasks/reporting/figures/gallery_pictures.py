@@ -195,13 +195,23 @@ def draw_strips(album: Album, job: Job, names: ClassNames) -> None:
     """Figure 3: what c and α do to a few decodes."""
     made = job.inputs["strips"]
     facts = made.json("strips.json")
-    extra, alpha = (facts[key]["default"] for key in ("extra_steps", "step_size"))
-    for array, key, symbol, what in (
-        ("by_extra_steps", "extra_steps", "c",
-         f"c: steps after the crossing, at the step size α = {alpha:g}"),
-        ("by_step_size", "step_size", "α",
-         f"α: the step size, with c = {extra} steps after the crossing"),
-    ):  # fmt: skip
+    alpha = facts["step_size"]["default"]
+    if "overshoot" in facts:
+        far = facts["overshoot"]["default"]
+        beyond = (
+            "by_overshoot", "overshoot", "q",
+            "q: the quantile of the class's own margins at which the outlier lies beyond the "
+            f"boundary, at the step size α = {alpha:.3g}",
+        )  # fmt: skip
+        held = f"each at quantile q = {far:g} of its class's own margins beyond the boundary"
+    else:
+        beyond = (
+            "by_extra_steps", "extra_steps", "c",
+            f"c: steps after the crossing, at the step size α = {alpha:.3g}",
+        )  # fmt: skip
+        held = f"with c = {facts['extra_steps']['default']} steps after the crossing"
+    by_size = ("by_step_size", "step_size", "α", f"α: the step size, {held}")
+    for array, key, symbol, what in (beyond, by_size):
         told = facts[key]
         figure = mosaics.strips(
             made[array][:],

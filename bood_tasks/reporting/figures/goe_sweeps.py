@@ -14,7 +14,7 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.figures import curves, style
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.curves import Curve, interval
-from bood_tasks.reporting.tables.frames import read_csv
+from bood_tasks.reporting.tables.frames import read_metrics
 from bood_tasks.reporting.tables.summary import average_over_sets
 
 VERSION = 4
@@ -32,7 +32,7 @@ def averages(results: pd.DataFrame) -> dict[tuple, list[float]]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     settings = job.settings
-    found = averages(read_csv(job.inputs["metrics"].folder / "metrics.csv"))
+    found = averages(read_metrics(job.inputs["metrics"]))
     method, baseline = settings["method"], settings["baseline"]
     scores = list(dict.fromkeys(label[2] for label in found if label[0] == method))
     floors: dict[str, dict[str, float]] = {metric: {} for metric in METRICS}

@@ -54,7 +54,7 @@ def trajectory(
     bars = sorted(np.argsort(-peaks, kind="stable")[:MOST_BARS].tolist())
     told = (
         f"probability (black: {classes[source]}, hatched: the class predicted instead)",
-        f"one step moves every coordinate by α = {step_size:g}",
+        f"one step moves every coordinate by α = {step_size:.4g}",
     )
     width = max(1.35 * len(steps) + 0.9, LETTER * max(map(len, told)) / DPI)
     figure = Figure(figsize=(width, 1.8 + 0.2 * len(bars)), layout="constrained")
@@ -169,7 +169,7 @@ def strips(
     `symbol` is the setting as the paper writes it (c, α); the row of its default says so.
     """
     labels = [
-        f"{symbol} = {value:g}" + ("\n(default)" if value == default else "") for value in values
+        f"{symbol} = {value:.4g}" + ("\n(default)" if value == default else "") for value in values
     ]
     size = max(images.shape[2:4])
     wanted = max(SMALLEST_TILE, LETTER * max(map(len, names)))

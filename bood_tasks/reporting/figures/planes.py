@@ -1,7 +1,7 @@
 """Planes in which features are drawn (the paper's Figure 4). One plane serves points, paths and
 outliers alike: make it once, project each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,49 +78,56 @@ def perturbation_paths(
     points: Float[ndarray, "n 2"],
     labels: Int[ndarray, " n"],
     classes: Sequence[str],
-    paths: Sequence[Float[ndarray, "_ 2"]],
+    panels: Mapping[str, Sequence[Float[ndarray, "_ 2"]]],
     *,
-    boundary: Float[ndarray, "b 2"],
-    outliers: Float[ndarray, "m 2"],
     sides: Float[ndarray, "v 2"] | None,
     axis_names: tuple[str, str],
 ) -> Figure:
     """Figure 4: features by class, some selected ones, their ways across the boundary, outliers.
 
-    With a comparison plane's `sides` (one per class, see projection.py) the background shows which
-    of these classes the cosine classifier prefers, which holds for every point drawn, and the
-    heavy line is the decision boundary. Without (a principal plane) there is no background: there
-    the class does not follow from the place.
+    `panels`: title and ways, each from the selected feature to its outlier; side by side, with the
+    same points in the same limits. With a comparison plane's `sides` (one per class) the background
+    shows which of these classes the cosine classifier prefers, which holds for every point drawn,
+    and the heavy line is the decision boundary. Without (a principal plane) there is no
+    background: there the class does not follow from the place.
     """
-    figure = Figure(figsize=(8, 5.4), layout="compressed")
-    ax = figure.subplots()
-    everything = np.concatenate([points, boundary, outliers, *paths])
+    figure = Figure(figsize=(3 + 5 * len(panels), 5.4), layout="compressed")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    everything = np.concatenate([points, *(way for ways in panels.values() for way in ways)])
     low, high = everything.min(0), everything.max(0)
     half = 0.57 * (high - low).max()  # a square: one scale for all directions
     (left, bottom), (right, top) = (low + high) / 2 - half, (low + high) / 2 + half
-    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-    ax.set_xlabel(axis_names[0])
-    ax.set_ylabel(axis_names[1])
-    if sides is not None:
-        _shade_regions(ax, sides, classes)
-    for index, name in enumerate(classes):
-        color, marker, filled = class_style(index)
-        own = points[labels == index]
-        look = {"color": color, "lw": 0} if filled else {"facecolor": "none", "edgecolor": color}
-        ax.scatter(*own.T, s=16, marker=marker, alpha=0.6, **look, label=name)
-    for path in paths:
-        ax.plot(*path.T, color=BLACK, lw=0.8, marker=".", ms=3, label="_path")
-        way = {"arrowstyle": "-|>", "color": BLACK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", path[-1], path[-2], arrowprops=way)
-    ring = {"facecolor": "none", "edgecolor": BLACK, "lw": 1.1}
-    ax.scatter(*boundary.T, s=52, marker="o", label="selected features", **ring)
-    ax.scatter(*outliers.T, s=42, marker="x", color=BLACK, lw=1.5, label="outlier features")
-    handles, names = ax.get_legend_handles_labels()
-    if paths:
+    axes[0].set_ylabel(axis_names[1])
+    for ax, (title, paths) in zip(axes, panels.items(), strict=True):
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+        ax.set_title(title, color=BLACK)
+        ax.set_xlabel(axis_names[0])
+        if sides is not None:
+            _shade_regions(ax, sides, classes)
+        for index, name in enumerate(classes):
+            color, marker, filled = class_style(index)
+            own = points[labels == index]
+            look = {"color": color, "lw": 0} if filled else {"fc": "none", "ec": color}
+            ax.scatter(*own.T, s=16, marker=marker, alpha=0.6, **look, label=name)
+        _draw_ways(ax, paths)
+    handles, names = axes[0].get_legend_handles_labels()
+    if any(panels.values()):
         handles.append(Line2D([], [], color=BLACK, lw=0.8, marker=".", ms=3))
         names.append("perturbation path")
     figure.legend(handles, names, loc="outside right upper", ncols=-(-len(names) // 20))
     return figure
+
+
+def _draw_ways(ax, paths: Sequence[Float[ndarray, "_ 2"]]) -> None:
+    for path in paths:
+        ax.plot(*path.T, color=BLACK, lw=0.8, marker=".", ms=3, label="_path")
+        way = {"arrowstyle": "-|>", "color": BLACK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
+        if len(path) > 1:
+            ax.annotate("", path[-1], path[-2], arrowprops=way)
+    starts, ends = (np.array([path[place] for path in paths]).reshape(-1, 2) for place in (0, -1))
+    ring = {"facecolor": "none", "edgecolor": BLACK, "lw": 1.1}
+    ax.scatter(*starts.T, s=52, marker="o", label="selected features", **ring)
+    ax.scatter(*ends.T, s=42, marker="x", color=BLACK, lw=1.5, label="outlier features")
 
 
 def _shade_regions(ax, sides: Float[ndarray, "v 2"], classes: Sequence[str]) -> None:

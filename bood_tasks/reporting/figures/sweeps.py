@@ -16,7 +16,7 @@ from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.figures import curves, style
 from bood_tasks.reporting.figures.album import Album
 from bood_tasks.reporting.figures.curves import Sweep
-from bood_tasks.reporting.tables.frames import read_csv
+from bood_tasks.reporting.tables.frames import read_metrics
 from bood_tasks.reporting.tables.summary import AVERAGE, Lookup, aggregate
 
 VERSION = 1
@@ -50,7 +50,7 @@ def grouped(settings: list[str]) -> dict[str, list[str]]:
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     path = job.inputs["metrics"].folder / "metrics.csv"
-    table = Lookup(aggregate(read_csv(path)))
+    table = Lookup(aggregate(read_metrics(job.inputs["metrics"])))
     labels = table.labels()
     method, _, score = labels[-1]
     baseline = next((label for label in labels if label[0] != method), None)

@@ -9,7 +9,7 @@ import shutil
 from bood_tasks.catalogue.products import table_numbers
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.footnotes import choices_behind
-from bood_tasks.reporting.tables.frames import read_csv
+from bood_tasks.reporting.tables.frames import read_metrics
 from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.reporting.tables.summary import aggregate
@@ -20,7 +20,7 @@ VERSION = 3
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
     results = job.inputs["metrics"].folder / "metrics.csv"
-    summary = aggregate(read_csv(results))
+    summary = aggregate(read_metrics(job.inputs["metrics"]))
     with job.draft() as draft:
         shutil.copyfile(results, draft.folder / "ablations.csv")
         for table in table_numbers("ablations"):

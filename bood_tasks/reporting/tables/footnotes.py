@@ -11,6 +11,10 @@ THRESHOLDS = {
     "first": "the strictest threshold that accepts at least 95 % of ID",
     "nearest": "the threshold whose accepted share of ID is nearest to 95 %",
 }
+AREAS = {
+    "step": "average precision",
+    "trapezoid": "area under straight lines between the points",
+}
 FITS = {
     "pad": "smaller pictures keep their pixels on a black border, larger ones are shrunk",
     "resize": "the short side is scaled, the centre cut out",
@@ -117,6 +121,9 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
                 "φ is {}",
                 {"mlp": "an MLP", "linear": "linear", "increasing": "an increasing function"},
             ),
+            ("soft_labels", "soft labels of outliers, {} of them the cosine classifier's", None),
+            ("soft_weight", "weighted by {}", None),
+            ("distance_margin", "margin of {} per unit beyond the boundary", None),
         ),
     ),
     "encoder": (
@@ -132,6 +139,7 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
         (
             ("feature_space", "{}", SPACES),
             ("step_size", "step size α = {}", None),
+            ("median_steps", "so that the median feature crosses after {} steps", None),
             ("max_steps", "at most K = {} steps", None),
         ),
     ),
@@ -156,6 +164,11 @@ SECTIONS: dict[str, tuple[str, tuple[tuple[str, str, Mapping | None], ...]]] = {
             ),
             ("perturb", "{}", PERTURBATIONS),
             ("extra_steps", "c = {} more steps after crossing", None),
+            (
+                "overshoot",
+                "pushed beyond the boundary to quantile {} of their class's own margins inside",
+                None,
+            ),
             ("sigma", "noise of standard deviation {}", None),
             ("shift", "moved by {} of their length", None),
             ("rescale", "{}", RESCALINGS),
@@ -198,12 +211,13 @@ def footnotes(notes: Mapping) -> dict[str, str]:
     """
     known = dict(notes)
     rule = THRESHOLDS[known.pop("threshold")]
+    area = AREAS[known.pop("aupr", "step")]
     seeds = known.pop("seeds")
     found = {
         "metrics": (
             f"FPR95, ID positive: share of OOD accepted at {rule}. OOD positive: the same with "
             "the sides exchanged, the share of ID flagged when 95 % of OOD is caught. "
-            "AUROC: ties count half. AUPR-IN and AUPR-OUT: average precision, ID or OOD positive. "
+            f"AUROC: ties count half. AUPR-IN and AUPR-OUT: {area}, ID or OOD positive. "
             "Test and control sets are compared with the ID test split, validation sets with the "
             "ID validation split, always whole sets"
         ),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bood_tasks.artifacts.manifest import DamagedArtifact
+from bood_tasks.artifacts.store import Artifact
 from bood_tasks.scoring.metrics import COLUMNS
 
 Row = dict
@@ -16,7 +18,8 @@ DTYPES = {str: "str", int: "Int64", float: "float64", bool: "bool"}
 TYPES = COLUMNS | {
     "epoch": int, "mean": float, "std": float, "low": float, "high": float,
     "n_seeds": int, "published": float, "published_std": float, "delta": float,
-    "ours": float, "comparable": bool,
+    "ours": float, "comparable": bool, "difference": float, "apart": int,
+    "count": int, "knn": float, "mahalanobis": float, "confidence": float, "pixels": float,
 }  # fmt: skip
 
 
@@ -28,6 +31,18 @@ def read_csv(path: Path) -> pd.DataFrame:
         keep_default_na=False,
         na_values={name: [""] for name, kind in TYPES.items() if kind in (int, float)},
     )
+
+
+def read_metrics(metrics: Artifact) -> pd.DataFrame:
+    """Return metrics.csv of an artifact; raises DamagedArtifact unless it has all its rows."""
+    found = read_csv(metrics.folder / "metrics.csv")
+    wanted = metrics.rows.get("metrics", len(found))
+    if len(found) != wanted:
+        raise DamagedArtifact(
+            f"{metrics.folder}/metrics.csv must have the {wanted:,} rows of its manifest, got "
+            f"{len(found):,}; make it again: remove that folder"
+        )
+    return found
 
 
 def records(frame: pd.DataFrame) -> list[Row]:

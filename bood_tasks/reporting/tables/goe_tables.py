@@ -13,7 +13,7 @@ from bood_tasks.catalogue.metrics import IN_GOE, IN_GOE_SETS, METRICS, headings
 from bood_tasks.catalogue.titles import CONTROLS, row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables.footnotes import choices_behind
-from bood_tasks.reporting.tables.frames import Row, read_csv
+from bood_tasks.reporting.tables.frames import Row, read_metrics
 from bood_tasks.reporting.tables.layout import DASH, Cell, TableLayout, percentage
 from bood_tasks.reporting.tables.paper_tables import (
     best_of,
@@ -184,7 +184,7 @@ def each_set(summary: pd.DataFrame, outliers: Mapping[str, str]) -> TableLayout:
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    summary = aggregate(read_csv(job.inputs["metrics"].folder / "metrics.csv"))
+    summary = aggregate(read_metrics(job.inputs["metrics"]))
     table, outliers = job.settings["table"], job.settings["outliers"]
     corrected, as_printed = (
         compare_with_goe(summary, table, outliers, profile) for profile in PROFILES

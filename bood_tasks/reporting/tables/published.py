@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import IN_BOOD, METRICS
+from bood_tasks.catalogue.metrics import IN_BOOD, METRICS, is_average
 from bood_tasks.catalogue.printed import published_key, read_published
 from bood_tasks.catalogue.titles import row_name
 from bood_tasks.reporting.tables.frames import Row, records
@@ -212,7 +212,7 @@ def compare_with_bood(summary: pd.DataFrame, table: str) -> list[Row]:
     lines, rows = _printed_lines(entry, printed), _by_row(measured)
 
     tested = dict.fromkeys(name for values in rows.values() for name, *_ in values)
-    tested = [name for name in tested if name not in ("", OUR_AVERAGE)]
+    tested = [name for name in tested if name and not is_average(name)]
     named = dict.fromkeys(row["dataset"] for row in printed if row["metric"] != "id_acc")
     named = [name for name in named if name != AVERAGE]
     behind = [KEY["ood_dataset"][name] for name in named or entry["averaged"]]

@@ -1,13 +1,13 @@
 """Averages over data sets and seeds of the rows of metrics.csv."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
-from itertools import product
+from types import MappingProxyType
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import AVERAGE, IN_SUMMARY, better
+from bood_tasks.catalogue.metrics import AVERAGE, better, group_average, is_average
 from bood_tasks.catalogue.titles import CONTROLS
 from bood_tasks.reporting.tables.frames import Row, records
 from bood_tasks.scoring.metrics import KEYS
@@ -15,24 +15,32 @@ from bood_tasks.scoring.metrics import KEYS
 Label = tuple[str, str, str]  # method, variant, score
 
 
-def average_over_sets(results: pd.DataFrame) -> pd.DataFrame:
-    """Return, per seed, the plain mean over the test sets: every set counts the same."""
+def average_over_sets(
+    results: pd.DataFrame, names: Sequence[str] = (), called: str = AVERAGE
+) -> pd.DataFrame:
+    """Return, per seed, the plain mean over the test sets, or over those of these `names`: every
+    set counts the same."""
     tests = results[(results["split"] == "test") & (results["ood_dataset"] != "")]
+    if names:
+        tests = tests[tests["ood_dataset"].isin(names)]
     keys = [name for name in (*KEYS, "seed") if name != "ood_dataset"]
     averages = tests.groupby(keys, sort=False, as_index=False).agg(
         value=("value", statistics.fmean), n_id=("n_id", "first"), n_ood=("n_ood", "sum")
     )
-    return averages.assign(ood_dataset=AVERAGE)
+    return averages.assign(ood_dataset=called)
 
 
-def aggregate(results: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and standard deviation (ddof = 1) over seeds of every value and every average.
+def aggregate(
+    results: pd.DataFrame, groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> pd.DataFrame:
+    """Return mean and standard deviation (ddof = 1) over seeds of every value and every average:
+    over all test sets, and over those of each group.
 
     The average over test sets is taken per seed, then over seeds; its n_ood is their sum.
     `std` is NaN for one seed. Order: as in `results`, the rows of metrics.csv, averages last.
     Raises ValueError for a value that is no rate, a row that stands twice, and no rows.
     """
-    if (results["ood_dataset"] == AVERAGE).any():
+    if results["ood_dataset"].map(is_average).any():
         raise ValueError(f"datasets must not be called {AVERAGE!r}; rename it in the configuration")
     if results.empty:
         raise ValueError("metrics.csv must have rows, and has none; make the metrics again")
@@ -44,7 +52,13 @@ def aggregate(results: pd.DataFrame) -> pd.DataFrame:
             row = results[wrong].iloc[0]
             named = ", ".join(f"{key} {row[key]}" for key in (*KEYS, "seed", "value") if row[key])
             raise ValueError(f"metrics.csv must hold {what}, got {named}; make the metrics again")
-    every = pd.concat([results, average_over_sets(results)])
+    every = pd.concat(
+        [
+            results,
+            average_over_sets(results),
+            *(average_over_sets(results, groups[name], group_average(name)) for name in groups),
+        ]
+    )
     return every.groupby(list(KEYS), sort=False, as_index=False).agg(
         mean=("value", statistics.fmean),
         std=("value", lambda values: statistics.stdev(values) if len(values) > 1 else float("nan")),
@@ -72,7 +86,7 @@ class Lookup:
         }
 
     def datasets(self, *splits: str) -> dict[str, int]:
-        """Return the names of the OOD sets of these splits, the average last, with n_ood."""
+        """Return the names of the OOD sets of these splits, averages last, with n_ood."""
         return {
             row["ood_dataset"]: row["n_ood"]
             for row in self.rows
@@ -102,27 +116,19 @@ class Lookup:
         """Return the value of one line on one set, or None."""
         return self._by_key.get((*label, dataset, split, metric, convention))
 
-    def winners(
-        self, datasets: Iterable[str], metrics: Iterable[tuple[str, str]]
-    ) -> set[tuple[Label, str, tuple[str, str]]]:
-        """Return the cells, (line, set, metric), that hold the best mean of their column.
+    def best(self, dataset: str, metric: tuple[str, str]) -> set[Label]:
+        """Return the lines that hold the best mean of a column, the set and metric.
 
         Controls hold none: their statistics were chosen on the test sets.
         """
-        found, detectors = set(), [label for label in self.labels() if label[0] not in CONTROLS]
-        for name, metric in product(datasets, metrics):
-            split = self.split(name)
-            rows = {label: self.cell(label, name, *metric, split) for label in detectors}
-            means = {label: row["mean"] for label, row in rows.items() if row}
-            if means:
-                best = reduce(partial(better, metric[0]), means.values())
-                found |= {(label, name, metric) for label, mean in means.items() if mean == best}
-        return found
-
-    def shown(self, label: Label, dataset: str) -> list[str]:
-        """Return the metrics of one line on one set that the summary shows, in percent."""
         split = self.split(dataset)
-        return [percent(self.cell(label, dataset, *metric, split)) for metric in IN_SUMMARY]
+        detectors = [label for label in self.labels() if label[0] not in CONTROLS]
+        rows = {label: self.cell(label, dataset, *metric, split) for label in detectors}
+        means = {label: row["mean"] for label, row in rows.items() if row}
+        if not means:
+            return set()
+        best = reduce(partial(better, metric[0]), means.values())
+        return {label for label, mean in means.items() if mean == best}
 
     def accuracy(self, label: Label) -> Row | None:
         """Return the detector's accuracy on the ID test split."""

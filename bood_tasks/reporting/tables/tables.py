@@ -9,31 +9,43 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from bood_tasks.catalogue.metrics import AVERAGED, IN_SUMMARY, METRICS, headings
+from bood_tasks.catalogue.metrics import (
+    AVERAGED,
+    IN_SUMMARY,
+    METRICS,
+    average_title,
+    headings,
+    is_average,
+)
 from bood_tasks.catalogue.products import table_numbers
 from bood_tasks.catalogue.titles import row_name, score_name
 from bood_tasks.jobs.job import read_job
 from bood_tasks.reporting.tables import latex
+from bood_tasks.reporting.tables.apart import SIGN, UNKNOWN, Differences, meaning, read_differences
 from bood_tasks.reporting.tables.footnotes import choices_behind, footnotes
-from bood_tasks.reporting.tables.frames import csv_text, read_csv
+from bood_tasks.reporting.tables.frames import csv_text, read_metrics
 from bood_tasks.reporting.tables.layout import Cell, TableLayout, escape, markdown_table
 from bood_tasks.reporting.tables.paper_tables import save_quality
 from bood_tasks.reporting.tables.published import compare_with_bood
 from bood_tasks.reporting.tables.summary import AVERAGE, Label, Lookup, aggregate, percent
 
-VERSION = 5
+VERSION = 6
 
 
 def _sized(datasets: Mapping[str, int]) -> list[str]:
     return [
-        "**Average**" if name == AVERAGE else f"{escape(name)}<br><sub>n = {count:,}</sub>"
+        f"**{average_title(name)}**"
+        if is_average(name)
+        else f"{escape(name)}<br><sub>n = {count:,}</sub>"
         for name, count in datasets.items()
     ]
 
 
-def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
+def markdown(summary: pd.DataFrame, notes: Mapping, differences: Differences = UNKNOWN) -> str:
     """Return summary.md: test sets, validation and control sets, OOD positive, footnotes."""
     table, texts = Lookup(summary), footnotes(notes)
+    if differences:
+        texts[SIGN] = f"{SIGN}: {meaning(table.first_accuracy()['n_seeds'])}. Bold: the best"
     numbers = {topic: number for number, topic in enumerate(texts, 1)}
 
     def mark(*topics: str) -> str:
@@ -42,6 +54,16 @@ def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
 
     accuracy, shown = table.first_accuracy(), " / ".join(headings(IN_SUMMARY))
     name, n_id = escape(accuracy["id_dataset"]), accuracy["n_id"]
+
+    def figures(label: Label, name: str) -> str:
+        split, shown = table.split(name), []
+        for metric in IN_SUMMARY:
+            text = percent(table.cell(label, name, *metric, split))
+            best = table.best(name, metric) if differences else set()
+            text = f"**{text}**" if label in best else text
+            text += f"<sup>{SIGN}</sup>" * differences.tied(label, best, name, metric, split)
+            shown.append(text)
+        return " / ".join(shown)
 
     def named(label: Label, making: str = "") -> list[str]:
         method, variant, score = label
@@ -54,13 +76,13 @@ def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
     tests = table.datasets("test")
     making = mark("encoder", "distances", "ood_features", "images")
     parts = [
-        f"**ID {name}: {shown} in percent**{mark('metrics', 'seeds', 'image')}, "
+        f"**ID {name}: {shown} in percent**{mark('metrics', 'seeds', 'image', SIGN)}, "
         f"ID positive (n_id = {n_id:,}; n = n_ood).",
         markdown_table(
             ["Method", "Score", *_sized(tests),
              f"ID ACC ↑{mark('detector')}<br><sub>n = {n_id:,}</sub>"],
             lines(
-                lambda label: [*(" / ".join(table.shown(label, x)) for x in tests),
+                lambda label: [*(figures(label, x) for x in tests),
                                percent(table.accuracy(label))],
                 making,
             ),
@@ -77,7 +99,7 @@ def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
                     f"{head}<br><sub>{table.split(dataset)}</sub>"
                     for head, dataset in zip(_sized(others), others, strict=True)
                 )],
-                lines(lambda label: [" / ".join(table.shown(label, name)) for name in others]),
+                lines(lambda label: [figures(label, name) for name in others]),
                 left=2,
             ),
         ]  # fmt: skip
@@ -100,17 +122,18 @@ def markdown(summary: pd.DataFrame, notes: Mapping) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def layout(summary: pd.DataFrame) -> TableLayout:
+def layout(summary: pd.DataFrame, differences: Differences = UNKNOWN) -> TableLayout:
     """Return the rows of this run on its test sets, the average first, for a paper of one's own."""
     table = Lookup(summary)
     accuracy, labels = table.first_accuracy(), table.labels()
-    tests = sorted(table.datasets("test").items(), key=lambda item: item[0] != AVERAGE)
+    tests = sorted(table.datasets("test").items(), key=lambda item: not is_average(item[0]))
     names = [name for name, _ in tests]
-    best = table.winners(names, IN_SUMMARY)
+    tied = meaning(accuracy["n_seeds"])
 
     def cell(label: Label, name: str, metric: tuple[str, str]) -> Cell:
-        shown = percent(table.cell(label, name, *metric))
-        return Cell(shown, bold=(label, name, metric) in best)
+        shown, best = percent(table.cell(label, name, *metric)), table.best(name, metric)
+        same = differences.tied(label, best, name, metric, "test")
+        return Cell(shown, bold=label in best, note=tied * same)
 
     lines, method = [], ""
     for label in labels:
@@ -122,10 +145,11 @@ def layout(summary: pd.DataFrame) -> TableLayout:
         method = named
     head = [("Method", [""]), ("Score", [""])]
     head += [
-        ("Average" if name == AVERAGE else name, headings(IN_SUMMARY)) for name, _ in tests
-    ]  # fmt: skip
+        (average_title(name) if is_average(name) else name, headings(IN_SUMMARY))
+        for name, _ in tests
+    ]
     runs = accuracy["n_seeds"]
-    sizes = ", ".join(f"{name} {count:,}" for name, count in tests if name != AVERAGE)
+    sizes = ", ".join(f"{name} {count:,}" for name, count in tests if not is_average(name))
     notes = [
         "One run." if runs == 1 else f"Mean ± standard deviation over {runs} runs.",
         f"In percent, ID positive. Samples: ID {accuracy['n_id']:,}; {sizes}.",
@@ -137,12 +161,16 @@ def layout(summary: pd.DataFrame) -> TableLayout:
 
 def main(argv: list[str] | None = None) -> None:
     job = read_job(argv)
-    summary = aggregate(read_csv(job.inputs["metrics"].folder / "metrics.csv"))
+    metrics = job.inputs["metrics"]
+    groups = dict(metrics.settings.get("groups", ()))
+    summary, differences = aggregate(read_metrics(metrics), groups), read_differences(metrics)
     notes = job.settings["notes"]
     with job.draft() as draft:
         (draft.folder / "summary.csv").write_text(csv_text(summary), encoding="utf-8")
-        (draft.folder / "summary.md").write_text(markdown(summary, notes), encoding="utf-8")
-        shown = layout(summary)
+        (draft.folder / "summary.md").write_text(
+            markdown(summary, notes, differences), encoding="utf-8"
+        )
+        shown = layout(summary, differences)
         own = f"{latex.PACKAGES}\n{latex.tabular(shown)}\n"
         (draft.folder / "summary.tex").write_text(own, encoding="utf-8")
         (draft.folder / "summary_caption.tex").write_text(latex.caption(shown), encoding="utf-8")

@@ -23,7 +23,11 @@ State = dict[str, Tensor | float]  # numbers: what was read back may hold them p
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a classifier says of n pictures. Fits may read the labels and the head as well."""
+    """What a classifier says of n pictures. Fits may read the labels and the head as well.
+
+    `features` are None for a network of somebody else's that has logits alone, `head` where the
+    logits are not one linear layer of the features.
+    """
 
     features: Float[Tensor, "n p"]  # penultimate: pooled, after ReLU
     logits: Float[Tensor, "n v"]
@@ -37,18 +41,26 @@ def row_blocks(rows: Float[Tensor, "n p"], count: int) -> Sequence[Tensor]:
     return [rows] if torch.compiler.is_exporting() else rows.split(count)
 
 
-def by_block(function: Callable[[Tensor], Tensor], rows: Float[Tensor, "n p"]) -> Tensor:
-    """Return function(rows) as float32, computed in float64."""
-    return torch.cat([function(float64(block)).float() for block in row_blocks(rows, ROWS)])
+def by_block(function: Callable[..., Tensor], *tables: Float[Tensor, "n _"]) -> Tensor:
+    """Return function(*tables) of tables with a row a sample, as float32, computed in float64."""
+    blocks = zip(*(row_blocks(table, ROWS) for table in tables), strict=True)
+    return torch.cat([function(*map(float64, block)).float() for block in blocks])
 
 
 class Score(NamedTuple):
-    """How a score is read off outputs, and what it is fitted to before.
+    """How a score is read, and what it is fitted to before.
 
-    `fit(training, **settings)` gives its state, from outputs of the training split;
+    `score(outputs, state)` [n] is read off outputs; `fit(training)` gives the state, from outputs
+    of the training split, or of the ID validation split where the catalogue says so;
     `weigh(state, inside, outside)` completes it, from outputs of the validation sets.
+    `moved(model, x, magnitudes, state)` [b, m] is read off network input x that is moved along a
+    gradient by each magnitude; `statistic(model, x, magnitude)` [b] is what such a score compares
+    with its values on the ID validation split, which the state then has in order as `reference`.
+    Each takes the settings that it names as keywords.
     """
 
-    score: Callable[[Outputs, State], Float[Tensor, " n"]]
+    score: Callable[..., Float[Tensor, " n"]] | None = None
     fit: Callable[..., State] | None = None
-    weigh: Callable[[State, Outputs, Outputs], State] | None = None
+    weigh: Callable[..., State] | None = None
+    moved: Callable[..., Float[Tensor, "b m"]] | None = None
+    statistic: Callable[..., Float[Tensor, " b"]] | None = None

@@ -1,15 +1,20 @@
-"""Mahalanobis distance to the class means (Lee et al. 2018b), last stage or all.
+"""Mahalanobis distance to the class means (Lee et al. 2018b), last stage or all, and relative to
+that to the mean of all classes (Ren et al. 2021).
 
 With `scoring.mahalanobis.magnitudes` the pictures are moved first, a step of that length along the
 sign of the score's gradient (their equation 4; odin.py has the step and its unit).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from bood_tasks.detectors.method import Method
 from bood_tasks.scoring.posthoc.base import RANK_LEVEL, ROWS, Outputs, Score, State, by_block
+from bood_tasks.scoring.posthoc.odin import confidences
 
 
 def _fit_gaussians(features: Float[Tensor, "n p"], labels: Int64[Tensor, " n"]) -> State:
@@ -31,17 +36,18 @@ def _fit_gaussians(features: Float[Tensor, "n p"], labels: Int64[Tensor, " n"]) 
     return {"origin": origin, "whitening": whitening, "means": (means - origin) @ whitening}
 
 
-def nearness(features: Float[Tensor, "n p"], state: State) -> Float[Tensor, " n"]:
-    """Return minus the squared distance to the nearest mean, all distances by one product."""
+def _squared_distance(features: Float[Tensor, "n p"], state: State) -> Float[Tensor, " n"]:
+    """Return the squared distance to the nearest mean, in float64, all distances by one product."""
     means = state["means"]
     lengths = means.square().sum(1)
+    white = (features - state["origin"]) @ state["whitening"]
+    to_means = torch.addmm(lengths, white, means.T, alpha=-2).amin(1)
+    return (white.square().sum(1) + to_means).clamp(min=0)
 
-    def negative_distance(block: Tensor) -> Tensor:
-        white = (block - state["origin"]) @ state["whitening"]
-        to_means = torch.addmm(lengths, white, means.T, alpha=-2).amin(1)
-        return -(white.square().sum(1) + to_means).clamp(min=0)
 
-    return by_block(negative_distance, features)
+def nearness(features: Float[Tensor, "n p"], state: State) -> Float[Tensor, " n"]:
+    """Return minus the squared distance to the nearest mean."""
+    return by_block(lambda block: -_squared_distance(block, state), features)
 
 
 def fit_mahalanobis(training: Outputs) -> State:
@@ -58,6 +64,37 @@ def mahalanobis(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
     return nearness(outputs.features, state)
 
 
+def moved_mahalanobis(
+    model: Method, x: Float[Tensor, "b 3 h w"], magnitudes: Sequence[float], state: State
+) -> Float[Tensor, "b m"]:
+    """Return the score of network input moved towards the nearest mean by each magnitude."""
+    return confidences(lambda x: nearness(model.outputs(x)["features"], state), x, magnitudes)
+
+
+def _numbered(part: object, gaussians: State) -> State:
+    return {f"{part}.{name}": value for name, value in gaussians.items()}
+
+
+def _of(part: object, state: State) -> State:
+    return {name: state[f"{part}.{name}"] for name in ("origin", "whitening", "means")}
+
+
+def fit_rmds(training: Outputs) -> State:
+    """Fit `mahalanobis`, and one Gaussian to the features of all classes (Ren et al. 2021)."""
+    features, labels = training.features, training.labels
+    classes = _numbered("classes", _fit_gaussians(features, labels))
+    return classes | _numbered("all", _fit_gaussians(features, torch.zeros_like(labels)))
+
+
+def rmds(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
+    """Return minus the squared distance to the nearest class mean, plus that to the mean of all."""
+    near, all_ = _of("classes", state), _of("all", state)
+    return by_block(
+        lambda block: _squared_distance(block, all_) - _squared_distance(block, near),
+        outputs.features,
+    )
+
+
 def fit_mahalanobis_ensemble(training: Outputs) -> State:
     """Fit `mahalanobis` to every stage's pooled features; `fit_weights` must follow.
 
@@ -66,7 +103,7 @@ def fit_mahalanobis_ensemble(training: Outputs) -> State:
     found: State = {}
     for number, features in enumerate((*training.stages, training.features)):
         gaussians = _fit_gaussians(features, training.labels)
-        found |= {f"{number}.{name}": value for name, value in gaussians.items()}
+        found |= _numbered(number, gaussians)
     return found
 
 
@@ -74,8 +111,7 @@ def _stage_scores(outputs: Outputs, state: State) -> Float[Tensor, "n s"]:
     """Return each stage's Mahalanobis score."""
     found = []
     for number, features in enumerate((*outputs.stages, outputs.features)):
-        own = {name: state[f"{number}.{name}"] for name in ("origin", "whitening", "means")}
-        found.append(nearness(features, own))
+        found.append(nearness(features, _of(number, state)))
     return torch.stack(found, 1)
 
 
@@ -107,6 +143,7 @@ def mahalanobis_ensemble(outputs: Outputs, state: State) -> Float[Tensor, " n"]:
 
 
 SCORES = {
-    "mahalanobis": Score(mahalanobis, fit_mahalanobis),
+    "mahalanobis": Score(mahalanobis, fit_mahalanobis, moved=moved_mahalanobis),
+    "rmds": Score(rmds, fit_rmds),
     "mahalanobis_ensemble": Score(mahalanobis_ensemble, fit_mahalanobis_ensemble, fit_weights),
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bood_tasks.jobs import seeds
 from bood_tasks.synthesis import cosine
+from bood_tasks.synthesis.overshoot import own_margins, push_beyond
 from bood_tasks.synthesis.samplers.interface import Sampled, TrainingFeatures
 from bood_tasks.synthesis.samplers.selection import Uncrossed, describe_selection, select_rows
 from bood_tasks.synthesis.stepping import Stepping, in_space
@@ -102,7 +103,8 @@ def _perturbed(
     stepping: Stepping,
     settings: Mapping[str, Any],
 ) -> Float[Tensor, "m d"]:
-    """Return the selected features z, rows `rows` of all, after the perturbation of `settings`."""
+    """Return the selected features z, rows `rows` of all, after the perturbation of `settings`,
+    but for one to a margin."""
     match settings["perturb"]:
         case "adversarial":
             return push_across(
@@ -122,9 +124,37 @@ def _perturbed(
             return z
 
 
+def _beyond(
+    z: Float[Tensor, "m d"],
+    owners: Int64[Tensor, " m"],
+    training: TrainingFeatures,
+    stepping: Stepping,
+    quantile: float,
+) -> tuple[Float[Tensor, "m d"], dict[str, dict]]:
+    """Return the selected features z at the margin beyond the boundary that is this quantile of
+    their class's own, and what ood_features.json says of it."""
+    names = training.classes
+    margins = own_margins(training.distances.margin, training.labels, names, quantile)
+    targets = torch.from_numpy(margins)[owners.cpu()].to(z)
+    end, reached = push_beyond(z, owners, training.anchors, stepping, targets)
+    short = np.bincount(owners[~reached].cpu().numpy(), minlength=len(names))
+    if short.any():
+        print(
+            f"warning: {short.sum()} of {len(z)} outlier vectors stay nearer to the boundary than "
+            f"ood_features.overshoot = {quantile:g} asks, after {2 * stepping.max_steps} steps; "
+            "lower it, or raise distances.max_steps",
+            file=sys.stderr,
+        )
+    return end, {
+        "overshoot": dict(zip(names, margins.tolist(), strict=True)),
+        "short_of_overshoot": dict(zip(names, short.tolist(), strict=True)),
+    }
+
+
 def sample(training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
     """Return the features that `select` chooses, after `perturb` (Eq. 4 and 5)."""
-    stepping, steps = Stepping.of(settings), training.distances.steps
+    stepping = Stepping.of(settings, training.distances.step_size)
+    steps = training.distances.steps
     crossed, exact = training.distances.crossed, training.distances.exact
     keys = ("select", "rate", "scope", "misclassified", "uncrossed", "seed")
     how = {key: settings[key] for key in keys}
@@ -135,7 +165,11 @@ def sample(training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
     rows = selection.rows
     owners = torch.from_numpy(training.labels[rows]).to(training.features.device)
     start = in_space(training.features[rows], stepping.feature_space)
-    z = _perturbed(start, rows, owners, training, stepping, settings)
     counts = asdict(selection)
     del counts["rows"]
+    if "overshoot" in settings:
+        z, told = _beyond(start, owners, training, stepping, settings["overshoot"])
+        counts |= told
+    else:
+        z = _perturbed(start, rows, owners, training, stepping, settings)
     return Sampled(z, owners, rows, steps[rows], counts)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bood_tasks.jobs import seeds
 from bood_tasks.jobs.progress import progress
-from bood_tasks.synthesis.samplers.interface import Sampled, TrainingFeatures
+from bood_tasks.synthesis.samplers.interface import Sampled, TrainingFeatures, plain_counts
 
 ROWS_A_ROUND, KEPT_A_ROW = 50, 2  # as the published code's pic_nums and ID_points_num
 ROWS_AT_ONCE = 8  # features whose candidates are ranked together: bounds the memory
@@ -130,14 +130,7 @@ def sample(training: TrainingFeatures, settings: Mapping[str, Any]) -> Sampled:
             rows.append(members[started.cpu().numpy()])
             owners.append(np.full(len(vectors), label))
             advance()
-    none = dict.fromkeys(training.classes, 0)
-    counts = {
-        "selected": {name: len(part) for name, part in zip(training.classes, owners, strict=True)},
-        "dropped_misclassified": none,
-        "skipped_never_crossed": none,
-        "cut": {},
-        "tie_mass": {},
-    }
+    counts = plain_counts(training.classes, map(len, owners))
     labels = torch.from_numpy(np.concatenate(owners)).to(training.features.device)
     steps = np.full(len(labels), -1, np.int32)
     return Sampled(torch.cat(found), labels, np.concatenate(rows), steps, counts)
