@@ -468,6 +468,7 @@ FREE = sorted(
     - {"images.decode", "images.per_class", "images.shard"}
     - {"ood_features.extra_steps", "ood_features.overshoot"}  # one in place of the other
     - {"detector.soft_labels", "detector.soft_weight"}
+    - {"detector.outlier_kernel"}  # random has no use while outlier_fit is crop
     - {key for key in USES if key.startswith(("detector.gan.", "detector.vos.", "detector.npos."))}
 )
 STAGES = ("dataset", "encoder", "features", "distances", "ood_features", "images", "detector")
