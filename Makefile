@@ -4,11 +4,11 @@
 
 # `make test`, for every commit: format, lint, the quick tests of every room with the types and
 # shapes of all arrays checked as they run (jaxtyping, beartype), every benchmark at tiny size, the
-# smoke workflow once, and what reruns after a change. Six minutes on two idle cores.
+# smoke workflow once, and what reruns after a change. Ten minutes on two cores.
 
 # `make test-all`, what CI runs: `make test`, then the tests marked `long`: the papers' and GOE's
 # workflows in the small, kills, damage, full disks, fuzzed settings, exports of every score, Slurm,
-# Chromium and LaTeX; then a soak of 100 shards. Half an hour. Slurm, Chromium and LaTeX are installed
+# Chromium and LaTeX; then a soak of 100 shards. An hour. Slurm, Chromium and LaTeX are installed
 # once, which needs root on Debian or Ubuntu.
 
 # `make test-cluster`, `make test-browser`, `make test-gpu`: these alone. Without a GPU the last one
@@ -51,11 +51,12 @@ check-workflow: environment
 	$(BIN)/snakemake --lint
 
 check-tests: environment
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not long" -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not long" --durations 10 \
+	-n $(WORKERS) --dist loadgroup
 
 # One worker more than cores: the tests on Slurm mostly wait.
 check-long: environment slurm chromium tex
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m long --cluster --browser \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m long --cluster --browser --durations 25 \
 	-n $$(($(WORKERS) + 1)) --dist loadgroup
 
 check-soak: environment

@@ -93,6 +93,14 @@ def test_links_lead_somewhere(page):
 
 
 @pages()
+def test_tables_have_rows(page):
+    lines = text_of(page).splitlines()
+    rules = [n for n, line in enumerate(lines) if re.fullmatch(r"\|( ?:?-+:? ?\|)+", line)]
+    for n in rules:
+        assert "".join(lines[n + 1 : n + 2]).startswith("|"), f"no row: {lines[n - 1]}"
+
+
+@pages()
 def test_paths_are_there(page):
     """`<room>` stands for any of several names, `{a,b}` for each; a recipe marks its own as new."""
     text, new = text_of(page), re.findall(r"^# (\S+) \(new\)", text_of(page), re.MULTILINE)
