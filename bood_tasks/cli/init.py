@@ -160,6 +160,22 @@ def _with_outliers(text: str, outliers: Sequence[str], weights: bool) -> str:
     return text + SHIPPED_GAN * ("gan" in names)
 
 
+def _classes(option: str, folder: str) -> list[str]:
+    """Return the names of a folder's classes, none for a folder that is not there yet.
+
+    Raises ValueError for fewer than two.
+    """
+    if not Path(folder).is_dir():
+        return []
+    found = classes_below(Path(folder))
+    if len(found) < 2:
+        raise ValueError(
+            f"{option} must have a folder of each class, two or more, and {folder} has "
+            f"{found[0] if found else 'none'}; sort its files into folders named as the classes"
+        )
+    return found
+
+
 def _of_words(classes: Sequence[str]) -> str:
     """Return a comment on the words of the classes: which the shipped generator does not know."""
     known = known_words(EMBEDDED / "generator")
@@ -196,11 +212,12 @@ def of_pictures(
     text = HEAD + head + body
     if outliers:
         text = _with_outliers(text, outliers, bool(weights))
-    return text + _of_words(classes_below(Path(folder)) if Path(folder).is_dir() else [])
+    return text + _of_words(_classes("--images", folder))
 
 
 def of_texts(folder: str, ood: str | None) -> str:
     """Return a configuration for a folder of texts, as YAML with comments."""
+    _classes("--texts", folder)
     body = "\n# The texts that are known: one folder a class, with files that end in .txt.\n"
     body += _body("own-texts")
     body = _instead(body, "id: definitions", "id: mine")
@@ -226,7 +243,8 @@ def configuration(
     """Return the file of a configuration and its text.
 
     `outliers`: kinds to train on with: of KINDS, or a folder of pictures. Raises ValueError for a
-    classifier of a source that is not known, or that does not fit, and for outliers likewise.
+    classifier of a source that is not known, or that does not fit, for outliers likewise, and for a
+    folder of fewer than two classes.
     """
     if weights and not classifier:
         raise ValueError(f"--weights must have a --classifier that they fit, got {weights} alone")

@@ -161,6 +161,9 @@ def test_outliers_become_rows_that_train_the_classifier_on(pictures, weights):
         (["--classifier", "keras:vgg"], "must be SOURCE:NAME"),
         (["--weights", "."], "must have a --classifier"),
         (["--images", "nowhere"], "--images nowhere is not there"),
+        (["--images", "flat"], "must have a folder of each class, two or more, and flat has none"),
+        (["--images", "lonely"], "two or more, and lonely has cat;"),
+        (["--texts", "flat"], "--texts must have a folder of each class"),
         (["--texts", ".", "--classifier", "timm:resnet18"], "got --texts"),
         (["--texts", ".", "--outliers", "noise"], "must be for pictures"),
         (["--outliers", "nois"], "got 'nois'"),
@@ -168,7 +171,9 @@ def test_outliers_become_rows_that_train_the_classifier_on(pictures, weights):
         (["--profile", "pbs"], "must be one of default, slurm"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_a_file_is_written(words, said):
+def test_what_does_not_fit_is_refused_before_a_file_is_written(words, said, tmp_path):
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "lonely/cat").mkdir(parents=True)
     assert said in refusal(*words)
     assert not OWN.exists()
 
