@@ -194,28 +194,49 @@ def check_data(config: Config) -> Finding:
     return not missing, "\n".join(missing) or "all data sets and weights are here"
 
 
-def doctor(config: Config) -> bool:
-    """Print each check's finding; return whether all are fit."""
+def _told(check: Callable[[], Finding]) -> Finding:
+    """A check's finding, or what broke it."""
+    try:
+        return check()
+    except (OSError, ValueError) as error:
+        return False, str(error)
+
+
+def doctor(read: Callable[[], Config]) -> bool:
+    """Print each check's finding; return whether all are fit.
+
+    `read` returns the configuration. One that cannot be read is a finding: the machine is checked
+    all the same.
+    """
     ROOT.mkdir(exist_ok=True)
-    checks: dict[str, Callable[[], Finding]] = {
+    configs: list[Config] = []
+
+    def check_configuration() -> Finding:
+        configs.append(read())
+        return True, f"can be read, {len(configs[0].rows)} rows"
+
+    of_machine: dict[str, Callable[[], Finding]] = {
         "python": check_python,
         "devices": check_devices,
-        "space": lambda: check_space(ROOT, config),
         "rename": lambda: check_rename(ROOT),
         "disk": lambda: check_sync(ROOT),
         "locks": lambda: check_locks(ROOT),
         "leases": check_leases,
         "batch system": check_batch_system,
-        "generator": lambda: check_generator(config),
-        "data": lambda: check_data(config),
+        "configuration": check_configuration,
+    }
+    of_config: dict[str, Callable[[], Finding]] = {
+        "space": lambda: check_space(ROOT, configs[0]),
+        "generator": lambda: check_generator(configs[0]),
+        "data": lambda: check_data(configs[0]),
     }
     fit = True
     print(f"on {platform.node()}, in {Path.cwd()}")
-    for name, check in checks.items():
-        try:
-            fine, finding = check()
-        except (OSError, ValueError) as error:
-            fine, finding = False, str(error)
+    for name, check in (of_machine | of_config).items():
+        if name in of_config and not configs:
+            print(f"     {name}: not checked, as the configuration cannot be read")
+            continue
+        fine, finding = _told(check)
         fit = fit and fine
         print(f"{'ok  ' if fine else 'FAIL'} {name}: {finding}")
     return fit

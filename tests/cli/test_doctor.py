@@ -13,6 +13,7 @@ import yaml
 from bood_tasks import EMBEDDED
 from bood_tasks.cli import doctor
 from bood_tasks.cli.cost import planned
+from bood_tasks.cli.main import main
 from bood_tasks.config.fields import merged
 from bood_tasks.config.load import load
 from bood_tasks.plan.datasets import content
@@ -162,14 +163,26 @@ def test_doctor_goes_on_after_a_check_that_breaks(monkeypatch, capsys):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e15))
     monkeypatch.setattr(doctor.shutil, "which", lambda _: None)  # no Slurm
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert doctor.doctor(config())
+    assert doctor.doctor(config)
     assert "FAIL" not in capsys.readouterr().out
 
     def broken():
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(doctor, "check_leases", broken)
-    assert not doctor.doctor(config())
+    assert not doctor.doctor(config)
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("FAIL leases: [Errno 5]") for line in lines)
     assert lines[-1].startswith("ok   data")
+
+
+def test_doctor_checks_the_machine_where_the_configuration_cannot_be_read(capsys):
+    Path("config.yaml").write_text("id: mine\ndatasets: {mine: {kind: folder, path: gone}}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    (said,) = [line for line in lines if line.startswith("FAIL configuration: ")]
+    assert "datasets.mine.path must name something that exists, got 'gone'" in said
+    assert any(line.startswith("ok   python: ") for line in lines)
+    assert [line.split(":")[0].strip() for line in lines[-3:]] == ["space", "generator", "data"]

@@ -14,4 +14,4 @@ def arguments(command: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from bood_tasks.cli.doctor import doctor
 
-    return 0 if doctor(with_overlays(arguments.configfile)) else 1
+    return 0 if doctor(lambda: with_overlays(arguments.configfile)) else 1
