@@ -76,6 +76,7 @@ def test_a_library_has_the_same_bounds_in_every_extra():
 def test_extras_hold_what_they_are_for():
     assert set(needed("score")) == {"numpy", "onnxruntime", "pillow"}
     assert set(needed("score")) < set(needed("serve"))
+    assert set(needed("score")) < set(needed("workflow"))  # `bood bundle` tries what it has written
     assert set(needed("generate")) < set(needed("workflow"))
     assert set(needed("all")) == {name for extra in EXTRAS for name in needed(extra)}
     assert PROJECT["dependencies"] == []
