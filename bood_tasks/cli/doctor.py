@@ -194,14 +194,6 @@ def check_data(config: Config) -> Finding:
     return not missing, "\n".join(missing) or "all data sets and weights are here"
 
 
-def _told(check: Callable[[], Finding]) -> Finding:
-    """A check's finding, or what broke it."""
-    try:
-        return check()
-    except (OSError, ValueError) as error:
-        return False, str(error)
-
-
 def doctor(read: Callable[[], Config]) -> bool:
     """Print each check's finding; return whether all are fit.
 
@@ -209,13 +201,12 @@ def doctor(read: Callable[[], Config]) -> bool:
     all the same.
     """
     ROOT.mkdir(exist_ok=True)
-    configs: list[Config] = []
-
-    def check_configuration() -> Finding:
-        configs.append(read())
-        return True, f"can be read, {len(configs[0].rows)} rows"
-
-    of_machine: dict[str, Callable[[], Finding]] = {
+    try:
+        config = read()
+        readable, said = True, f"can be read, {len(config.rows)} rows"
+    except (OSError, ValueError) as error:
+        readable, said = False, str(error)
+    checks: dict[str, Callable[[], Finding]] = {
         "python": check_python,
         "devices": check_devices,
         "rename": lambda: check_rename(ROOT),
@@ -223,20 +214,22 @@ def doctor(read: Callable[[], Config]) -> bool:
         "locks": lambda: check_locks(ROOT),
         "leases": check_leases,
         "batch system": check_batch_system,
-        "configuration": check_configuration,
+        "configuration": lambda: (readable, said),
     }
     of_config: dict[str, Callable[[], Finding]] = {
-        "space": lambda: check_space(ROOT, configs[0]),
-        "generator": lambda: check_generator(configs[0]),
-        "data": lambda: check_data(configs[0]),
+        "space": lambda: check_space(ROOT, config),
+        "generator": lambda: check_generator(config),
+        "data": lambda: check_data(config),
     }
     fit = True
     print(f"on {platform.node()}, in {Path.cwd()}")
-    for name, check in (of_machine | of_config).items():
-        if name in of_config and not configs:
-            print(f"     {name}: not checked, as the configuration cannot be read")
-            continue
-        fine, finding = _told(check)
+    for name, check in (checks | of_config if readable else checks).items():
+        try:
+            fine, finding = check()
+        except (OSError, ValueError) as error:
+            fine, finding = False, str(error)
         fit = fit and fine
         print(f"{'ok  ' if fine else 'FAIL'} {name}: {finding}")
+    for name in () if readable else of_config:
+        print(f"     {name}: not checked, as the configuration cannot be read")
     return fit
