@@ -230,10 +230,9 @@ def _of_pixels(lines: Sequence[Contender], pixels: Mapping[str, Mapping], tests:
         return ""
     reach = statistics.fmean(pixels[name]["auroc"] for name in tests)
     below = sum(line.mean < reach for line in lines)
-    which = "every row is above it" if not below else f"{below} of {len(lines)} rows are below it"
     return (
         f"Statistics of the pixels alone, the best for each set, reach an AUROC of "
-        f"{100 * reach:.1f}; {which}."
+        f"{100 * reach:.1f}, above {below or 'none'} of the {len(lines)} rows."
     )
 
 

@@ -41,7 +41,7 @@ from bood_tasks.reporting.tables.paper_tables import bood_layout
 from bood_tasks.reporting.tables.summary import Lookup
 from bood_tasks.scoring.colour import find_colour_warnings
 
-VERSION = 8
+VERSION = 9
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 FEW_SAMPLES = 200
 TRIVIAL = 0.95  # AUROC of the best pixel statistic

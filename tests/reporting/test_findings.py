@@ -133,4 +133,4 @@ def test_the_hardest_set_is_the_one_whose_best_row_is_the_lowest():
 def test_rows_below_the_pixels_are_counted():
     pixels = {"near": {"auroc": 0.7}, "far": {"auroc": 0.8}}
     text = said({CE: [0.6], BOOD: [0.8]}, pixels=pixels)["Pixels alone"]
-    assert "reach an AUROC of 75.0; 1 of 2 rows are below it" in text
+    assert "reach an AUROC of 75.0, above 1 of the 2 rows" in text
