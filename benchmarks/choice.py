@@ -103,8 +103,9 @@ def said(values: Mapping[int, float]) -> str:
     return f"{100 * fmean(values.values()):.1f}{spread}"
 
 
-def ways(found: Candidates, halved: Mapping, whole: Mapping) -> dict[str, str]:
-    """Return the candidate that each way to choose takes."""
+def ways(found: Candidates, halved: Mapping, whole: Mapping) -> tuple[dict[str, str], list[str]]:
+    """Return the candidate that each way to choose takes, and a line per way that takes none."""
+    untold: list[str] = []
     chosen = {"successive halving": halved["chosen"], "all candidates in full": whole["chosen"]}
     chosen |= {f"in full, {kind} alone": label for kind, label in whole["alone"].items()}
     rules = whole.get("rules") or {}
@@ -115,10 +116,15 @@ def ways(found: Candidates, halved: Mapping, whole: Mapping) -> dict[str, str]:
                 (x for x in found.drawn if found.every[x].settings == like),
                 "" if like == found.own else None,
             )
-            if label is not None:
-                chosen[f"without training, by {rule}"] = label
+            told = f"without training, by {rule}"
+            if label is None:
+                untold.append(f"{told}: {rules['setting']} = {value:g}, which was not drawn")
+            else:
+                chosen[told] = label
+        elif rules:
+            untold.append(f"without training, by {rule}: none of the values")
     chosen["the row as it is"] = ""
-    return chosen | {f"reference {label}": label for label in found.fixed[1:]}
+    return chosen | {f"reference {label}": label for label in found.fixed[1:]}, untold
 
 
 def correlations(test: Figures, whole: Mapping) -> dict[str, dict[str, float]]:
@@ -144,7 +150,9 @@ def draw(
     looks = {
         label: (f"reference {label}" if label else "as it is", *look)
         for label, look in fixed_looks(fixed).items()
-    } | {chosen: ("chosen", style.VERMILION, "D")}
+    }
+    own = f", {looks[chosen][0]}" if chosen in looks else ""
+    looks[chosen] = (f"chosen{own}", style.VERMILION, "D")
     with style.house_style():
         figure, axes = style.panel_grid(2, 2, width=3.6, height=3.4)
         for ax, metric in zip(axes, BY, strict=True):
@@ -247,7 +255,7 @@ def main() -> None:
     table = pd.read_csv(Path(results.manifest).with_name("metrics.csv"), keep_default_na=False)
     test = tested(table, of, found)
     ranks = correlations(test, full)
-    chosen = ways(found, halved, full)
+    chosen, untold = ways(found, halved, full)
     for metric in BY:
         best = max(test, key=lambda x, m=metric: SIGN[m] * fmean(test[x][m].values()))
         chosen[f"best in hindsight, {metric}"] = best
@@ -258,7 +266,7 @@ def main() -> None:
         rows.append({"way": way, "candidate": label or "as it is", **cells})
     frame = pd.DataFrame(rows)
     frame.to_csv(given.out / "regret.csv", index=False)
-    print(frame.to_string(index=False))
+    print("\n".join([frame.to_string(index=False), *untold]))
     for kind, by in ranks.items():
         print(f"rank correlation of validation ({kind}) and test: "
               + ", ".join(f"{metric} {value:.2f}" for metric, value in by.items()))  # fmt: skip

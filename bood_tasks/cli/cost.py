@@ -19,11 +19,12 @@ from bood_tasks.cli.listing import print_table
 from bood_tasks.config.candidates import candidates
 from bood_tasks.config.root import Config
 from bood_tasks.networks.flops import classifier_flops
-from bood_tasks.plan.choice import lineage, planned_rungs
+from bood_tasks.plan.choice import at_hand, lineage, planned_rungs
 from bood_tasks.plan.networks import numbers
 from bood_tasks.plan.plan import Plan, absent, choosing, make
 from bood_tasks.plan.resources import DEVICES, OUTPUT_BYTES, REACHED, REACHED_BY_OTHERS, hours_of
 from bood_tasks.plan.sizes import ANCHOR_SIZE, Sizes, Splits
+from bood_tasks.reporting.halving import biased
 
 HUB_BYTES = 4.3e9  # Stable Diffusion v1's weights in full precision
 VIT_BYTES = 3.45e8  # ViT-B/16
@@ -185,7 +186,9 @@ def show_plan(config: Config, device: str) -> None:
 def _print_choice(config: Config, device: str) -> None:
     """Print what `snakemake choice` costs at most, rung by rung, as if nothing else had run."""
     found, rows = candidates(config), []
+    needed: dict = {}
     for number, specs in enumerate(planned_rungs(config)):
+        needed |= specs
         _, *cells = lines(costs_of(specs.values(), device))[-1]
         jobs, _, flops, hours, disk, notes = cells
         tried = Counter(spec.stage for spec in specs.values())["detector"]
@@ -194,6 +197,8 @@ def _print_choice(config: Config, device: str) -> None:
     print(f"The choice of settings of row {config.choice.row} (`snakemake choice`), at most:")
     heads = ("trainings", "jobs", "TFLOP", f"{device} hours", "disk GB")
     print_table(rows, {"": "left", **dict.fromkeys(heads, "right"), "notes": "left"})
+    if stages := at_hand(found, needed.values()):
+        print(biased(stages))
 
 
 def _print_stages(stages: dict, hours: str) -> None:

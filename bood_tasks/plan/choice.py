@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bood_tasks.artifacts.spec import Spec, readable
 from bood_tasks.config.candidates import Candidates, candidates, row_of
+from bood_tasks.config.choice import HELD_OUT
 from bood_tasks.config.root import Config
 from bood_tasks.plan.datasets import dataset
 from bood_tasks.plan.detectors import detector, method_file
@@ -20,6 +21,7 @@ from bood_tasks.plan.sizes import Sizes
 from bood_tasks.plan.synthesis import gan_images, texts
 
 FILE = "choice.json"  # of a rung's artifact
+SAMPLED = ("gan_generator", "language_model")  # their samples are of all classes that they know
 Effort = Callable[[Iterable[Spec]], float]
 # A budget's minutes must be the same before and after a data set is read: facts are not looked at.
 ESTIMATED = Sizes(unknown=10_000, finished=False)
@@ -35,6 +37,15 @@ def lineage(specs: Iterable[Spec]) -> dict[str, Spec]:
             found[spec.digest] = spec
             left.extend(spec.upstream())
     return found
+
+
+def at_hand(found: Candidates, specs: Iterable[Spec]) -> list[str]:
+    """Return which generators of these specs are not trained here, and so have seen the classes
+    that `held-out` leaves out: their samples hold what the validation outliers are."""
+    if HELD_OUT not in found.choice.validation:
+        return []
+    stages = {spec.stage for spec in specs if spec.settings.get("source") == "local"}
+    return [stage for stage in SAMPLED if stage in stages]
 
 
 def _scores(found: Candidates, label: str, number: int) -> dict[str, Spec]:
@@ -82,6 +93,7 @@ def rung(
         "going_on": 0 if last else found.left(number + 1, count),
         "texts": of_texts,
         "only": list(found.config.only.rows or ()),
+        "at_hand": at_hand(found, lineage(results).values()),
     }  # fmt: skip
     inputs: dict = {"metrics": tuple(results)}
     if choice.rules and last:

@@ -121,6 +121,15 @@ def foretold(earlier: Mapping[str, float], later: Mapping[str, float]) -> float 
     return float(spearmanr(*sides).statistic)
 
 
+def biased(stages: Sequence[str]) -> str:
+    """Say what generators at hand (plan/choice.at_hand) do to the figures of `held-out`."""
+    return (
+        f"Figures of held-out are biased: {' and '.join(stages)} of source local may have seen the "
+        "classes left out, so outliers near its training look better than they are; with source "
+        "train no fold's has."
+    )
+
+
 def sentences(rungs: Sequence[Mapping], last: Rung, settings: Mapping) -> list[str]:
     """Say what was chosen, how, from what it cannot be told, and what speaks against it.
 
@@ -160,6 +169,8 @@ def sentences(rungs: Sequence[Mapping], last: Rung, settings: Mapping) -> list[s
         else:
             named = [f"{kind} {in_words(x, fixed, row)}" for kind, x in alone.items()]
             told.append(f"Alone would choose: {'; '.join(named)}.")
+    if settings["at_hand"]:
+        told.append(biased(settings["at_hand"]))
     found = next(x for x in settings["candidates"] if x["label"] == chosen)
     tried: dict[str, list] = {}
     for item in rungs[0]["candidates"]:

@@ -26,8 +26,9 @@ FOLDER = ROOT / "workflow/presets"
 LINES = published_settings()
 STACKS = list(dict.fromkeys(line.preset for line in LINES))
 NO_PAPERS = {  # presets without published values
-    "cifar10-laptop", "cifar10-laptop-bood", "cifar10-laptop-choice", "demo", "embedded-choice",
-    "embedded-controls", "embedded-generator", "embedded-helpful", "embedded-published-since",
+    "cifar10-laptop", "cifar10-laptop-bood", "cifar10-laptop-choice", "cifar10-laptop-helpful",
+    "demo", "embedded-choice", "embedded-controls", "embedded-generator", "embedded-helpful",
+    "embedded-published-since",
     "embedded-samplers", "goe-embedded", "goe-embedded-choice", "goe-embedded-weights",
     "goe-smoke", "more-scores", "natural-generator", "own-pictures", "own-texts", "paper-smoke",
     "scale-free", "smoke",

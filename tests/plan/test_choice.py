@@ -203,3 +203,18 @@ def test_texts_leave_classes_out_and_keep_the_words_of_all():
         "glosses-8words",
     ]  # fmt: skip
     assert plan.chosen.settings["texts"] is True
+    # The shipped language model has read the classes left out; one trained here has not.
+    assert plan.chosen.settings["at_hand"] == ["language_model"]
+    trained = load(merged(raw, {"text": {"language_model": {"source": "train", "path": None}}}))
+    assert planning.make(trained).chosen.settings["at_hand"] == []
+
+
+@pytest.mark.parametrize(("kinds", "known"), [
+    (["held-out", "corrupted"], ["gan_generator"]), (["corrupted"], []),
+])  # fmt: skip
+def test_a_gan_at_hand_biases_held_out_classes_alone(kinds, known):
+    choice = {"row": "oe_gan", "settings": {"gan_images.scale": [1, 5]}, "rungs": 1,
+              "validation": kinds}  # fmt: skip
+    row = {"method": "oe", "variant": "gan", "outliers": "gan"}
+    found = config(choice, rows={"oe_gan": row}, only={"rows": ["ce", "oe_gan"]})
+    assert planning.make(found).chosen.settings["at_hand"] == known

@@ -132,6 +132,7 @@ BELOW = {
     "embedded-controls": "demo",
     "cifar10-laptop-bood": "cifar10-laptop",
     "cifar10-laptop-choice": "cifar10-laptop",
+    "cifar10-laptop-helpful": "cifar10-laptop",
     "goe-embedded-choice": "goe-embedded",
     "paper-smoke": "smoke",
     "goe-smoke": "smoke",

@@ -74,7 +74,7 @@ def rung_settings(**more):
             for x, s in known.items()
         ],
         "own": {"detector.ood_weight": 2.5}, "possible": 2, "drawn": 2, "going_on": 0,
-        "texts": False, "only": ["ce", "bood"], **more,
+        "texts": False, "only": ["ce", "bood"], "at_hand": [], **more,
     }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def test_the_stage_leaves_what_it_chose_with_every_figure(tmp_path):
     assert (told["chosen"], told["settings"]) == ("a=2", {"detector.ood_weight": 2})
     assert told["alone"] == {"corrupted": "", "held-out": "a=1"}
     assert told["going_on"] == []
+    assert not any("biased" in line for line in told["sentences"])
     with (done.folder / "choice.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     best = {r["validation"]: float(r["mean"]) for r in rows
@@ -124,7 +125,9 @@ def test_the_overlay_adds_the_chosen_row_to_the_configuration(tmp_path, monkeypa
 
 
 def test_a_rung_goes_on_from_the_one_before(tmp_path):
-    first = run(tmp_path, [ONE], rung_settings(rungs=2, share=0.5, going_on=1))
+    more = {"rungs": 2, "share": 0.5, "going_on": 1, "at_hand": ["language_model"]}
+    first = run(tmp_path, [ONE], rung_settings(**more))
+    assert halving.biased(["language_model"]) in first.json("choice.json")["sentences"]
     assert first.json("choice.json")["going_on"] == ["", "a=2"]
     assert first.json("choice.json")["sentences"][0].startswith("So far chosen")
     known = [x for x in rung_settings()["candidates"] if x["label"] != "a=1"]

@@ -27,7 +27,7 @@ from bood_tasks.reporting.halving import Rung, label_of, ranked, sentences, surv
 from bood_tasks.reporting.tables.frames import read_metrics
 from bood_tasks.scoring.scales import by_confidence, by_separation
 
-VERSION = 2
+VERSION = 3
 FILE = "choice.json"  # plan/choice.py reads who goes on
 STATISTICS = "outlier_statistics.json"
 MEAN = "mean"  # of all kinds of validation outliers
