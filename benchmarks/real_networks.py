@@ -53,11 +53,7 @@ SOURCES = {  # of outliers: what a row names
     "gan": "id-gan",  # trained for 300 steps on the ID training part
     "bood": "images",  # of `--generator`, which knows the ID classes' words, or of the shipped one
 }
-STAND_INS = {  # words that the shipped generator knows, for those of CIFAR-10, which it does not
-    "airplane": "plainstar", "automobile": "bag", "bird": "tshirt", "cat": "sneaker",
-    "deer": "trouser", "dog": "boot", "frog": "sandal", "horse": "coat",
-    "ship": "stagedbowl", "truck": "pullover",
-}  # fmt: skip
+STAND_INS = ROOT / "workflow/presets/cifar10-laptop-helpful.yaml"  # words for those of CIFAR-10
 ID_GAN = {
     "source": "train", "path": None,
     "train": {"channels": 8, "latent": 32, "shared": 16, "attention": 0, "steps": 300,
@@ -139,7 +135,7 @@ def finetuned(given: argparse.Namespace) -> dict:
         "images": {"per_class": given.outliers // 10, "shard": 150, "guidance": 3, "steps": 20},
     }  # fmt: skip
     if "bood" in given.finetune and not given.generator:
-        more["anchors"] = {"words": STAND_INS}
+        more["anchors"] = yaml.safe_load(STAND_INS.read_text(encoding="utf-8"))["anchors"]
     return more
 
 

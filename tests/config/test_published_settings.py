@@ -28,10 +28,9 @@ STACKS = list(dict.fromkeys(line.preset for line in LINES))
 NO_PAPERS = {  # presets without published values
     "cifar10-laptop", "cifar10-laptop-bood", "cifar10-laptop-choice", "cifar10-laptop-helpful",
     "demo", "embedded-choice", "embedded-controls", "embedded-generator", "embedded-helpful",
-    "embedded-published-since",
-    "embedded-samplers", "goe-embedded", "goe-embedded-choice", "goe-embedded-weights",
-    "goe-smoke", "more-scores", "natural-generator", "own-pictures", "own-texts", "paper-smoke",
-    "scale-free", "smoke",
+    "embedded-published-since", "embedded-samplers", "goe-embedded", "goe-embedded-choice",
+    "goe-embedded-weights", "goe-smoke", "more-scores", "natural-generator", "own-pictures",
+    "own-texts", "paper-smoke", "scale-free", "smoke",
     # on top of a paper's preset, another generator or sampler
     "fast-dpmsolver", "fast-unipc", "lcm", "lcm-lora", "one-run", "sd-turbo", "sdxl", "sdxl-turbo",
 }  # fmt: skip

@@ -21,7 +21,7 @@ from bood_tasks.reporting.findings import Contender, contenders
 from bood_tasks.reporting.tables.apart import read_differences
 from bood_tasks.reporting.tables.frames import csv_text, read_csv, read_metrics, records
 
-VERSION = 2
+VERSION = 1
 LINE = 0.17  # inches a line of text
 WIDTH = 9.0
 
